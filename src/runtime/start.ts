@@ -1,0 +1,17 @@
+import type { ExitReason } from './exit.ts'
+import type { Pid } from './pid.ts'
+
+export interface StartOptions {
+  /** Taken before init runs; if it is taken the answer is `already_started` (OTP-I2). */
+  readonly name?: string
+  /** The half-born process is killed after it (OTP-I11). Default: none. */
+  readonly timeoutMs?: number
+}
+export type StartResult =
+  | { readonly ok: true; readonly pid: Pid }
+  | { readonly ok: false; readonly ignore: true }
+  | {
+      readonly ok: false
+      readonly ignore: false
+      readonly reason: ExitReason | { readonly type: 'already_started'; readonly pid: Pid }
+    }

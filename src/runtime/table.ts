@@ -1,0 +1,9 @@
+/** A node-local table: outlives what it describes. Synchronous, visible to every actor of the node. */
+export interface Table<K, V> {
+  get(key: K): V | undefined
+  has(key: K): boolean
+  set(key: K, value: V): void
+  delete(key: K): boolean
+  readonly size: number
+  entries(): IterableIterator<[K, V]>
+}

@@ -1,0 +1,340 @@
+/**
+ * The store's contract. Implementations: `memory/` (tests, simulation), `sqlite/` (the embedded default).
+ * One conformance suite runs over all of them (test/conformance/store).
+ *
+ * Every mutation is idempotent by its token or its key: a caller that got no answer sends the same operation again and
+ * gets the first answer (D-3). `write` takes a group and answers all of it together. An operation that was promised to
+ * somebody outside (append, cancel, setLimit, brands, keys) is synced before the answer; marks and outcomes survive the
+ * death of the process but are synced only with the next synced group (D-6).
+ *
+ * Errors: `write` and `read` reject with StoreError; nothing of the group is then known to be durable.
+ */
+import type {
+  AttemptRecord,
+  Brand,
+  Domain,
+  Due,
+  ErrorClass,
+  FinalState,
+  Instant,
+  Priority,
+  RetryPolicy,
+  WebhookId,
+  WebhookState,
+} from '#webhook/webhook.ts'
+
+export interface Store {
+  write<const G extends readonly WriteOp[]>(group: G): Promise<{ -readonly [I in keyof G]: WriteResult<G[I]> }>
+  read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>>
+  /** Commits nothing more; closes files; resolves when the thread has ended. Idempotent. */
+  close(): Promise<void>
+}
+
+/** Opens a store, running migrations. Rejects with StoreError (`locked`, `corrupt`, `version`, `io`). */
+export type OpenStore = (events: { readonly ended: (reason: string) => void }) => Promise<Store>
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode
+  constructor(code: StoreErrorCode, message: string) {
+    super(message)
+    this.name = 'StoreError'
+    this.code = code
+  }
+}
+export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 'version' | 'closed'
+
+// ---------------------------------------------------------------- writing
+
+export type WriteOp = Append | MarkStarted | RecordOutcome | HandBack | Cancel | SetLimit | PutBrand | PutKey
+
+/** A webhook to be stored. `request` is packed once (`#webhook/request.ts`) and sent as it is. */
+export interface NewWebhook {
+  readonly id: WebhookId
+  readonly brand: Brand
+  readonly name: string | null
+  readonly url: string
+  readonly host: Domain
+  readonly domain: Domain
+  readonly method: string
+  readonly priority: Priority
+  /** The instant that was asked for. */
+  readonly at: Instant
+  /** max(at, createdAt): D-28. */
+  readonly nextAt: Instant
+  readonly createdAt: Instant
+  readonly timeoutMs: number
+  readonly expiresAt: Instant | null
+  /** null = the default policy, resolved when it is needed. */
+  readonly retry: RetryPolicy | null
+  readonly tags: readonly string[]
+  readonly idempotencyKey: string | null
+  /** Digest of everything the client said; the same key with another digest is a conflict. */
+  readonly contentHash: Uint8Array | null
+  readonly request: Uint8Array
+}
+
+/**
+ * All or nothing. `rows` are packed by `encodeRows` (`./rows.ts`) and may be transferred to another thread (detached).
+ * Sent again with the same ids it answers as the first time.
+ */
+export interface Append {
+  readonly type: 'append'
+  readonly count: number
+  readonly rows: Uint8Array
+}
+export type Appended =
+  | {
+      readonly ok: true
+      /** Per row, in order: its seq. A duplicate (same brand and idempotency key, same content) has the first one's. */
+      readonly seqs: readonly number[]
+      /** Per row: the id it is stored under; differs from the row's own where it is a duplicate. */
+      readonly ids: readonly WebhookId[]
+      readonly duplicates: readonly boolean[]
+    }
+  | {
+      readonly ok: false
+      readonly conflict: { readonly index: number; readonly idempotencyKey: string; readonly id: WebhookId }
+    }
+
+/** Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced. */
+export interface MarkStarted {
+  readonly type: 'mark-started'
+  readonly id: WebhookId
+  readonly attempt: number
+  /** Names this start; unique for ever. */
+  readonly token: string
+  readonly startedAt: Instant
+}
+export type Marked =
+  | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly createdAt: Instant }
+  | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
+
+/** Outcome and what comes next in one operation (D-4). Changes the row only if it is started with this token. Not synced. */
+export interface RecordOutcome {
+  readonly type: 'record-outcome'
+  readonly id: WebhookId
+  readonly token: string
+  readonly attempt: AttemptRecord
+  readonly next:
+    | { readonly state: 'retrying'; readonly nextAt: Instant }
+    | { readonly state: FinalState; readonly finishedAt: Instant }
+}
+export type OutcomeRecorded =
+  | { readonly ok: true; readonly seq: number }
+  | { readonly ok: false; readonly why: 'not-found' | 'stale' }
+
+/** The attempt was never sent: the row is live again as before the mark. Stale if it is not started with this token. */
+export interface HandBack {
+  readonly type: 'hand-back'
+  readonly id: WebhookId
+  readonly token: string
+}
+export type HandedBack =
+  | { readonly ok: true; readonly due: Due }
+  | { readonly ok: false; readonly why: 'not-found' | 'stale' }
+
+/** `alreadyRunning`: started and not finished. With a brand, rows of other brands are `notFound`. Synced. */
+export interface Cancel {
+  readonly type: 'cancel'
+  readonly id: WebhookId
+  readonly brand: Brand | null
+  readonly at: Instant
+}
+export type Cancelled = {
+  readonly outcome: 'cancelled' | 'alreadyRunning' | 'alreadyDone' | 'notFound'
+  readonly due: Due | null
+}
+
+/** One limit. `domain` null = brand over all domains; `brand` null = domain over all brands. `value` null removes. Synced. */
+export interface SetLimit {
+  readonly type: 'set-limit'
+  readonly kind: 'concurrency' | 'rate'
+  readonly domain: Domain | null
+  readonly brand: Brand | null
+  /** Permits, or starts per second. */
+  readonly value: number | null
+  /** Only for a rate; starts that may come at once. */
+  readonly burst: number | null
+  readonly setBy: string
+  readonly setAt: Instant
+}
+export interface StoredLimit extends Omit<SetLimit, 'type'> {
+  /** Counts the changes of this limit from 1. */
+  readonly version: number
+}
+
+export interface PutBrand {
+  readonly type: 'put-brand'
+  readonly brand: Brand
+  readonly createdAt: Instant
+}
+export interface PutKey {
+  readonly type: 'put-key'
+  readonly key: StoredKey
+}
+/** Never the key itself: its public id and an HMAC of its secret. */
+export interface StoredKey {
+  readonly keyId: string
+  readonly digest: Uint8Array
+  readonly role: 'admin' | 'brand'
+  readonly brand: Brand | null
+  readonly createdAt: Instant
+  readonly expiresAt: Instant | null
+  readonly revokedAt: Instant | null
+}
+
+export type WriteResult<Op> = Op extends Append
+  ? Appended
+  : Op extends MarkStarted
+    ? Marked
+    : Op extends RecordOutcome
+      ? OutcomeRecorded
+      : Op extends HandBack
+        ? HandedBack
+        : Op extends Cancel
+          ? Cancelled
+          : Op extends SetLimit
+            ? StoredLimit
+            : Op extends PutBrand | PutKey
+              ? { readonly ok: true }
+              : never
+
+// ---------------------------------------------------------------- reading
+
+/** A lane in the store: live rows that are not started, ordered by (nextAt, seq). */
+export interface LaneKey {
+  readonly domain: Domain
+  readonly brand: Brand
+  readonly priority: Priority
+}
+/** A position in due order: everything with (nextAt, seq) <= it. */
+export interface Edge {
+  readonly nextAt: Instant
+  readonly seq: number
+}
+
+export type ReadQuery =
+  /** Live, not started rows with key > after and nextAt <= until, in order; `except` lanes left out; at most `limit` rows. */
+  | {
+      readonly type: 'horizon'
+      readonly after: Edge
+      readonly until: Instant
+      readonly limit: number
+      readonly except: readonly LaneKey[]
+    }
+  /** The head of one lane: key > after (or from its start), nextAt <= until. */
+  | {
+      readonly type: 'lane'
+      readonly lane: LaneKey
+      readonly after: Edge | null
+      readonly until: Instant
+      readonly limit: number
+    }
+  /** Lanes that have a row due at `now`, by (domain, brand, priority) after the cursor; one domain if named. */
+  | {
+      readonly type: 'due-lanes'
+      readonly now: Instant
+      readonly domain?: Domain
+      readonly after: LaneKey | null
+      readonly limit: number
+    }
+  /** Rows with a started mark and no outcome. */
+  | { readonly type: 'started'; readonly after: number; readonly limit: number }
+  | { readonly type: 'webhook'; readonly id: WebhookId; readonly brand: Brand | null }
+  | { readonly type: 'attempts'; readonly id: WebhookId; readonly brand: Brand | null }
+  | {
+      readonly type: 'list'
+      readonly filter: ListFilter
+      readonly limit: number
+      readonly cursor: string | null
+      readonly now: Instant
+    }
+  | { readonly type: 'limits' }
+  | { readonly type: 'brands' }
+  | { readonly type: 'keys' }
+  /** Per state over everything, or of one brand / domain. `waiting` counts at most to `cap`. */
+  | { readonly type: 'counts'; readonly brand: Brand | null; readonly domain: Domain | null; readonly now: Instant }
+  /** Live, not started rows due at `now` in one domain, counted to at most `cap`, with the oldest nextAt. */
+  | { readonly type: 'backlog'; readonly domain: Domain; readonly now: Instant; readonly cap: number }
+
+export interface ListFilter {
+  readonly brand: Brand | null
+  readonly state?: WebhookState
+  readonly domain?: Domain
+  readonly tag?: string
+  readonly name?: string
+  readonly from?: Instant
+  readonly to?: Instant
+}
+
+export interface StartedRow {
+  readonly due: Due
+  readonly attempt: number
+  readonly token: string
+  readonly startedAt: Instant
+  readonly retry: RetryPolicy | null
+  readonly createdAt: Instant
+}
+
+export interface WebhookRecord {
+  readonly id: WebhookId
+  readonly seq: number
+  readonly brand: Brand
+  readonly name: string | null
+  readonly url: string
+  readonly domain: Domain
+  readonly method: string
+  readonly priority: Priority
+  /** `waiting` is derived from `now` of the query where there is one, else by the caller. */
+  readonly state: WebhookState
+  readonly at: Instant
+  readonly createdAt: Instant
+  readonly tags: readonly string[]
+  readonly attempts: number
+  readonly nextAt: Instant | null
+  readonly lastStatus: number | null
+  readonly lastError: ErrorClass | null
+  readonly finishedAt: Instant | null
+  readonly lateness: { readonly timerMs: number; readonly guardMs: number; readonly networkMs: number } | null
+}
+
+export interface Counts {
+  readonly scheduled: number
+  readonly waiting: number
+  readonly executing: number
+  readonly retrying: number
+  readonly delivered: number
+  readonly dead: number
+  readonly cancelled: number
+  readonly expired: number
+  readonly quarantined: number
+}
+
+export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
+  ? {
+      readonly rows: readonly Due[] /** How far the scan came; (until, MAX_SAFE_INTEGER) if it came to the end. */
+      readonly edge: Edge
+    }
+  : Q extends { type: 'lane' }
+    ? { readonly rows: readonly Due[] /** True if there are more rows than these. */; readonly more: boolean }
+    : Q extends { type: 'due-lanes' }
+      ? { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
+      : Q extends { type: 'started' }
+        ? { readonly rows: readonly StartedRow[]; readonly next: number | null }
+        : Q extends { type: 'webhook' }
+          ? WebhookRecord | null
+          : Q extends { type: 'attempts' }
+            ? readonly AttemptRecord[] | null
+            : Q extends { type: 'list' }
+              ? { readonly webhooks: readonly WebhookRecord[]; readonly nextCursor: string | null }
+              : Q extends { type: 'limits' }
+                ? readonly StoredLimit[]
+                : Q extends { type: 'brands' }
+                  ? readonly { readonly brand: Brand; readonly createdAt: Instant }[]
+                  : Q extends { type: 'keys' }
+                    ? readonly StoredKey[]
+                    : Q extends { type: 'counts' }
+                      ? Counts
+                      : Q extends { type: 'backlog' }
+                        ? { readonly count: number; readonly oldestAt: Instant | null }
+                        : never

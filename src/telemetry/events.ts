@@ -1,0 +1,105 @@
+/**
+ * The catalogue of facts. Each goes out once, through `Events`; logs, metrics, the monitor and subscriptions subscribe.
+ * No decision depends on a subscriber. `noun.verb-ed`.
+ */
+import type { AttemptId, Brand, Domain, ErrorClass, FinalState, Instant, WebhookId } from '#webhook/webhook.ts'
+
+export type Event =
+  | { readonly type: 'webhook.scheduled'; readonly at: Instant; readonly count: number; readonly brand: Brand }
+  | { readonly type: 'webhook.due'; readonly at: Instant; readonly domain: Domain; readonly count: number }
+  | {
+      readonly type: 'attempt.started'
+      readonly at: Instant
+      readonly attemptId: AttemptId
+      readonly domain: Domain
+      readonly brand: Brand
+    }
+  | {
+      readonly type: 'attempt.finished'
+      readonly at: Instant
+      readonly attemptId: AttemptId
+      readonly domain: Domain
+      readonly brand: Brand
+      readonly status: number | null
+      readonly error: ErrorClass | null
+      readonly timerMs: number
+      readonly guardMs: number
+      readonly networkMs: number
+    }
+  | {
+      readonly type: 'webhook.finished'
+      readonly at: Instant
+      readonly id: WebhookId
+      readonly domain: Domain
+      readonly brand: Brand
+      readonly state: FinalState
+    }
+  | {
+      readonly type: 'webhook.retried'
+      readonly at: Instant
+      readonly id: WebhookId
+      readonly domain: Domain
+      readonly attempt: number
+      readonly nextAt: Instant
+      readonly error: ErrorClass | null
+    }
+  | { readonly type: 'attempt.in-doubt'; readonly at: Instant; readonly attemptId: AttemptId; readonly reason: string }
+  | { readonly type: 'guard.started' | 'guard.stopped'; readonly at: Instant; readonly domain: Domain }
+  | {
+      readonly type: 'backpressure.started'
+      readonly at: Instant
+      readonly domain: Domain
+      readonly limit: string
+      readonly depth: number
+    }
+  | {
+      readonly type: 'backpressure.ended'
+      readonly at: Instant
+      readonly domain: Domain
+      readonly limit: string
+      readonly durationMs: number
+      readonly peak: number
+    }
+  | {
+      readonly type: 'limit.changed'
+      readonly at: Instant
+      readonly kind: string
+      readonly domain: Domain | null
+      readonly brand: Brand | null
+      readonly value: number | null
+      readonly version: number
+      readonly setBy: string
+    }
+  | { readonly type: 'carrier.started' | 'carrier.ended'; readonly at: Instant; readonly reason: string }
+  | { readonly type: 'store.opened' | 'store.failed'; readonly at: Instant; readonly detail: string }
+  | {
+      readonly type: 'process.started' | 'process.crashed' | 'process.restarted' | 'supervisor.gave-up'
+      readonly at: Instant
+      readonly name: string
+      readonly pid: number
+      readonly supervisor: string | null
+      readonly reason: string
+    }
+  | {
+      readonly type: 'process.ran-long'
+      readonly at: Instant
+      readonly name: string
+      readonly pid: number
+      readonly ms: number
+    }
+  | { readonly type: 'clock.stepped'; readonly at: Instant; readonly stepMs: number }
+  | {
+      readonly type: 'daemon.started' | 'daemon.stopping' | 'daemon.stopped'
+      readonly at: Instant
+      readonly detail: string
+    }
+
+export type EventType = Event['type']
+export interface Events {
+  emit(event: Event): void
+  /** Returns a function that ends the subscription. A subscriber that throws loses its subscription, nothing else. */
+  on<T extends EventType>(
+    types: readonly T[],
+    subscriber: (event: Extract<Event, { readonly type: T }>) => void,
+  ): () => void
+}

@@ -1,0 +1,30 @@
+/**
+ * Everything non-deterministic behind one interface: clocks, timers, randomness, failpoints.
+ * Product code never touches `Date`, `performance`, `setTimeout`, `Math.random` or `crypto.random*`; it is handed a World.
+ * A simulated World makes a whole daemon reproducible from a seed.
+ */
+export interface World {
+  /** Wall clock in integer epoch milliseconds. Decides *when something is due*. May step. */
+  wallNow(): number
+  /** Monotonic clock in fractional milliseconds from an arbitrary origin. Decides *how long*. Never steps back. */
+  monoNow(): number
+  /** Runs `callback` once after at least `delayMs` (>= 0, any size; implementations chain beyond 2^31 - 1 ms). */
+  setTimer(delayMs: number, callback: () => void): TimerHandle
+  clearTimer(timer: TimerHandle): void
+  /** Runs `callback` before I/O and timers get their turn (a microtask). */
+  soon(callback: () => void): void
+  /** Runs `callback` after pending I/O has had its turn (a macrotask). */
+  yieldToIo(callback: () => void): void
+  /** Uniform in [0, 1). */
+  random(): number
+  /** Fills and returns a fresh array of `length` random bytes, fit for keys. */
+  randomBytes(length: number): Uint8Array
+  /** Reached a named point at which a test may kill, hang, delay or throw. Does nothing in production. */
+  failpoint(name: string): void
+}
+
+declare const timerBrand: unique symbol
+/** Opaque; only the World that made it can clear it. */
+export interface TimerHandle {
+  readonly [timerBrand]: true
+}
