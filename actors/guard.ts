@@ -11,6 +11,8 @@ export interface Permit {
   readonly guard: number
   /** The brand-limiter's incarnation, or null where the brand has no concurrency limit. */
   readonly limiter: number | null
+  /** When it came into the guard's hands; its `nextAt` where it waited in the store until a refill. */
+  readonly enteredAt: Instant
   readonly admittedAt: Instant
   /** Monotonic instant of the admission, for the guard's own accounting. */
   readonly admittedMono: number
