@@ -1,0 +1,59 @@
+import { defineConfig } from 'vitest/config'
+
+/**
+ * Node itself loads the tests (`viteModuleRunner: false`): `#room/file.ts` imports, `import.meta.resolve` and worker threads
+ * behave as in the daemon. First everything that runs inside the test process, two files at a time; then, one at a time,
+ * what starts daemons, benches and packages: those need both cores.
+ */
+const native = { viteModuleRunner: false, nodeLoader: false }
+const inside = {
+  environment: 'node',
+  pool: 'forks',
+  experimental: native,
+  testTimeout: 20_000,
+  hookTimeout: 20_000,
+} as const
+const outside = { ...inside, testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 1 } as const
+const runsOutside = ['test/end-to-end/**/*.test.ts', 'test/bench/**/*.test.ts']
+const onlyByName = ['test/machine/**', 'test/long/**', 'node_modules/**', 'dist/**']
+
+const named = (name: string) => ({
+  test: {
+    ...outside,
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: 1_800_000,
+    passWithNoTests: true,
+    sequence: { groupOrder: 2 },
+  },
+})
+
+export default defineConfig({
+  test: {
+    experimental: native,
+    projects: [
+      {
+        test: {
+          ...inside,
+          name: 'inside',
+          include: ['test/**/*.test.ts'],
+          exclude: [...runsOutside, ...onlyByName],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...outside,
+          name: 'outside',
+          include: runsOutside,
+          exclude: onlyByName,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      // Not in `npm test`: what needs root and strace, and what takes long.
+      named('machine'),
+      named('long'),
+    ],
+  },
+})
