@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
+const { PATH: path = '' } = process.env
 const found = (tool: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+  path.split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, tool), constants.X_OK)
       return true

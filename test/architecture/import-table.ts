@@ -1,0 +1,62 @@
+/**
+ * Who may import whom. A room may always import itself and `config/limits.ts`. An entry is a room (all of it) or one file of it.
+ * `types` entries may be imported for their types only; types vanish, so such an import is not counted against purity.
+ */
+export const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  world: [],
+  runtime: ['world'],
+  webhook: [],
+  schedule: ['webhook'],
+  guard: ['webhook'],
+  config: [],
+  telemetry: ['webhook', 'schedule', 'guard', 'world'],
+  store: ['webhook', 'world'],
+  dispatch: ['webhook', 'world'],
+  control: ['webhook', 'schedule', 'guard', 'telemetry', 'world'],
+  client: ['control/protocol.ts', 'world'],
+  cli: ['client', 'control/protocol.ts', 'world'],
+  dashboard: ['client', 'control/protocol.ts', 'world'],
+  cluster: ['runtime', 'world', 'store/store.ts', 'telemetry'],
+  release: ['runtime', 'world', 'store/store.ts', 'telemetry'],
+  actors: [
+    'runtime',
+    'world',
+    'webhook',
+    'schedule',
+    'guard',
+    'store/store.ts',
+    // How rows are packed is part of the store's contract.
+    'store/rows.ts',
+    'dispatch/dispatch.ts',
+    'control/protocol.ts',
+    'telemetry',
+  ],
+  supervisors: ['runtime', 'actors', 'store/store.ts', 'dispatch/dispatch.ts', 'control/protocol.ts'],
+}
+
+/** Rooms that look at the daemon from outside, or put it together: they may import everything (but nobody imports main). */
+export const UNBOUND = ['main', 'test', 'bench', 'bin']
+
+/** Packages that live in one place only: package -> folders. */
+export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  ws: ['src/control/', 'src/client/'],
+  'better-sqlite3': ['src/store/sqlite/'],
+  pg: ['src/store/postgres/'],
+  undici: ['src/dispatch/'],
+  piscina: ['src/dispatch/'],
+  pino: ['src/telemetry/'],
+  'prom-client': ['src/telemetry/'],
+  commander: ['src/cli/'],
+  picocolors: ['src/cli/'],
+  'cli-table3': ['src/cli/'],
+}
+
+/** Arithmetic only: no clock, no `async`, no I/O. */
+export const PURE = ['webhook', 'schedule', 'guard']
+export const IO_MODULES =
+  /^(node:)?(fs|fs\/promises|http|https|http2|dns|dns\/promises|tls|child_process|worker_threads|dgram|cluster|os|readline|stream|events|process)$/
+
+/** Threads, and the rooms that their whole import tree stays in. */
+export const THREADS: Readonly<Record<string, readonly string[]>> = {
+  'src/dispatch/worker.ts': ['dispatch', 'webhook', 'world', 'config'],
+}
