@@ -1,6 +1,5 @@
 import { type Call, type Name, name } from '#runtime/protocol.ts'
-import type { LaneKey } from '#store/store.ts'
-import type { AttemptId, Brand, Domain, Due, Instant, Outcome, WebhookId } from '#webhook/webhook.ts'
+import type { AttemptId, Brand, Domain, Due, Instant, LaneKey, Outcome, WebhookId } from '#webhook/webhook.ts'
 
 /** The guard's yes: one attempt may start now. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
 export interface Permit {

@@ -1,7 +1,7 @@
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
-import type { Append, Appended, Cancelled, LaneKey } from '#store/store.ts'
-import type { Brand, Due, Instant, WebhookId } from '#webhook/webhook.ts'
+import type { Append, Appended, Cancelled } from '#store/store.ts'
+import type { Brand, Due, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
 
 export interface SchedulerProtocol {
   readonly call: /** Stores the webhooks and takes what is due soon into the horizon; answered when they are on disk. `heads[i]` belongs to row i; its seq is not known yet. */

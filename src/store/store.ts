@@ -14,9 +14,11 @@ import type {
   Brand,
   Domain,
   Due,
+  Edge,
   ErrorClass,
   FinalState,
   Instant,
+  LaneKey,
   Priority,
   RetryPolicy,
   WebhookId,
@@ -200,18 +202,6 @@ export type WriteResult<Op> = Op extends Append
               : never
 
 // ---------------------------------------------------------------- reading
-
-/** A lane in the store: live rows that are not started, ordered by (nextAt, seq). */
-export interface LaneKey {
-  readonly domain: Domain
-  readonly brand: Brand
-  readonly priority: Priority
-}
-/** A position in due order: everything with (nextAt, seq) <= it. */
-export interface Edge {
-  readonly nextAt: Instant
-  readonly seq: number
-}
 
 export type ReadQuery =
   /** Live, not started rows with key > after and nextAt <= until, in order; `except` lanes left out; at most `limit` rows. */

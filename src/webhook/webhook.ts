@@ -50,6 +50,18 @@ export interface Due {
   readonly expiresAt: Instant | null
 }
 
+/** A lane in the store: live rows that are not started, ordered by (nextAt, seq). */
+export interface LaneKey {
+  readonly domain: Domain
+  readonly brand: Brand
+  readonly priority: Priority
+}
+/** A position in due order: everything with (nextAt, seq) <= it. */
+export interface Edge {
+  readonly nextAt: Instant
+  readonly seq: number
+}
+
 /** `${webhook id}.${attempt number}`: names one attempt in permits, marks, frames and reports. */
 export type AttemptId = string
 export const attemptIdOf = (id: WebhookId, attempt: number): AttemptId => `${id}.${attempt}`

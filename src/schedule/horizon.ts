@@ -1,0 +1,249 @@
+/**
+ * The horizon: what is due soon, in due order, bounded in count (decisions.md D-5, D-15). Pure: `now` is an argument.
+ *
+ * Invariant: every live row with key <= `edge` is in here, or in a guard's hands, or belongs to a lane that is cut short
+ * and lies behind its cut. Rows behind the edge are in the store only; a page of them is read when there is room.
+ */
+import type { Due, Edge, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
+
+/**
+ * A lane that has more rows than one window. `cut`: its rows up to here are in the horizon or told, the others are not.
+ * `handed`: they are due, so the guard reads them from the store by itself, until it says that it has caught up.
+ */
+export interface CutLane {
+  readonly lane: LaneKey
+  cut: Edge
+  handed: boolean
+  /** Acknowledged while a read of this lane was under way; merged when it comes. */
+  kept: Due[] | null
+}
+
+export interface Horizon {
+  readonly entriesMax: number
+  readonly windowMax: number
+  /** Sorted by (nextAt, seq); those before `head` are gone. */
+  entries: Due[]
+  head: number
+  readonly known: Map<WebhookId, Due>
+  readonly laneCounts: Map<string, number>
+  readonly cutLanes: Map<string, CutLane>
+  edge: Edge
+  /** The page that is being read: up to where it may come, and what was acknowledged meanwhile. */
+  load: { readonly until: Instant; kept: Due[]; stale: boolean } | null
+}
+
+export const createHorizon = (now: Instant, entriesMax: number, windowMax: number): Horizon => ({
+  entriesMax,
+  windowMax,
+  entries: [],
+  head: 0,
+  known: new Map(),
+  laneCounts: new Map(),
+  cutLanes: new Map(),
+  edge: { nextAt: now, seq: Number.MAX_SAFE_INTEGER },
+  load: null,
+})
+
+export const laneText = (lane: LaneKey): string => `${lane.priority} ${lane.brand} ${lane.domain}`
+export const laneOf = (due: Due): LaneKey => ({ domain: due.domain, brand: due.brand, priority: due.priority })
+export const isBefore = (a: Edge, b: Edge): boolean => a.nextAt < b.nextAt || (a.nextAt === b.nextAt && a.seq < b.seq)
+export const sizeOf = (horizon: Horizon): number => horizon.entries.length - horizon.head
+export const firstOf = (horizon: Horizon): Due | undefined => horizon.entries[horizon.head]
+
+/** A row was acknowledged (new, retried, handed back): keep it if it lies within what the horizon answers for. */
+export const admitRow = (horizon: Horizon, due: Due, now: Instant): void => {
+  if (isBefore(horizon.edge, due)) {
+    if (horizon.load !== null && due.nextAt <= horizon.load.until) horizon.load.kept.push(due)
+    return
+  }
+  const text = laneText(laneOf(due))
+  const cutLane = horizon.cutLanes.get(text)
+  if (cutLane !== undefined && isBefore(cutLane.cut, due)) {
+    cutLane.kept?.push(due)
+    if (!cutLane.handed || due.nextAt > now) return
+  } else if (cutLane === undefined && (horizon.laneCounts.get(text) ?? 0) >= horizon.windowMax) {
+    if (!cutShort(horizon, due, text)) return
+  }
+  insert(horizon, due, text)
+  shrink(horizon)
+}
+
+/** A full lane gets a cut at its last entry. True if `due` lies before it. */
+const cutShort = (horizon: Horizon, due: Due, text: string): boolean => {
+  for (let i = horizon.entries.length - 1; i >= horizon.head; i--) {
+    const last = horizon.entries[i] as Due
+    if (laneText(laneOf(last)) !== text) continue
+    horizon.cutLanes.set(text, {
+      lane: laneOf(due),
+      cut: { nextAt: last.nextAt, seq: last.seq },
+      handed: false,
+      kept: null,
+    })
+    return isBefore(due, last)
+  }
+  return true
+}
+
+const insert = (horizon: Horizon, due: Due, text: string): void => {
+  if (horizon.known.has(due.id)) remove(horizon, due.id)
+  horizon.known.set(due.id, due)
+  horizon.laneCounts.set(text, (horizon.laneCounts.get(text) ?? 0) + 1)
+  const last = horizon.entries[horizon.entries.length - 1]
+  if (last === undefined || sizeOf(horizon) === 0 || !isBefore(due, last)) horizon.entries.push(due)
+  else horizon.entries.splice(placeOf(horizon, due), 0, due)
+}
+
+/** Where a key stands, or would stand, by binary search. */
+const placeOf = (horizon: Horizon, key: Edge): number => {
+  let low = horizon.head
+  let high = horizon.entries.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (isBefore(horizon.entries[middle] as Due, key)) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Too many: the latest go back to being in the store only, and the edge goes down with them (D-5). */
+const shrink = (horizon: Horizon): void => {
+  while (sizeOf(horizon) > horizon.entriesMax) {
+    const evicted = horizon.entries.pop() as Due
+    forget(horizon, evicted)
+    horizon.edge = { nextAt: evicted.nextAt, seq: evicted.seq - 1 }
+    if (horizon.load !== null) horizon.load.stale = true
+  }
+}
+
+/** A lane whose cut is not before the edge is whole again: what comes next, the pages bring. A page under way left it out. */
+const healLanes = (horizon: Horizon): void => {
+  if (horizon.load !== null) return
+  for (const [text, lane] of horizon.cutLanes) {
+    if (!lane.handed && lane.kept === null && !isBefore(lane.cut, horizon.edge)) horizon.cutLanes.delete(text)
+  }
+}
+
+const forget = (horizon: Horizon, due: Due): void => {
+  horizon.known.delete(due.id)
+  const text = laneText(laneOf(due))
+  const count = (horizon.laneCounts.get(text) ?? 1) - 1
+  if (count > 0) horizon.laneCounts.set(text, count)
+  else horizon.laneCounts.delete(text)
+}
+
+/** Takes an entry out, wherever it is; true if it was here. */
+export const remove = (horizon: Horizon, id: WebhookId): boolean => {
+  const due = horizon.known.get(id)
+  if (due === undefined) return false
+  horizon.entries.splice(placeOf(horizon, due), 1)
+  forget(horizon, due)
+  return true
+}
+
+/** What is due at `now`, in order, taken out. Never early: the wall clock decides. */
+export const takeDue = (horizon: Horizon, now: Instant): Due[] => {
+  const start = horizon.head
+  while (horizon.head < horizon.entries.length && (horizon.entries[horizon.head] as Due).nextAt <= now) horizon.head++
+  const taken = horizon.entries.slice(start, horizon.head)
+  for (const due of taken) forget(horizon, due)
+  if (horizon.head === horizon.entries.length || horizon.head > horizon.entriesMax) {
+    horizon.entries = horizon.entries.slice(horizon.head)
+    horizon.head = 0
+  }
+  return taken
+}
+
+/** Cut lanes whose known entries have all been told and whose next ones are due: the guard reads them by itself from now on. */
+export const handOver = (horizon: Horizon, now: Instant): LaneKey[] => {
+  const handed: LaneKey[] = []
+  for (const [text, lane] of horizon.cutLanes) {
+    if (lane.handed || lane.kept !== null || lane.cut.nextAt > now || horizon.laneCounts.has(text)) continue
+    lane.handed = true
+    handed.push(lane.lane)
+  }
+  return handed
+}
+
+export interface PageWish {
+  readonly after: Edge
+  readonly until: Instant
+  readonly except: readonly LaneKey[]
+}
+
+/** The next page to read, if there is room, something left, and none under way. Marks it as under way. */
+export const wishPage = (horizon: Horizon, now: Instant, aheadMs: number): PageWish | null => {
+  const until = now + aheadMs
+  healLanes(horizon)
+  if (horizon.load !== null || sizeOf(horizon) > horizon.entriesMax / 2) return null
+  if (horizon.edge.nextAt >= until - aheadMs / 4) return null
+  horizon.load = { until, kept: [], stale: false }
+  return { after: horizon.edge, until, except: [...horizon.cutLanes.values()].map((lane) => lane.lane) }
+}
+
+/** A page has come: page and what was acknowledged meanwhile are merged by id, then the edge moves (D-5). */
+export const mergePage = (horizon: Horizon, rows: readonly Due[], edge: Edge, now: Instant): void => {
+  const load = horizon.load
+  horizon.load = null
+  if (load === null || load.stale) return
+  horizon.edge = edge
+  for (const due of rows) admitRow(horizon, due, now)
+  for (const due of load.kept) admitRow(horizon, due, now)
+}
+
+/** The read failed: the edge stays, and what was acknowledged meanwhile is in the store. */
+export const abandonPage = (horizon: Horizon): void => {
+  horizon.load = null
+}
+
+/** Cut lanes that run low and whose next rows are not due yet: read ahead. Marks them as under way. */
+export const wishLanes = (horizon: Horizon, now: Instant): CutLane[] => {
+  healLanes(horizon)
+  const wishes: CutLane[] = []
+  for (const [text, lane] of horizon.cutLanes) {
+    if (lane.handed || lane.kept !== null || lane.cut.nextAt <= now || !isBefore(lane.cut, horizon.edge)) continue
+    if ((horizon.laneCounts.get(text) ?? 0) > horizon.windowMax / 2) continue
+    lane.kept = []
+    wishes.push(lane)
+  }
+  return wishes
+}
+
+/** The guard holds every row of the lane that was due at `upTo`: what comes after is the horizon's again. Null if it never was handed. */
+export const takeBack = (horizon: Horizon, lane: LaneKey, upTo: Instant): CutLane | null => {
+  const cutLane = horizon.cutLanes.get(laneText(lane))
+  if (cutLane === undefined || !cutLane.handed || cutLane.kept !== null) return null
+  cutLane.cut = { nextAt: upTo, seq: Number.MAX_SAFE_INTEGER }
+  cutLane.handed = false
+  cutLane.kept = []
+  return cutLane
+}
+
+/** The rows of a cut lane behind its cut, up to `until`, have come; `more`: the store holds others behind them. */
+export const mergeLane = (
+  horizon: Horizon,
+  lane: LaneKey,
+  rows: readonly Due[],
+  more: boolean,
+  until: Instant,
+): void => {
+  const text = laneText(lane)
+  const cutLane = horizon.cutLanes.get(text)
+  if (cutLane === undefined) return
+  const merged = cutLane.kept === null ? rows : [...rows, ...cutLane.kept]
+  const last = rows[rows.length - 1]
+  cutLane.kept = null
+  cutLane.cut =
+    more && last !== undefined
+      ? { nextAt: last.nextAt, seq: last.seq }
+      : { nextAt: until, seq: Number.MAX_SAFE_INTEGER }
+  for (const due of merged) {
+    if (!isBefore(cutLane.cut, due) && !isBefore(horizon.edge, due)) insert(horizon, due, text)
+  }
+  shrink(horizon)
+}
+
+/** The read of a lane failed: try again at the next wish. */
+export const abandonLane = (horizon: Horizon, lane: LaneKey): void => {
+  const cutLane = horizon.cutLanes.get(laneText(lane))
+  if (cutLane !== undefined) cutLane.kept = null
+}
