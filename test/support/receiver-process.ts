@@ -1,0 +1,159 @@
+/**
+ * The receiver's own process (started by `counting-receiver.ts`): real HTTP servers that note every arrival and how many
+ * requests are open at once, in all, per port, and per first segment of the path (tests put the brand there).
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import type { Arrivals, Behaviour, Figures, ReceiverAnswer, ReceiverRequest } from './counting-receiver.ts'
+
+const behaviour: Behaviour = { delayMs: 0, status: 200, hold: false, diesAbove: null, headers: {} }
+const counts = { arrivals: 0, answered: 0, aborted: 0, open: 0, openMax: 0, died: false }
+const openBy = new Map<string, { now: number; max: number }>()
+const distinct = new Set<string>()
+const seen: { ids: string[]; urls: string[]; ports: number[]; at: number[] } = { ids: [], urls: [], ports: [], at: [] }
+const held: (() => void)[] = []
+let waiting: { distinct: number; open: number; arrivals: number; answer: () => void }[] = []
+const servers: Server[] = []
+
+/** Wall clock with fractions: `Date.now()` floors, so its edge is looked for once and the monotonic clock added to it. */
+const wallOffset = ((): number => {
+  let least = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 5; round += 1) {
+    const before = Date.now()
+    let now = before
+    while (now === before) now = Date.now()
+    least = Math.min(least, now - performance.now())
+  }
+  return least
+})()
+const wallNow = (): number => wallOffset + performance.now()
+
+const enter = (key: string): (() => void) => {
+  const entry = openBy.get(key) ?? { now: 0, max: 0 }
+  openBy.set(key, entry)
+  entry.now += 1
+  entry.max = Math.max(entry.max, entry.now)
+  return () => {
+    entry.now -= 1
+  }
+}
+
+const tellWaiting = (): void => {
+  const reached = waiting.filter(
+    (one) => distinct.size >= one.distinct && counts.open >= one.open && counts.arrivals >= one.arrivals,
+  )
+  if (reached.length === 0) return
+  waiting = waiting.filter((one) => !reached.includes(one))
+  for (const one of reached) one.answer()
+}
+
+const die = (): void => {
+  counts.died = true
+  for (const server of servers) {
+    server.close()
+    server.closeAllConnections()
+  }
+}
+
+const note = (request: IncomingMessage, port: number): string => {
+  const id = String(request.headers['webhook-id'] ?? request.url)
+  seen.ids.push(id)
+  seen.urls.push(request.url ?? '')
+  seen.ports.push(port)
+  seen.at.push(wallNow())
+  distinct.add(id)
+  counts.arrivals += 1
+  counts.open += 1
+  counts.openMax = Math.max(counts.openMax, counts.open)
+  return id
+}
+
+const answer = (response: ServerResponse): void => {
+  if (response.destroyed) return
+  response.writeHead(behaviour.status, { 'content-length': 2, ...behaviour.headers })
+  response.end('ok')
+}
+
+/** Number of the port -> what to do with its requests. */
+const takes = (port: number) => (request: IncomingMessage, response: ServerResponse) => {
+  note(request, port)
+  const leave = [enter(`port ${port}`), enter(`path ${(request.url ?? '').split('/')[1] ?? ''}`)]
+  response.once('close', () => {
+    counts.open -= 1
+    if (response.writableFinished) counts.answered += 1
+    else counts.aborted += 1
+    for (const one of leave) one()
+  })
+  if (behaviour.diesAbove !== null && counts.open > behaviour.diesAbove) die()
+  request.resume()
+  request.once('end', () => {
+    if (behaviour.hold) held.push(() => answer(response))
+    else if (behaviour.delayMs === 0) answer(response)
+    else setTimeout(answer, behaviour.delayMs, response)
+  })
+  tellWaiting()
+}
+
+const listen = async (port: number): Promise<number> => {
+  const server = createServer({ keepAliveTimeout: 60_000 }, takes(port))
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 4_096, resolve))
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+const figures = (): Figures => ({
+  ...counts,
+  distinct: distinct.size,
+  openMaxBy: Object.fromEntries([...openBy].map(([key, { max }]) => [key, max])),
+  cpuMicros: ((usage) => usage.user + usage.system)(process.cpuUsage()),
+})
+const arrivals = (): Arrivals => ({ ...seen, at: Float64Array.from(seen.at) })
+const forget = (): void => {
+  for (const list of [seen.ids, seen.urls, seen.ports, seen.at]) list.length = 0
+  distinct.clear()
+  openBy.clear()
+  Object.assign(counts, { arrivals: 0, answered: 0, aborted: 0, openMax: counts.open })
+}
+
+const say = (message: ReceiverAnswer): void => {
+  process.send?.(message)
+}
+const release = (count: number): number => {
+  const let_go = held.splice(0, count)
+  for (const one of let_go) one()
+  return let_go.length
+}
+
+const handle = async (request: ReceiverRequest): Promise<void> => {
+  const { seq } = request
+  switch (request.type) {
+    case 'listen': {
+      const ports: number[] = []
+      for (let port = 0; port < request.ports; port += 1) ports.push(await listen(port))
+      return say({ seq, value: ports })
+    }
+    case 'behave':
+      Object.assign(behaviour, request.behaviour)
+      return say({ seq, value: null })
+    case 'release':
+      return say({ seq, value: release(request.count) })
+    case 'figures':
+      return say({ seq, value: figures() })
+    case 'arrivals':
+      return say({ seq, value: arrivals() })
+    case 'forget':
+      forget()
+      return say({ seq, value: null })
+    case 'wait':
+      waiting.push({ ...request.until, answer: () => say({ seq, value: null }) })
+      return tellWaiting()
+    default:
+      return request satisfies never
+  }
+}
+
+process.on('message', (request: ReceiverRequest) => void handle(request))
+process.on('disconnect', () => process.exit(0))
