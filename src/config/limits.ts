@@ -33,3 +33,76 @@ export const CARRIER_EXIT_SETTLE_MS = 10
 export const OWN_CLOSE_MS_MAX = 5_000
 /** A dispatch thread whose attempts are this far past their deadline is hung and is ended. */
 export const CARRIER_HANG_MS = 2_000
+
+// ---------------------------------------------------------------- control channel
+export const CONTROL_HOST_DEFAULT = '127.0.0.1'
+export const CONTROL_PORT_DEFAULT = 7411
+/** A batch of 10,000 webhooks of ~1 KiB; only where the upgrade carried a valid key, since a socket may hold one frame. */
+export const FRAME_BYTES_MAX = 12 * 1_048_576
+/** Everybody else, and every method but `scheduleWebhooks` (reliability.md C1). */
+export const FRAME_BYTES_PLAIN_MAX = 262_144
+/** ws keeps a frame as the chunks the socket gave: 256 bytes each is as small as an honest slow line gets (C1). */
+export const FRAME_FRAGMENTS_MAX = 64
+export const FRAME_CHUNKS_PLAIN_MAX = 1_024
+/** 12 MiB in segments of ~1,400 bytes, with room. */
+export const FRAME_CHUNKS_MAX = 16_384
+/** Requests being answered per socket; beyond it the socket is not read (C7). */
+export const REQUESTS_IN_FLIGHT_MAX = 64
+/** Frames read ahead of the 64 when one chunk held more; beyond it the socket is closed, since it was paused long before. */
+export const BATCH_REQUESTS_MAX = 100
+export const RPC_ID_CHARS_MAX = 64
+/** Nesting of a frame (C6): far above any honest one, far below what recursion minds. */
+export const JSON_DEPTH_MAX = 32
+/** Values of one webhook outside `body` (C6, control.md). */
+export const WEBHOOK_NODES_MAX = 64
+export const SUBSCRIPTIONS_MAX = 64
+/** Events kept for `fromSeq`, per topic. */
+export const FEED_EVENTS_KEPT = 1_000
+/** Protocol errors of one socket within a minute before it is closed (CTRL-05). */
+export const PROTOCOL_ERRORS_PER_MINUTE_MAX = 50
+/** Pings of one socket within a second before it is closed (CTRL-02); an honest client sends one in 30 s. */
+export const PINGS_PER_SECOND_MAX = 100
+/** Unauthenticated sockets are closed after it (C3). */
+export const AUTHENTICATE_WITHIN_MS = 5_000
+/** A message that was begun must be complete after it (CTRL-04). */
+export const MESSAGE_AGE_MS_MAX = 10_000
+/** Ping interval; two unanswered ones end the socket (C8). */
+export const HEARTBEAT_MS = 30_000
+/** Unsent bytes of a socket: above the first, events are dropped and a gap is marked; above the second the socket ends (C7). */
+export const SOCKET_BUFFERED_GAP_BYTES = 1_048_576
+export const SOCKET_BUFFERED_END_BYTES = 4_194_304
+export const SOCKET_DRAIN_MS_MAX = 30_000
+/** Wrong keys per address and minute that are answered at once; further ones wait longer each time (CTRL-01). */
+export const AUTH_FAILURES_PER_MINUTE = 5
+/** Connections without a valid key, per address (CTRL-01). */
+export const UNAUTHENTICATED_PER_ADDRESS_MAX = 64
+export const CONNECTIONS_MAX = 10_000
+/** A request is answered with TIMEOUT after it; a dead target is asked again within it. */
+export const REQUEST_MS_MAX = 10_000
+/** Bytes of large frames being read by the ingest thread (D-19). */
+export const INGEST_BRAND_BYTES_MAX = 24 * 1_048_576
+export const INGEST_BYTES_MAX = 96 * 1_048_576
+/** `listWebhooks` pages; a page that comes out above 256 KiB is halved. */
+export const LIST_LIMIT_DEFAULT = 50
+export const LIST_LIMIT_MAX = 500
+export const PAGE_BYTES_MAX = 262_144
+export const NAME_CHARS_MAX = 128
+export const TAGS_MAX = 20
+export const TAG_CHARS_MAX = 64
+export const IDEMPOTENCY_KEY_CHARS_MAX = 255
+export const RETRY_ATTEMPTS_MAX = 50
+/** 9999-12-31T23:59:59.999Z: what four digits of a year can say (TIME-05). */
+export const INSTANT_MAX = 253_402_300_799_999
+export const CONCURRENCY_LIMIT_MAX = 1_000_000
+export const RATE_LIMIT_MAX = 1_000_000
+/** One start in about 31 years: smaller rates are meant as 0. */
+export const RATE_LIMIT_MIN = 1e-9
+/** Domains shown by `getMonitor` when none is named. */
+export const MONITOR_DOMAINS_MAX = 100
+/** Traffic series of the monitor: five minutes of seconds. */
+export const TRAFFIC_BUCKET_MS = 1_000
+export const TRAFFIC_BUCKETS = 300
+/** Backpressure events shown by the monitor. */
+export const BACKPRESSURE_EVENTS_KEPT = 100
+/** Log lines waiting for a blocked pipe; further ones are counted and dropped (PROC-08). */
+export const LOG_BUFFER_BYTES_MAX = 1_048_576

@@ -1,0 +1,173 @@
+/**
+ * The methods of the control channel: for each its schema, which is the single source of parsing, types and the OpenRPC
+ * document. What is not in a schema is an unknown parameter, and refused.
+ */
+import { z } from 'zod'
+import { BATCH_WEBHOOKS_MAX, LIST_LIMIT_MAX } from '#config/limits.ts'
+import { WEBHOOK_STATES } from '#webhook/webhook.ts'
+import type {
+  AllLimits,
+  Attempts,
+  Authenticated,
+  CancelOutcome,
+  Info,
+  Killed,
+  LimitsView,
+  MonitorView,
+  ScheduledWebhook,
+  ScheduledWebhooks,
+  Subscription,
+  SupervisionTree,
+  WebhookPage,
+  WebhookView,
+} from './results.ts'
+import {
+  brand,
+  burst,
+  concurrencyLimit,
+  domain,
+  instant,
+  name,
+  rateLimit,
+  tag,
+  webhook,
+  webhookDefaults,
+  webhookId,
+  whole,
+} from './schema.ts'
+
+export const SUBSCRIPTION_TOPICS = ['monitor', 'supervision'] as const
+export type Topic = (typeof SUBSCRIPTION_TOPICS)[number]
+
+export interface MethodSpec {
+  readonly params: z.ZodType
+  readonly summary: string
+  /** Only with an admin key. */
+  readonly admin?: true
+}
+
+const byId = z.strictObject({ id: webhookId, brand: brand.optional() })
+
+export const METHODS = {
+  scheduleWebhook: { params: webhook, summary: 'Schedules one webhook; answered when it is on disk.' },
+  scheduleWebhooks: {
+    params: z.strictObject({
+      webhooks: z
+        .array(webhook)
+        .min(1)
+        .max(BATCH_WEBHOOKS_MAX)
+        .describe(`a list of 1 to ${BATCH_WEBHOOKS_MAX} webhooks`),
+      defaults: webhookDefaults.optional().describe('an object with fields of a webhook'),
+      brand: brand.optional(),
+    }),
+    summary: 'Schedules up to 10,000 webhooks, all or none; `defaults` are merged into each.',
+  },
+  getWebhook: { params: byId, summary: 'One webhook with its state.' },
+  listWebhooks: {
+    params: z.strictObject({
+      state: z
+        .enum(WEBHOOK_STATES)
+        .optional()
+        .describe(`one of ${WEBHOOK_STATES.join(', ')}`),
+      domain: domain.optional(),
+      tag: tag.optional(),
+      name: name.optional(),
+      from: instant.optional(),
+      to: instant.optional(),
+      limit: whole(1, LIST_LIMIT_MAX, 'a whole number').optional(),
+      cursor: z.string().min(1).max(512).optional().describe('the nextCursor of an earlier answer'),
+      brand: brand.optional(),
+    }),
+    summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
+  },
+  getAttempts: { params: byId, summary: 'Every attempt of one webhook.' },
+  cancelWebhook: { params: byId, summary: 'Cancels a webhook that is not running; afterwards no attempt starts.' },
+  configureBrandConcurrencyLimit: {
+    params: z.strictObject({ limit: concurrencyLimit, brand: brand.optional() }),
+    summary: 'How many requests of a brand may be open at once, over all domains.',
+  },
+  configureDomainConcurrencyLimit: {
+    params: z.strictObject({ domain, limit: concurrencyLimit, brand: brand.optional() }),
+    summary: 'How many requests may be open at a domain at once.',
+  },
+  configureRateLimit: {
+    params: z.strictObject({
+      domain,
+      requestsPerSecond: rateLimit,
+      burst: burst.optional(),
+      brand: brand.optional(),
+    }),
+    summary: 'How many requests may start at a domain per second.',
+  },
+  getLimits: {
+    params: z.strictObject({ domain: domain.optional(), brand: brand.optional() }),
+    summary: 'Every limit with its version and who set it.',
+  },
+  getMonitor: {
+    params: z.strictObject({ domain: domain.optional(), brand: brand.optional() }),
+    summary: 'Current concurrency, rates, queue depths, lateness, traffic and backpressure.',
+  },
+  subscribe: {
+    params: z.strictObject({
+      topics: z
+        .array(z.enum(SUBSCRIPTION_TOPICS))
+        .min(1)
+        .max(SUBSCRIPTION_TOPICS.length)
+        .describe(`a list of ${SUBSCRIPTION_TOPICS.join(', ')}`),
+      filter: z.strictObject({ domain: domain.optional() }).optional().describe('an object with domain'),
+      fromSeq: whole(0, Number.MAX_SAFE_INTEGER, 'a whole number').optional(),
+    }),
+    summary: 'Events of these topics, as notifications `event` on this socket.',
+  },
+  unsubscribe: {
+    params: z.strictObject({
+      subscription: z.string().min(1).max(32).describe('the subscription of an earlier answer'),
+    }),
+    summary: 'Ends a subscription.',
+  },
+  getSupervisionTree: { params: z.strictObject({}), summary: 'Every process of the daemon.', admin: true },
+  killProcess: {
+    params: z.strictObject({
+      pid: whole(0, Number.MAX_SAFE_INTEGER, 'a whole number').optional(),
+      name: z.string().min(1).max(300).optional().describe('the name of a process, like scheduler'),
+      reason: z.string().min(1).max(64).optional().describe('a short text'),
+    }),
+    summary: 'Kills a process, to see it come back.',
+    admin: true,
+  },
+  getInfo: { params: z.strictObject({}), summary: 'Version, node, store and the limits of the protocol.' },
+  authenticate: {
+    params: z.strictObject({ key: z.string().min(1).max(128).describe('a key, like hp_brand_...') }),
+    summary: 'Tells the key where the upgrade could not carry it.',
+  },
+  'rpc.discover': { params: z.strictObject({}), summary: 'The OpenRPC document of this channel.' },
+} as const satisfies Readonly<Record<string, MethodSpec>>
+
+export type MethodName = keyof typeof METHODS
+export const isMethodName = (text: string): text is MethodName => Object.hasOwn(METHODS, text)
+
+/** What a client sends. */
+export type ParamsIn<M extends MethodName> = z.input<(typeof METHODS)[M]['params']>
+/** What a method gets: instants are epoch milliseconds. */
+export type Params<M extends MethodName> = z.output<(typeof METHODS)[M]['params']>
+
+export interface Results {
+  scheduleWebhook: ScheduledWebhook
+  scheduleWebhooks: ScheduledWebhooks
+  getWebhook: WebhookView
+  listWebhooks: WebhookPage
+  getAttempts: Attempts
+  cancelWebhook: CancelOutcome
+  configureBrandConcurrencyLimit: LimitsView
+  configureDomainConcurrencyLimit: LimitsView
+  configureRateLimit: LimitsView
+  getLimits: AllLimits
+  getMonitor: MonitorView
+  subscribe: Subscription
+  unsubscribe: Readonly<Record<string, never>>
+  getSupervisionTree: SupervisionTree
+  killProcess: Killed
+  getInfo: Info
+  authenticate: Authenticated
+  'rpc.discover': Readonly<Record<string, unknown>>
+}

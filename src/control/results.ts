@@ -1,0 +1,185 @@
+/** What methods answer with (the shapes of control.md; more fields may come, none is renamed). Instants are RFC 3339 in UTC. */
+import type { ErrorClass, Priority, WebhookState } from '#webhook/webhook.ts'
+
+type Text = string
+
+export interface ScheduledWebhook {
+  readonly id: string
+  readonly state: WebhookState
+  readonly at: Text
+  /** True: this idempotency key was used before for the same webhook, and this is its id. */
+  readonly duplicate: boolean
+}
+export interface ScheduledWebhooks {
+  /** In the order of the params. */
+  readonly ids: readonly string[]
+  /** `duplicates[i]` belongs to `ids[i]`. */
+  readonly duplicates: readonly boolean[]
+}
+export interface WebhookView {
+  readonly id: string
+  readonly brand: string
+  readonly name?: string
+  readonly url: string
+  readonly domain: string
+  readonly method: string
+  readonly priority: Priority
+  readonly state: WebhookState
+  readonly at: Text
+  readonly createdAt: Text
+  readonly tags?: readonly string[]
+  readonly attemptCount: number
+  readonly nextAttemptAt?: Text
+  readonly lastStatus?: number
+  readonly lastError?: ErrorClass
+  readonly finishedAt?: Text
+  readonly lateness?: { readonly timerMs: number; readonly guardMs: number; readonly networkMs: number }
+}
+export interface WebhookPage {
+  readonly webhooks: readonly WebhookView[]
+  readonly nextCursor?: string
+}
+export interface AttemptView {
+  readonly number: number
+  readonly startedAt: Text
+  readonly endedAt?: Text
+  readonly status?: number
+  readonly error?: ErrorClass
+  readonly excerpt?: string
+  readonly timerMs: number
+  readonly guardMs: number
+  readonly networkMs: number
+  readonly inDoubt: boolean
+}
+export interface Attempts {
+  readonly attempts: readonly AttemptView[]
+}
+export interface CancelOutcome {
+  readonly outcome: 'cancelled' | 'alreadyRunning' | 'alreadyDone'
+}
+export interface LimitView {
+  readonly value: number
+  readonly version: number
+  readonly setBy: string
+  readonly setAt: Text
+}
+export interface LimitsView {
+  readonly domain?: string
+  readonly brand?: string
+  readonly concurrency: LimitView | null
+  readonly rate: (LimitView & { readonly burst: number }) | null
+  /** Counts the changes of all limits of this key. */
+  readonly version: number
+}
+export interface AllLimits {
+  readonly limits: readonly LimitsView[]
+}
+export interface DomainFigures {
+  readonly domain: string
+  readonly state: string
+  readonly concurrency: { readonly current: number; readonly limit: number | null }
+  readonly rate: { readonly startsLastSecond: number; readonly limit: number | null; readonly burst: number | null }
+  readonly queueDepth: number
+  readonly oldestWaitingAt?: Text
+  readonly backpressure: { readonly active: boolean; readonly since?: Text; readonly limit?: string }
+  readonly drainMs?: number
+  readonly overshoot: number
+}
+export interface BrandFigures {
+  readonly brand: string
+  readonly concurrency: { readonly current: number; readonly limit: number | null }
+  readonly queueDepth: number
+}
+export interface Percentiles {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+export interface LatenessView {
+  readonly timerMs: Percentiles
+  readonly guardMs: Percentiles
+  readonly networkMs: Percentiles
+}
+export interface TrafficView {
+  readonly bucketMs: number
+  /** Instant of the first bucket. */
+  readonly from: Text
+  readonly series: {
+    readonly due: readonly number[]
+    readonly started: readonly number[]
+    readonly delivered: readonly number[]
+    readonly failed: readonly number[]
+  }
+}
+export interface BackpressureEvent {
+  readonly domain: string
+  readonly limit: string
+  readonly startedAt: Text
+  readonly depth: number
+  readonly endedAt?: Text
+  readonly durationMs?: number
+  readonly peak?: number
+}
+export interface MonitorView {
+  readonly at: Text
+  readonly domains: readonly DomainFigures[]
+  readonly brands: readonly BrandFigures[]
+  readonly totals: {
+    readonly scheduled: number
+    readonly waiting: number
+    readonly executing: number
+    readonly retrying: number
+    readonly delivered: number
+    readonly dead: number
+  }
+  readonly lateness: LatenessView
+  readonly traffic: TrafficView
+  readonly backpressure: readonly BackpressureEvent[]
+}
+export interface Subscription {
+  readonly subscription: string
+}
+export interface ProcessNode {
+  readonly name: string
+  readonly pid: number
+  readonly kind: 'supervisor' | 'worker'
+  readonly behaviour: string
+  readonly state: string
+  readonly restarts: number
+  readonly mailbox: number
+  readonly startedAt: Text
+  readonly children: readonly ProcessNode[]
+}
+export interface SupervisionTree {
+  readonly tree: ProcessNode
+}
+export interface Killed {
+  readonly killed: true
+  readonly pid: number
+}
+export interface Info {
+  readonly name: 'hookpulse'
+  readonly version: string
+  readonly node: string
+  readonly pid: number
+  readonly startedAt: Text
+  readonly uptimeMs: number
+  readonly store: string
+  readonly limits: Readonly<Record<string, number>>
+  readonly role: 'admin' | 'brand'
+  readonly brand: string
+}
+export interface Authenticated {
+  readonly role: 'admin' | 'brand'
+  readonly brand: string | null
+}
+/** The params of the notification `event`. */
+export interface EventNotice {
+  readonly subscription: string
+  /** Ascending per topic, also over restarts. */
+  readonly seq: number
+  readonly topic: string
+  /** Null where `gap` is set: events before `seq` were dropped. */
+  readonly data: unknown
+  readonly gap?: true
+}
