@@ -1,10 +1,41 @@
-import type { Admitted } from '#actors/guard.ts'
+/**
+ * executor: the execution engine. Starts one execution per admitted webhook and knows what is in flight.
+ *
+ * Started by the supervisor `delivery`. Its state is the table `executions` (owned by the supervisor `executions`) and the
+ * monitors on them. On restart it finds its running executions again in the table, and asks the store for started rows that
+ * neither an execution nor a retry process nor the dispatch pool holds: they are in doubt (D-3). A crash costs what was in
+ * its mailbox: the guards see the death, register again, and the scheduler tells those webhooks anew.
+ */
+import { dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
+import { EXECUTIONS_TABLE, execution, type RunningExecution, type TakeUp } from '#actors/execution.ts'
+import { type Admitted, guardOf, type Permit } from '#actors/guard.ts'
+import { type PendingRetry, RETRIES_TABLE } from '#actors/retry.ts'
+import { scheduler } from '#actors/scheduler.ts'
+import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
+import { AUDIT_MS, PAGE_ROWS_MAX } from '#config/limits.ts'
 import type { AttemptReport } from '#dispatch/dispatch.ts'
-import { type Name, name } from '#runtime/protocol.ts'
-import type { AttemptId } from '#webhook/webhook.ts'
+import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import { type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
+import type { From } from '#runtime/from.ts'
+import type { Pid } from '#runtime/pid.ts'
+import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
+import type { StartResult } from '#runtime/start.ts'
+import { worker } from '#runtime/supervisor-spec.ts'
+import type { StartedRow } from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
+import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
+
+interface StartedPage {
+  readonly rows: readonly StartedRow[]
+  readonly next: number | null
+}
 
 export interface ExecutorProtocol {
-  readonly call: never
+  readonly call: /** Answered when the attempts that an earlier run left started have been taken up. */
+    | Call<{ readonly type: 'await-recovery' }, 'recovered'>
+    /** Graceful stop: answered when no execution is left. */
+    | Call<{ readonly type: 'drain' }, 'drained'>
   readonly cast: /** From a guard: each of these may start now. */
     | { readonly type: 'start'; readonly admitted: readonly Admitted[] }
     /** From the dispatch pool, after `execution-died`: nothing of it is open any more. `report` null: it was never held, or its thread died. */
@@ -16,7 +47,228 @@ export interface ExecutorProtocol {
       }
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
-  readonly info: never
-  readonly continue: never
+  readonly info:
+    | Answer<'execution-started', StartResult, Admitted>
+    | Answer<'started-page', { readonly ok: true; readonly value: StartedPage } | StoreFailed>
+    | Answer<'in-flight', readonly InFlight[], StartedPage>
+    | { readonly type: 'reconcile' }
+  readonly continue: { readonly type: 'recover' }
 }
 export const executor: Name<ExecutorProtocol> = name('executor')
+export const executions: Name<DynamicSupervisorProtocol> = name('executions')
+
+export interface ExecutorArgs {
+  readonly events: Events
+  /** Names this run of the daemon in the tokens of its marks: a token of another run is in doubt. */
+  readonly runId: string
+}
+interface State extends ExecutorArgs {
+  readonly watched: Map<MonitorRef, AttemptId>
+  /** Executions that died: the pool has been asked to end their attempts. */
+  readonly orphans: Map<AttemptId, RunningExecution>
+  readonly recoveryAwaited: From<'recovered'>[]
+  readonly draining: From<'drained'>[]
+  recovered: boolean
+  reconciling: boolean
+  audit: TimerRef | null
+  poolWatched: boolean
+}
+type Ctx = Context<ExecutorProtocol>
+const ASK_AGAIN_MS = 50
+
+export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
+  name: 'executor',
+  version: 1,
+  init(args, ctx) {
+    const state: State = {
+      ...args,
+      watched: new Map(),
+      orphans: new Map(),
+      recoveryAwaited: [],
+      draining: [],
+      recovered: false,
+      reconciling: false,
+      audit: null,
+      poolWatched: false,
+    }
+    for (const [attemptId, row] of running(ctx).entries()) watch(row.pid, attemptId, state, ctx)
+    return ok(state, { continue: { type: 'recover' } })
+  },
+  continue(_message, state, ctx) {
+    reconcile(state, ctx)
+    return keep
+  },
+  call: {
+    'await-recovery': (_request, from, state) => {
+      if (state.recovered) return reply('recovered', state)
+      state.recoveryAwaited.push(from)
+      return keep
+    },
+    drain: (_request, from, state, ctx) => {
+      if (running(ctx).size === 0) return reply('drained', state)
+      state.draining.push(from)
+      return keep
+    },
+  },
+  cast: {
+    start: ({ admitted }, state, ctx) => {
+      for (const one of admitted) startExecution(one, `${state.runId}.${ctx.uniqueInteger()}`, null, state, ctx)
+      return keep
+    },
+    'attempt-ended': ({ attemptId, report, held }, state, ctx) => {
+      const orphan = state.orphans.get(attemptId)
+      if (orphan === undefined) return keep
+      state.orphans.delete(attemptId)
+      takeUp(
+        attemptId,
+        orphan,
+        report !== null
+          ? { how: 'ended', report }
+          : held
+            ? { how: 'in-doubt', reason: 'its dispatch thread has ended' }
+            : { how: 'unsent' },
+        state,
+        ctx,
+      )
+      return keep
+    },
+    reconcile: (_message, state, ctx) => {
+      reconcile(state, ctx)
+      return keep
+    },
+  },
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'execution-started':
+        onExecutionStarted(message, state, ctx)
+        return keep
+      case 'DOWN':
+        if (message.name === dispatchPool) onPoolDown(state, ctx)
+        else onExecutionDown(message.ref, state, ctx)
+        return keep
+      case 'started-page':
+        if (message.ok && message.value.ok)
+          ctx.request(dispatchPool, { type: 'in-flight' }, 'in-flight', message.value.value)
+        else reconcileLater(ASK_AGAIN_MS, state, ctx)
+        return keep
+      case 'in-flight':
+        if (message.ok) onInFlight(message.value, message.data, state, ctx)
+        else reconcileLater(ASK_AGAIN_MS, state, ctx)
+        return keep
+      case 'reconcile':
+        state.audit = null
+        reconcile(state, ctx)
+        return keep
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+}
+
+const running = (ctx: Ctx) => ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
+const watch = (pid: Pid, attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  state.watched.set(ctx.monitor(pid), attemptId)
+}
+
+const startExecution = (admitted: Admitted, token: string, takeUp: TakeUp | null, state: State, ctx: Ctx): void => {
+  const spec = worker(execution, { admitted, token, takeUp, events: state.events }, { restart: 'temporary' })
+  ctx.request(executions, startChild(spec), 'execution-started', admitted)
+}
+
+const onExecutionStarted = (
+  message: Answer<'execution-started', StartResult, Admitted>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const admitted = message.data
+  const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
+  if (message.ok && message.value.ok) return watch(message.value.pid, attemptId, state, ctx)
+  ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand: admitted.due.brand })
+  ctx.cast(scheduler, { type: 'handed-back', due: admitted.due })
+}
+
+/** A row that is still in the table is one that its execution did not finish. */
+const onExecutionDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
+  const attemptId = state.watched.get(ref)
+  if (attemptId === undefined) return
+  state.watched.delete(ref)
+  const row = running(ctx).get(attemptId)
+  if (row === undefined) {
+    if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
+    return
+  }
+  state.orphans.set(attemptId, row)
+  if (!state.poolWatched) return onPoolDown(state, ctx)
+  ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: row.admitted.permit })
+}
+
+/** The pool's threads have ended before this: what was handed to it is in doubt; live executions find out by themselves. */
+const onPoolDown = (state: State, ctx: Ctx): void => {
+  state.poolWatched = false
+  for (const [attemptId, row] of state.orphans)
+    takeUp(attemptId, row, { how: 'in-doubt', reason: 'the dispatch pool has ended' }, state, ctx)
+  state.orphans.clear()
+  reconcileLater(ASK_AGAIN_MS, state, ctx)
+}
+
+const takeUp = (attemptId: AttemptId, row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): void => {
+  running(ctx).delete(attemptId)
+  if (how.how === 'unsent')
+    ctx.cast(guardOf(row.admitted.due.domain), { type: 'permit-unused', attemptId, brand: row.admitted.due.brand })
+  startExecution(row.admitted, row.token, how, state, ctx)
+}
+
+/** Holders are looked at after the store was read: an attempt that began since then is not in the page. */
+const reconcile = (state: State, ctx: Ctx, after = 0): void => {
+  if (after === 0 && state.reconciling) return
+  state.reconciling = true
+  if (!state.poolWatched) {
+    state.poolWatched = true
+    ctx.monitor(dispatchPool)
+  }
+  ctx.request(storeKeeper, { type: 'started', after, limit: PAGE_ROWS_MAX }, 'started-page')
+}
+const reconcileLater = (delayMs: number, state: State, ctx: Ctx): void => {
+  state.reconciling = false
+  if (state.audit !== null) ctx.cancelTimer(state.audit)
+  state.audit = ctx.sendAfter(delayMs, { type: 'reconcile' })
+}
+
+const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: State, ctx: Ctx): void => {
+  const held = new Set(inFlight.map((attempt) => attempt.attemptId))
+  for (const row of page.rows) takeUpRow(row, held, state, ctx)
+  if (page.next !== null) return reconcile(state, ctx, page.next)
+  if (!state.recovered) {
+    state.recovered = true
+    for (const from of state.recoveryAwaited.splice(0)) ctx.reply(from, 'recovered')
+  }
+  reconcileLater(AUDIT_MS, state, ctx)
+}
+
+/** A started row that neither an execution nor a retry process holds; the pool may still have its socket open. */
+const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, ctx: Ctx): void => {
+  const attemptId = attemptIdOf(row.due.id, row.attempt)
+  if (running(ctx).has(attemptId) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
+  const admitted: Admitted = { due: row.due, permit: lostPermit(row, ctx) }
+  if (!held.has(attemptId)) {
+    startExecution(admitted, row.token, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
+    return
+  }
+  state.orphans.set(attemptId, { pid: ctx.self, admitted, token: row.token })
+  ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: admitted.permit })
+}
+
+/** What is known of the permit of an attempt that was found in the store: it is over, so no guard is named. */
+const lostPermit = (row: StartedRow, ctx: Ctx): Permit => ({
+  attemptId: attemptIdOf(row.due.id, row.attempt),
+  domain: row.due.domain,
+  brand: row.due.brand,
+  guard: 0,
+  limiter: null,
+  enteredAt: row.startedAt,
+  admittedAt: row.startedAt,
+  admittedMono: ctx.world.monoNow(),
+})

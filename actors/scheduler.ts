@@ -1,18 +1,74 @@
-import type { StoreFailed } from '#actors/store-keeper.ts'
-import { type Call, type Name, name } from '#runtime/protocol.ts'
+/**
+ * scheduler: knows which webhook is due when, and tells the guards. Started by the supervisor `delivery`.
+ *
+ * State: the horizon (what is due soon, bounded) and the guards that it has told something. On restart the horizon begins at
+ * now; every lane with due rows is told to its guard, which reads them from the store. A crash costs milliseconds of lateness.
+ * Never early: the wall clock decides at each wake-up, and there is one wake-up (reliability.md T1, T3).
+ */
+import { executor } from '#actors/executor.ts'
+import { guardOf, startGuard } from '#actors/guard.ts'
+import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
+import {
+  AUDIT_MS,
+  HORIZON_AHEAD_MS,
+  HORIZON_ENTRIES_MAX,
+  LANE_WINDOW_MAX,
+  PAGE_ROWS_MAX,
+  WAKE_MAX_MS,
+} from '#config/limits.ts'
+import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { From } from '#runtime/from.ts'
+import type { Pid } from '#runtime/pid.ts'
+import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
+import type { StartResult } from '#runtime/start.ts'
+import {
+  abandonLane,
+  abandonPage,
+  admitRow,
+  type CutLane,
+  createHorizon,
+  firstOf,
+  type Horizon,
+  handOver,
+  isBefore,
+  mergeLane,
+  mergePage,
+  remove,
+  sizeOf,
+  takeBack,
+  takeDue,
+  wishLanes,
+  wishPage,
+} from '#schedule/horizon.ts'
 import type { Append, Appended, Cancelled } from '#store/store.ts'
-import type { Brand, Due, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
+import type { Events } from '#telemetry/events.ts'
+import type { Brand, Domain, Due, Edge, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
+
+export type NewDue = Omit<Due, 'seq'>
+type Read<V> = { readonly ok: true; readonly value: V } | StoreFailed
+type Lanes = { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
+interface Scheduling {
+  readonly from: From<Appended | StoreFailed>
+  readonly append: Append
+  readonly heads: readonly NewDue[]
+}
+interface Cancelling {
+  readonly from: From<Cancelled | StoreFailed>
+  readonly id: WebhookId
+  readonly brand: Brand | null
+}
 
 export interface SchedulerProtocol {
   readonly call: /** Stores the webhooks and takes what is due soon into the horizon; answered when they are on disk. `heads[i]` belongs to row i; its seq is not known yet. */
     | Call<
-        { readonly type: 'schedule'; readonly append: Append; readonly heads: readonly Omit<Due, 'seq'>[] },
+        { readonly type: 'schedule'; readonly append: Append; readonly heads: readonly NewDue[] },
         Appended | StoreFailed
       >
     | Call<{ readonly type: 'cancel'; readonly id: WebhookId; readonly brand: Brand | null }, Cancelled | StoreFailed>
     | Call<
         { readonly type: 'figures' },
-        { readonly horizon: number; readonly edgeAt: Instant | null; readonly lagMs: number }
+        { readonly horizon: number; readonly edgeAt: Instant; readonly guards: number }
       >
   readonly cast: /** From a retry process, when its decision is durable. */
     | { readonly type: 'retry-due'; readonly due: Due }
@@ -22,7 +78,396 @@ export interface SchedulerProtocol {
     | { readonly type: 'lane-caught-up'; readonly lane: LaneKey; readonly upTo: Instant }
     /** Graceful stop: tell guards nothing more. */
     | { readonly type: 'quiesce' }
-  readonly info: never
+  readonly info:
+    | { readonly type: 'wake' }
+    | { readonly type: 'scan'; readonly all: boolean }
+    | { readonly type: 'recover' }
+    | { readonly type: 'append-again'; readonly scheduling: Scheduling }
+    | { readonly type: 'cancel-again'; readonly cancelling: Cancelling }
+    | Answer<'recovered', 'recovered'>
+    | Answer<'appended', Appended | StoreFailed, Scheduling>
+    | Answer<'cancelled', Cancelled | StoreFailed, Cancelling>
+    | Answer<'page', Read<{ readonly rows: readonly Due[]; readonly edge: Edge }>>
+    | Answer<
+        'lane',
+        Read<{ readonly rows: readonly Due[]; readonly more: boolean }>,
+        { readonly lane: LaneKey; readonly until: Instant }
+      >
+    | Answer<'scanned', Read<Lanes>, { readonly all: boolean }>
+    | Answer<'left-behind', Read<Lanes>, { readonly domain: Domain; readonly now: Instant }>
+    | Answer<'guard-started', StartResult, Domain>
   readonly continue: { readonly type: 'recover' }
 }
 export const scheduler: Name<SchedulerProtocol> = name('scheduler')
+
+/** A guard that was told something. `pid` null: it is being started, and what it is to be told waits here. */
+interface Told {
+  pid: Pid | null
+  entries: Due[]
+  more: LaneKey[]
+}
+interface State {
+  readonly events: Events
+  readonly horizon: Horizon
+  readonly told: Map<Domain, Told>
+  readonly watched: Map<MonitorRef, Domain>
+  wake: { readonly ref: TimerRef; readonly at: Instant } | null
+  scan: { readonly ref: TimerRef; readonly all: boolean } | null
+  recovered: boolean
+  quiesced: boolean
+  wallSeen: number
+  monoSeen: number
+}
+type Ctx = Context<SchedulerProtocol>
+
+/** The one who would answer is being restarted: ask again after this. */
+const ASK_AGAIN_MS = 20
+/** The wall clock and the monotonic clock may drift this far apart between two wake-ups before it is called a step (T4). */
+const STEP_MS = 250
+
+export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Events }, State> = {
+  name: 'scheduler',
+  version: 1,
+  init({ events }, ctx) {
+    const now = ctx.world.wallNow()
+    const state: State = {
+      events,
+      horizon: createHorizon(now, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX),
+      told: new Map(),
+      watched: new Map(),
+      wake: null,
+      scan: null,
+      recovered: false,
+      quiesced: false,
+      wallSeen: now,
+      monoSeen: ctx.world.monoNow(),
+    }
+    return ok(state, { continue: { type: 'recover' } })
+  },
+  continue(_message, _state, ctx) {
+    ctx.request(executor, { type: 'await-recovery' }, 'recovered', null, Number.POSITIVE_INFINITY)
+    return keep
+  },
+  call: {
+    schedule: ({ append, heads }, from, _state, ctx) => {
+      requestAppend({ from, append, heads }, ctx)
+      return keep
+    },
+    cancel: ({ id, brand }, from, _state, ctx) => {
+      requestCancel({ from, id, brand }, ctx)
+      return keep
+    },
+    figures: (_request, _from, state) =>
+      reply({ horizon: sizeOf(state.horizon), edgeAt: state.horizon.edge.nextAt, guards: state.told.size }, state),
+  },
+  cast: {
+    'retry-due': ({ due }, state, ctx) => {
+      admitRow(state.horizon, due, ctx.world.wallNow())
+      tick(state, ctx)
+      return keep
+    },
+    'handed-back': ({ due }, state, ctx) => {
+      admitRow(state.horizon, due, ctx.world.wallNow())
+      tick(state, ctx)
+      return keep
+    },
+    'lane-caught-up': ({ lane, upTo }, state, ctx) => {
+      const cutLane = takeBack(state.horizon, lane, upTo)
+      if (cutLane !== null) requestLane(cutLane, ctx)
+      return keep
+    },
+    quiesce: (_message, state) => {
+      state.quiesced = true
+      return keep
+    },
+  },
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'wake':
+        state.wake = null
+        tick(state, ctx)
+        return keep
+      case 'recover':
+        ctx.request(executor, { type: 'await-recovery' }, 'recovered', null, Number.POSITIVE_INFINITY)
+        return keep
+      case 'recovered':
+        if (message.ok) onRecovered(state, ctx)
+        else ctx.sendAfter(ASK_AGAIN_MS, { type: 'recover' })
+        return keep
+      case 'scan':
+        state.scan = null
+        scan(null, message.all, ctx)
+        return keep
+      case 'scanned':
+        onScanned(message, state, ctx)
+        return keep
+      case 'appended':
+        onAppended(message, state, ctx)
+        return keep
+      case 'append-again':
+        requestAppend(message.scheduling, ctx)
+        return keep
+      case 'cancelled':
+        onCancelled(message, state, ctx)
+        return keep
+      case 'cancel-again':
+        requestCancel(message.cancelling, ctx)
+        return keep
+      case 'page':
+        if (message.ok && message.value.ok)
+          mergePage(state.horizon, message.value.value.rows, message.value.value.edge, ctx.world.wallNow())
+        else abandonPage(state.horizon)
+        tick(state, ctx, message.ok && message.value.ok)
+        return keep
+      case 'lane': {
+        const { lane, until } = message.data
+        if (message.ok && message.value.ok)
+          mergeLane(state.horizon, lane, message.value.value.rows, message.value.value.more, until)
+        else abandonLane(state.horizon, lane)
+        tick(state, ctx, message.ok && message.value.ok)
+        return keep
+      }
+      case 'guard-started':
+        onGuardStarted(message, state, ctx)
+        return keep
+      case 'left-behind':
+        onLeftBehind(message, state, ctx)
+        return keep
+      case 'DOWN':
+        onGuardDown(message.ref, state, ctx)
+        return keep
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+}
+
+// ---------------------------------------------------------------- the wake-up
+
+/** Everything that time brings: tell what is due, read ahead, arm the one wake-up. `read` false after a failed read: not again at once. */
+const tick = (state: State, ctx: Ctx, read = true): void => {
+  const now = ctx.world.wallNow()
+  noticeStep(now, state, ctx)
+  if (state.recovered && !state.quiesced) {
+    tellDue(takeDue(state.horizon, now), now, state, ctx)
+    for (const lane of handOver(state.horizon, now)) tell(lane.domain, [], [lane], state, ctx)
+    if (read) readAhead(now, state, ctx)
+  }
+  arm(now, state, ctx)
+}
+
+const tellDue = (due: readonly Due[], now: Instant, state: State, ctx: Ctx): void => {
+  if (due.length === 0) return
+  const byDomain = new Map<Domain, Due[]>()
+  for (const one of due) {
+    const sameDomain = byDomain.get(one.domain)
+    if (sameDomain === undefined) byDomain.set(one.domain, [one])
+    else sameDomain.push(one)
+  }
+  for (const [domain, entries] of byDomain) {
+    tell(domain, entries, [], state, ctx)
+    state.events.emit({ type: 'webhook.due', at: now, domain, count: entries.length })
+  }
+}
+
+const readAhead = (now: Instant, state: State, ctx: Ctx): void => {
+  for (const cutLane of wishLanes(state.horizon, now)) requestLane(cutLane, ctx)
+  const wish = wishPage(state.horizon, now, HORIZON_AHEAD_MS)
+  if (wish !== null) ctx.request(storeKeeper, { type: 'horizon', limit: PAGE_ROWS_MAX, ...wish }, 'page')
+}
+
+const requestLane = ({ lane, cut }: CutLane, ctx: Ctx): void => {
+  const until = ctx.world.wallNow() + HORIZON_AHEAD_MS
+  ctx.request(storeKeeper, { type: 'lane', lane, after: cut, until, limit: LANE_WINDOW_MAX }, 'lane', { lane, until })
+}
+
+const arm = (now: Instant, state: State, ctx: Ctx): void => {
+  const first = firstOf(state.horizon)
+  const idle = first === undefined || !state.recovered || state.quiesced
+  const at = Math.min(idle ? Number.POSITIVE_INFINITY : first.nextAt, now + WAKE_MAX_MS)
+  if (state.wake !== null) {
+    if (state.wake.at <= at && state.wake.at >= now) return
+    ctx.cancelTimer(state.wake.ref)
+  }
+  state.wake = { ref: ctx.sendAfter(Math.max(0, at - now), { type: 'wake' }), at }
+}
+
+const noticeStep = (now: Instant, state: State, ctx: Ctx): void => {
+  const mono = ctx.world.monoNow()
+  const stepMs = now - state.wallSeen - (mono - state.monoSeen)
+  state.wallSeen = now
+  state.monoSeen = mono
+  if (Math.abs(stepMs) <= STEP_MS) return
+  state.events.emit({ type: 'clock.stepped', at: now, stepMs })
+  if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
+  state.wake = null
+}
+
+// ---------------------------------------------------------------- scheduling and cancelling
+
+const requestAppend = (scheduling: Scheduling, ctx: Ctx): void =>
+  ctx.request(storeKeeper, scheduling.append, 'appended', scheduling, Number.POSITIVE_INFINITY)
+
+const onAppended = (message: Answer<'appended', Appended | StoreFailed, Scheduling>, state: State, ctx: Ctx): void => {
+  const { from, heads } = message.data
+  if (!message.ok) {
+    ctx.sendAfter(ASK_AGAIN_MS, { type: 'append-again', scheduling: message.data })
+    return
+  }
+  const appended = message.value
+  if (appended.ok) {
+    const now = ctx.world.wallNow()
+    for (let i = 0; i < heads.length; i++) {
+      if (appended.duplicates[i] === true) continue
+      const head = heads[i] as NewDue
+      const seq = appended.seqs[i] as number
+      if (reaches(state.horizon, head.nextAt, seq)) admitRow(state.horizon, { ...head, seq }, now)
+    }
+    state.events.emit({ type: 'webhook.scheduled', at: now, count: heads.length, brand: heads[0]?.brand ?? 'default' })
+  }
+  ctx.reply(from, appended)
+  tick(state, ctx)
+}
+/** Most of a batch lies far ahead: nothing is made of it here. */
+const reaches = (horizon: Horizon, nextAt: Instant, seq: number): boolean =>
+  !isBefore(horizon.edge, { nextAt, seq }) || (horizon.load !== null && nextAt <= horizon.load.until)
+
+const requestCancel = (cancelling: Cancelling, ctx: Ctx): void =>
+  ctx.request(
+    storeKeeper,
+    { type: 'cancel', id: cancelling.id, brand: cancelling.brand, at: ctx.world.wallNow() },
+    'cancelled',
+    cancelling,
+    Number.POSITIVE_INFINITY,
+  )
+
+const onCancelled = (
+  message: Answer<'cancelled', Cancelled | StoreFailed, Cancelling>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const { from, id } = message.data
+  if (!message.ok) {
+    ctx.sendAfter(ASK_AGAIN_MS, { type: 'cancel-again', cancelling: message.data })
+    return
+  }
+  const cancelled = message.value
+  if ('outcome' in cancelled && cancelled.outcome === 'cancelled') {
+    remove(state.horizon, id)
+    if (cancelled.due !== null) ctx.cast(guardOf(cancelled.due.domain), { type: 'cancelled', id })
+  }
+  ctx.reply(from, cancelled)
+}
+
+// ---------------------------------------------------------------- telling guards
+
+const tell = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[], state: State, ctx: Ctx): void => {
+  const told = state.told.get(domain)
+  if (told === undefined) {
+    state.told.set(domain, { pid: null, entries: [...entries], more: [...more] })
+    startGuard(ctx, domain, 'guard-started', domain)
+  } else if (told.pid === null) {
+    told.entries.push(...entries)
+    told.more.push(...more)
+  } else ctx.cast(guardOf(domain), { type: 'due', entries, more })
+}
+
+const onGuardStarted = (message: Answer<'guard-started', StartResult, Domain>, state: State, ctx: Ctx): void => {
+  const told = state.told.get(message.data)
+  if (told === undefined || told.pid !== null) return
+  const pid = startedPid(message)
+  if (pid === null) {
+    state.told.delete(message.data)
+    for (const due of told.entries) admitRow(state.horizon, due, ctx.world.wallNow())
+    scanLater(WAKE_MAX_MS, false, state, ctx)
+    return
+  }
+  told.pid = pid
+  state.watched.set(ctx.monitor(pid), message.data)
+  if (told.entries.length > 0 || told.more.length > 0)
+    ctx.cast(guardOf(message.data), { type: 'due', entries: told.entries, more: told.more })
+  told.entries = []
+  told.more = []
+}
+const startedPid = (message: Answer<'guard-started', StartResult, Domain>): Pid | null => {
+  if (!message.ok) return null
+  if (message.value.ok) return message.value.pid
+  const failure = message.value
+  if (failure.ignore || typeof failure.reason !== 'object' || failure.reason.type !== 'already_started') return null
+  return failure.reason.pid
+}
+/** For any reason, a crash or an idle stop: ask the store whether the domain has due work, and tell again (D-2). */
+const onGuardDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
+  const domain = state.watched.get(ref)
+  if (domain === undefined) return
+  state.watched.delete(ref)
+  state.told.delete(domain)
+  askLeftBehind(domain, ctx)
+}
+const askLeftBehind = (domain: Domain, ctx: Ctx): void => {
+  const now = ctx.world.wallNow()
+  ctx.request(storeKeeper, { type: 'due-lanes', now, domain, after: null, limit: PAGE_ROWS_MAX }, 'left-behind', {
+    domain,
+    now,
+  })
+}
+
+const onLeftBehind = (
+  message: Answer<'left-behind', Read<Lanes>, { readonly domain: Domain; readonly now: Instant }>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const { domain, now } = message.data
+  if (!message.ok || !message.value.ok) return scanLater(WAKE_MAX_MS, false, state, ctx)
+  const { lanes } = message.value.value
+  if (lanes.length > 0) return tell(domain, [], lanes, state, ctx)
+  for (const { lane, handed } of [...state.horizon.cutLanes.values()]) {
+    if (!handed || lane.domain !== domain) continue
+    const cutLane = takeBack(state.horizon, lane, now)
+    if (cutLane !== null) requestLane(cutLane, ctx)
+  }
+}
+
+// ---------------------------------------------------------------- recovery and audit
+
+const onRecovered = (state: State, ctx: Ctx): void => {
+  state.recovered = true
+  scan(null, true, ctx)
+  tick(state, ctx)
+}
+
+/** Every lane with due rows, in slices. `all`: tell live guards too (after a start); otherwise only where there is none (audit). */
+const scan = (after: LaneKey | null, all: boolean, ctx: Ctx): void =>
+  ctx.request(storeKeeper, { type: 'due-lanes', now: ctx.world.wallNow(), after, limit: PAGE_ROWS_MAX }, 'scanned', {
+    all,
+  })
+
+/** One scan is ahead at a time: the sooner one, and the wider one. */
+const scanLater = (delayMs: number, all: boolean, state: State, ctx: Ctx): void => {
+  if (state.scan !== null) ctx.cancelTimer(state.scan.ref)
+  const wide = all || state.scan?.all === true
+  state.scan = { ref: ctx.sendAfter(delayMs, { type: 'scan', all: wide }), all: wide }
+}
+
+const onScanned = (
+  message: Answer<'scanned', Read<Lanes>, { readonly all: boolean }>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const { all } = message.data
+  if (!message.ok || !message.value.ok) {
+    scanLater(WAKE_MAX_MS, all, state, ctx)
+    return
+  }
+  const { lanes, next } = message.value.value
+  if (!state.quiesced) {
+    for (const lane of lanes) {
+      if (all || !state.told.has(lane.domain)) tell(lane.domain, [], [lane], state, ctx)
+    }
+  }
+  if (next !== null) scan(next, all, ctx)
+  else scanLater(AUDIT_MS, false, state, ctx)
+}

@@ -1,0 +1,325 @@
+/**
+ * execution: carries out one attempt. Started by the executor under `executions`, temporary.
+ *
+ * State: the admitted webhook, the token of its started mark, and how far it is. It lives from the permit until what came
+ * of the attempt is durable, or the retry-manager has taken it over. A crash costs nothing but time: the request goes on in
+ * its dispatch thread, the executor sees the death, aborts it, and starts an execution that takes up where it ended.
+ */
+import { dispatchPool, type PoolSays } from '#actors/dispatch-pool.ts'
+import { type Admitted, guardOf } from '#actors/guard.ts'
+import type { AttemptFailure } from '#actors/retry.ts'
+import { retryManager } from '#actors/retry-manager.ts'
+import { scheduler } from '#actors/scheduler.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
+import type { AttemptReport } from '#dispatch/dispatch.ts'
+import { type Behaviour, type CastResult, keep, ok, stop } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { Pid } from '#runtime/pid.ts'
+import type { Answer, Down } from '#runtime/protocol.ts'
+import type { HandedBack, Marked, OutcomeRecorded } from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
+import { isDelivered } from '#webhook/outcome.ts'
+import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome, type RetryPolicy } from '#webhook/webhook.ts'
+
+/** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
+export type TakeUp =
+  | { readonly how: 'ended'; readonly report: AttemptReport }
+  | { readonly how: 'in-doubt'; readonly reason: string }
+  | { readonly how: 'unsent' }
+
+export interface ExecutionArgs {
+  readonly admitted: Admitted
+  /** Names this start in the store; the same for whoever takes it up. */
+  readonly token: string
+  readonly takeUp: TakeUp | null
+  readonly events: Events
+}
+
+/** A row of the table `executions`, by attempt id. It is there as long as somebody has to care for the attempt. */
+export interface RunningExecution {
+  readonly pid: Pid
+  readonly admitted: Admitted
+  readonly token: string
+}
+export const EXECUTIONS_TABLE = 'executions'
+
+export interface ExecutionProtocol {
+  readonly call: never
+  readonly cast: never
+  readonly info:
+    | PoolSays
+    | Answer<'marked', Marked>
+    | Answer<'recorded', OutcomeRecorded>
+    | Answer<'handed-back', HandedBack>
+    | Answer<'handed-over', 'accepted'>
+    | { readonly type: 'ask-again' }
+  readonly continue: never
+}
+
+type Phase = 'marking' | 'sent' | 'recording' | 'handing-back' | 'handing-over'
+interface State {
+  readonly args: ExecutionArgs
+  readonly attemptId: AttemptId
+  readonly attempt: number
+  phase: Phase
+  startedAt: number
+  retry: RetryPolicy | null
+  createdAt: number
+  record: AttemptRecord | null
+  failure: AttemptFailure | null
+}
+type Ctx = Context<ExecutionProtocol>
+type Result = CastResult<ExecutionProtocol, State>
+
+/** The keeper or the retry-manager died before its answer: it is being restarted; ask the new one the same. */
+const ASK_AGAIN_MS = 20
+
+export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
+  name: 'execution',
+  version: 1,
+  init(args, ctx) {
+    const attempt = args.admitted.due.attempts + 1
+    const attemptId = attemptIdOf(args.admitted.due.id, attempt)
+    const state: State = {
+      args,
+      attemptId,
+      attempt,
+      phase: 'marking',
+      startedAt: ctx.world.wallNow(),
+      retry: null,
+      createdAt: 0,
+      record: null,
+      failure: null,
+    }
+    ctx
+      .table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
+      .set(attemptId, { pid: ctx.self, admitted: args.admitted, token: args.token })
+    if (args.takeUp?.how === 'unsent') state.phase = 'handing-back'
+    ask(state, ctx)
+    return ok(state)
+  },
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'marked':
+        return message.ok ? onMarked(message.value, state, ctx) : askLater(ctx)
+      case 'attempt-reported':
+        return onEnded(message.report, state, ctx)
+      case 'attempt-refused':
+        return handBack(state, ctx)
+      case 'attempt-lost':
+        return onEnded(inDoubtReport(state, message.reason, ctx), state, ctx)
+      case 'DOWN':
+        return onPoolDown(message, state, ctx)
+      case 'recorded':
+        return message.ok ? onRecorded(message.value, state, ctx) : askLater(ctx)
+      case 'handed-over':
+        return message.ok ? end(state, ctx) : askLater(ctx)
+      case 'handed-back':
+        return message.ok ? onHandedBack(message.value, state, ctx) : askLater(ctx)
+      case 'ask-again':
+        ask(state, ctx)
+        return keep
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+}
+
+/** Asks whatever the phase is about; every question may be asked twice (D-3). */
+const ask = (state: State, ctx: Ctx): void => {
+  const { token, admitted } = state.args
+  switch (state.phase) {
+    case 'marking':
+      return ctx.request(
+        storeKeeper,
+        { type: 'mark-started', id: admitted.due.id, attempt: state.attempt, token, startedAt: state.startedAt },
+        'marked',
+        null,
+        Number.POSITIVE_INFINITY,
+      )
+    case 'handing-back':
+      return ctx.request(
+        storeKeeper,
+        { type: 'hand-back', id: admitted.due.id, token },
+        'handed-back',
+        null,
+        Number.POSITIVE_INFINITY,
+      )
+    case 'recording':
+      if (state.record === null) throw new Error('an execution records only an attempt that has ended')
+      return ctx.request(
+        storeKeeper,
+        {
+          type: 'record-outcome',
+          id: admitted.due.id,
+          token,
+          attempt: state.record,
+          next: { state: 'delivered', finishedAt: ctx.world.wallNow() },
+        },
+        'recorded',
+        null,
+        Number.POSITIVE_INFINITY,
+      )
+    case 'handing-over':
+      if (state.failure === null) throw new Error('an execution hands over only a failed attempt')
+      return ctx.request(retryManager, { type: 'attempt-failed', failure: state.failure }, 'handed-over')
+    case 'sent':
+      return
+    default:
+      return state.phase satisfies never
+  }
+}
+const askLater = (ctx: Ctx): Result => {
+  ctx.sendAfter(ASK_AGAIN_MS, { type: 'ask-again' })
+  return keep
+}
+
+const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
+  const { admitted, takeUp, events } = state.args
+  if (!marked.ok) {
+    if (takeUp === null)
+      ctx.cast(guardOf(admitted.due.domain), {
+        type: 'permit-unused',
+        attemptId: state.attemptId,
+        brand: admitted.due.brand,
+      })
+    return end(state, ctx)
+  }
+  state.retry = marked.retry
+  state.createdAt = marked.createdAt
+  if (takeUp?.how === 'ended') return onEnded(takeUp.report, state, ctx)
+  if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
+  ctx.world.failpoint('execution.marked')
+  state.phase = 'sent'
+  ctx.monitor(dispatchPool)
+  ctx.cast(dispatchPool, {
+    type: 'dispatch',
+    order: {
+      attemptId: state.attemptId,
+      webhookId: admitted.due.id,
+      attempt: state.attempt,
+      brand: admitted.due.brand,
+      domain: admitted.due.domain,
+      request: marked.request,
+      timeoutMs: admitted.due.timeoutMs,
+    },
+    permit: admitted.permit,
+    execution: ctx.self,
+  })
+  events.emit({
+    type: 'attempt.started',
+    at: ctx.world.wallNow(),
+    attemptId: state.attemptId,
+    domain: admitted.due.domain,
+    brand: admitted.due.brand,
+  })
+  return keep
+}
+
+/** `noproc`: there was no pool to send it to, so nothing was sent. Otherwise its threads have ended with it, and nobody knows. */
+const onPoolDown = (down: Down, state: State, ctx: Ctx): Result => {
+  if (state.phase !== 'sent') return keep
+  if (down.reason === 'noproc') return handBack(state, ctx)
+  return onEnded(inDoubtReport(state, 'the dispatch pool has ended', ctx), state, ctx)
+}
+
+const inDoubtReport = (state: State, detail: string, ctx: Ctx): AttemptReport => {
+  const endedAt = ctx.world.wallNow()
+  state.args.events.emit({ type: 'attempt.in-doubt', at: endedAt, attemptId: state.attemptId, reason: detail })
+  return {
+    attemptId: state.attemptId,
+    outcome: { kind: 'error', error: 'in_doubt', detail },
+    startedAt: state.startedAt,
+    endedAt,
+    networkMs: Math.max(0, endedAt - state.startedAt),
+    sent: true,
+  }
+}
+
+const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
+  if (state.phase !== 'sent' && state.phase !== 'marking') return keep
+  ctx.world.failpoint('execution.ended')
+  const record = recordOf(report, state)
+  state.record = record
+  if (isDelivered(report.outcome)) state.phase = 'recording'
+  else {
+    state.phase = 'handing-over'
+    state.failure = {
+      due: state.args.admitted.due,
+      token: state.args.token,
+      attempt: record,
+      outcome: report.outcome,
+      retry: state.retry,
+      createdAt: state.createdAt,
+    }
+  }
+  ask(state, ctx)
+  return keep
+}
+
+/** Lateness in three parts: ours (timer and hand-over), the guard's hold (policy), the network (theirs). */
+const recordOf = (report: AttemptReport, state: State): AttemptRecord => {
+  const { due, permit } = state.args.admitted
+  const inDoubt = report.outcome.kind === 'error' && report.outcome.error === 'in_doubt'
+  return {
+    number: state.attempt,
+    startedAt: report.startedAt,
+    endedAt: report.endedAt,
+    status: report.outcome.kind === 'response' ? report.outcome.status : null,
+    error: errorOf(report.outcome),
+    excerpt: report.outcome.kind === 'response' ? report.outcome.excerpt : null,
+    timerMs: Math.max(0, permit.enteredAt - due.nextAt) + Math.max(0, report.startedAt - permit.admittedAt),
+    guardMs: Math.max(0, permit.admittedAt - permit.enteredAt),
+    networkMs: report.networkMs,
+    inDoubt,
+  }
+}
+const errorOf = (outcome: Outcome): AttemptRecord['error'] => {
+  if (outcome.kind === 'error') return outcome.error
+  if (outcome.status < 300) return null
+  if (outcome.status < 400) return 'redirect'
+  return outcome.status < 500 ? 'http_4xx' : 'http_5xx'
+}
+
+const handBack = (state: State, ctx: Ctx): Result => {
+  if (state.phase !== 'sent') return keep
+  state.phase = 'handing-back'
+  ask(state, ctx)
+  return keep
+}
+/** Stale: it never was marked, or somebody has already cared for it. The store decides what a second telling is worth. */
+const onHandedBack = (handed: HandedBack, state: State, ctx: Ctx): Result => {
+  ctx.cast(scheduler, { type: 'handed-back', due: handed.ok ? handed.due : state.args.admitted.due })
+  return end(state, ctx)
+}
+
+const onRecorded = (recorded: OutcomeRecorded, state: State, ctx: Ctx): Result => {
+  const { events, admitted } = state.args
+  if (recorded.ok && state.record !== null) {
+    const { due } = admitted
+    const at = ctx.world.wallNow()
+    const { status, error, timerMs, guardMs, networkMs } = state.record
+    events.emit({
+      type: 'attempt.finished',
+      at,
+      attemptId: state.attemptId,
+      domain: due.domain,
+      brand: due.brand,
+      status,
+      error,
+      timerMs,
+      guardMs,
+      networkMs,
+    })
+    events.emit({ type: 'webhook.finished', at, id: due.id, domain: due.domain, brand: due.brand, state: 'delivered' })
+  }
+  return end(state, ctx)
+}
+
+const end = (state: State, ctx: Ctx): Result => {
+  ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE).delete(state.attemptId)
+  return stop('normal', state)
+}

@@ -1,0 +1,138 @@
+/**
+ * retry: one failed attempt, from its failure until the decision is durable (D-4). Started by the retry-manager under
+ * `retries`, temporary. The decision is pure and taken before the write; outcome and next instant are one operation; after
+ * it only the horizon wakes the webhook. A crash costs nothing: the retry-manager starts another for the same failure.
+ */
+import { scheduler } from '#actors/scheduler.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
+import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { Pid } from '#runtime/pid.ts'
+import type { Answer } from '#runtime/protocol.ts'
+import type { OutcomeRecorded, RecordOutcome } from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
+import { DEFAULT_RETRY_POLICY, decideNext } from '#webhook/retry.ts'
+import {
+  type AttemptId,
+  type AttemptRecord,
+  attemptIdOf,
+  type Due,
+  type Outcome,
+  type RetryPolicy,
+} from '#webhook/webhook.ts'
+
+/** A failed attempt, with everything that the decision needs. */
+export interface AttemptFailure {
+  readonly due: Due
+  readonly token: string
+  readonly attempt: AttemptRecord
+  readonly outcome: Outcome
+  readonly retry: RetryPolicy | null
+  readonly createdAt: number
+}
+
+/** A row of the table `retries`, by attempt id: there until the decision is durable. */
+export const RETRIES_TABLE = 'retries'
+export interface PendingRetry {
+  readonly failure: AttemptFailure
+  pid: Pid | null
+}
+
+export interface RetryProtocol {
+  readonly call: never
+  readonly cast: never
+  readonly info: Answer<'recorded', OutcomeRecorded> | { readonly type: 'ask-again' }
+  readonly continue: never
+}
+export interface RetryArgs {
+  readonly failure: AttemptFailure
+  readonly events: Events
+}
+interface State extends RetryArgs {
+  readonly next: RecordOutcome['next']
+}
+type Ctx = Context<RetryProtocol>
+const ASK_AGAIN_MS = 20
+
+export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
+  name: 'retry',
+  version: 1,
+  init({ failure, events }, ctx) {
+    const endedAt = failure.attempt.endedAt ?? ctx.world.wallNow()
+    const next = decideNext({
+      attempt: failure.attempt.number,
+      outcome: failure.outcome,
+      policy: failure.retry ?? DEFAULT_RETRY_POLICY,
+      createdAt: failure.createdAt,
+      expiresAt: failure.due.expiresAt,
+      endedAt,
+      random: ctx.world.random(),
+    })
+    const state: State = { failure, events, next }
+    ask(state, ctx)
+    return ok(state)
+  },
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'recorded':
+        if (!message.ok) {
+          ctx.sendAfter(ASK_AGAIN_MS, { type: 'ask-again' })
+          return keep
+        }
+        if (message.value.ok) tell(state, message.value.seq, ctx)
+        ctx
+          .table<AttemptId, PendingRetry>(RETRIES_TABLE)
+          .delete(attemptIdOf(state.failure.due.id, state.failure.attempt.number))
+        return stop('normal', state)
+      case 'ask-again':
+        ask(state, ctx)
+        return keep
+      case 'DOWN':
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+}
+
+const ask = ({ failure, next }: State, ctx: Ctx): void =>
+  ctx.request(
+    storeKeeper,
+    { type: 'record-outcome', id: failure.due.id, token: failure.token, attempt: failure.attempt, next },
+    'recorded',
+    null,
+    Number.POSITIVE_INFINITY,
+  )
+
+const tell = ({ failure, next, events }: State, seq: number, ctx: Ctx): void => {
+  const { due, attempt } = failure
+  const at = ctx.world.wallNow()
+  const { status, error, timerMs, guardMs, networkMs } = attempt
+  events.emit({
+    type: 'attempt.finished',
+    at,
+    attemptId: attemptIdOf(due.id, attempt.number),
+    domain: due.domain,
+    brand: due.brand,
+    status,
+    error,
+    timerMs,
+    guardMs,
+    networkMs,
+  })
+  if (next.state === 'retrying') {
+    ctx.cast(scheduler, { type: 'retry-due', due: { ...due, seq, nextAt: next.nextAt, attempts: attempt.number } })
+    events.emit({
+      type: 'webhook.retried',
+      at,
+      id: due.id,
+      domain: due.domain,
+      attempt: attempt.number,
+      nextAt: next.nextAt,
+      error,
+    })
+  } else
+    events.emit({ type: 'webhook.finished', at, id: due.id, domain: due.domain, brand: due.brand, state: next.state })
+}
