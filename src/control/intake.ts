@@ -1,0 +1,58 @@
+/** Schedule calls, read whole: what one request asks to be stored, or the refusal of all of it. */
+import { z } from 'zod'
+import { BATCH_WEBHOOKS_MAX } from '#config/limits.ts'
+import type { WebhookIds } from '#webhook/id.ts'
+import type { Instant } from '#webhook/webhook.ts'
+import { brandForWrite, type Caller } from './caller.ts'
+import { readParams } from './explain.ts'
+import { type Taken, type WebhookReader, withDefaults } from './new-webhook.ts'
+import { brand, webhook, webhookDefaults } from './schema.ts'
+
+export interface IntakeGiven {
+  readonly caller: Caller
+  readonly now: Instant
+  readonly reader: WebhookReader
+  readonly ids: WebhookIds
+  readonly randomBytes: (length: number) => Uint8Array
+}
+
+/** `scheduleWebhook`. Throws Refusal. */
+export const readSchedule = (params: unknown, given: IntakeGiven): Taken => {
+  const said = readParams(webhook, params ?? {})
+  return given.reader.take(said, {
+    id: given.ids.next(given.now, given.randomBytes),
+    brand: brandForWrite(given.caller, said.brand),
+    now: given.now,
+    prefix: '',
+  })
+}
+
+/** The items are read one by one, so that the first bad one ends it and none is walked twice. */
+const shell = z.strictObject({
+  webhooks: z
+    .array(z.unknown())
+    .min(1)
+    .max(BATCH_WEBHOOKS_MAX)
+    .describe(`a list of 1 to ${BATCH_WEBHOOKS_MAX} webhooks`),
+  defaults: webhookDefaults.optional().describe('an object with fields of a webhook'),
+  brand: brand.optional(),
+})
+
+/** `scheduleWebhooks`. Throws Refusal that names the item: `webhooks[3].url`. */
+export const readSchedules = (params: unknown, given: IntakeGiven): readonly Taken[] => {
+  const said = readParams(shell, params ?? {})
+  const brandOfAll = brandForWrite(given.caller, said.brand)
+  return said.webhooks.map((item, index) => {
+    const prefix = `webhooks[${index}]`
+    const one =
+      said.defaults === undefined
+        ? readParams(webhook, item, prefix)
+        : withDefaults(said.defaults, readParams(webhookDefaults, item, prefix), prefix)
+    return given.reader.take(one, {
+      id: given.ids.next(given.now, given.randomBytes),
+      brand: one.brand === undefined ? brandOfAll : brandForWrite(given.caller, one.brand, `${prefix}.brand`),
+      now: given.now,
+      prefix,
+    })
+  })
+}
