@@ -1,0 +1,114 @@
+import { type Brand, type Domain, type Due, PRIORITIES, type Priority } from '#webhook/webhook.ts'
+import { compareDue, headOf, type Lane, takeHead } from './lane.ts'
+import { type BrandKeys, brandKeys } from './limits.ts'
+import { emptyWindow, type Window } from './window.ts'
+
+/** One brand's waiting work in one guard, and its place in the order of brands. Plain data. */
+export interface BrandQueue {
+  readonly brand: Brand
+  readonly keys: BrandKeys
+  /** By priority, highest first. */
+  readonly windows: readonly Window[]
+  /** Starts of this brand since each class was last served while it had work. */
+  readonly passedOver: number[]
+  /** Waiting in the windows. */
+  size: number
+  inFlight: number
+  /** Permits asked of the brand-limiter and not answered yet: they count as in flight until then. */
+  reserved: number
+  /** A question to the brand-limiter is under way: no second one before its answer. */
+  asking: boolean
+  /** The brand-limiter has none: nothing is asked until it says so. */
+  parked: boolean
+  inRing: boolean
+  /** Starts that it is owed by the round (deficit round robin). */
+  deficit: number
+}
+
+export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => ({
+  brand,
+  keys: brandKeys(domain, brand),
+  windows: PRIORITIES.map((priority) => emptyWindow(brand, priority)),
+  passedOver: PRIORITIES.map(() => 0),
+  size: 0,
+  inFlight: 0,
+  reserved: 0,
+  asking: false,
+  parked: false,
+  inRing: false,
+  deficit: 0,
+})
+
+export const windowOf = (queue: BrandQueue, priority: Priority): Window => {
+  const window = queue.windows[PRIORITIES.indexOf(priority)]
+  if (window === undefined) throw new Error(`no such priority: ${priority}`)
+  return window
+}
+
+/** Nothing of it is waiting, running, asked for or left in the store: it may be forgotten. */
+export const isForgettable = (queue: BrandQueue): boolean =>
+  queue.size === 0 &&
+  queue.inFlight === 0 &&
+  !queue.asking &&
+  !queue.parked &&
+  queue.windows.every((window) => !window.more && !window.refilling)
+
+/** Which retries may be taken: all, at most every second start, or none (D-21). */
+export type RetryShare = 'free' | 'half' | 'none'
+
+/** With two classes below the highest a class is then passed over at most nine times: one start in ten. */
+const PASSED_OVER_MAX = 8
+
+/** The lane of the window that is served next, or undefined if it has nothing that may start. */
+const nextLane = (window: Window, share: RetryShare): Lane | undefined => {
+  const first = headOf(window.first)
+  const retry = share === 'none' ? undefined : headOf(window.retry)
+  if (first === undefined) return retry === undefined ? undefined : window.retry
+  if (retry === undefined) return window.first
+  if (share === 'half') return window.lastWasRetry ? window.first : window.retry
+  return compareDue(first, retry) < 0 ? window.first : window.retry
+}
+
+/** Index of the class that is served next: one that was passed over too often, else the highest with work; -1 if none. */
+const nextClass = (queue: BrandQueue, share: RetryShare): number => {
+  let chosen = -1
+  let passedMost = PASSED_OVER_MAX - 1
+  for (let at = 0; at < queue.windows.length; at += 1) {
+    const window = queue.windows[at]
+    if (window === undefined || nextLane(window, share) === undefined) continue
+    const passed = queue.passedOver[at] ?? 0
+    if (chosen !== -1 && passed <= passedMost) continue
+    chosen = at
+    passedMost = Math.max(passed, passedMost)
+  }
+  return chosen
+}
+
+/** The webhook that this brand would start next. */
+export const peekNext = (queue: BrandQueue, share: RetryShare): Due | undefined => {
+  if (queue.size === 0) return undefined
+  const window = queue.windows[nextClass(queue, share)]
+  const lane = window === undefined ? undefined : nextLane(window, share)
+  return lane === undefined ? undefined : headOf(lane)
+}
+
+/** Takes it. */
+export const takeNext = (queue: BrandQueue, share: RetryShare): Due | undefined => {
+  const at = nextClass(queue, share)
+  const window = queue.windows[at]
+  const lane = window === undefined ? undefined : nextLane(window, share)
+  if (window === undefined || lane === undefined) return undefined
+  const due = takeHead(lane)
+  window.lastWasRetry = lane === window.retry
+  queue.size -= 1
+  countPassedOver(queue, at, share)
+  return due
+}
+
+const countPassedOver = (queue: BrandQueue, served: number, share: RetryShare): void => {
+  for (let at = 0; at < queue.windows.length; at += 1) {
+    const window = queue.windows[at]
+    const waits = at !== served && window !== undefined && nextLane(window, share) !== undefined
+    queue.passedOver[at] = waits ? (queue.passedOver[at] ?? 0) + 1 : 0
+  }
+}

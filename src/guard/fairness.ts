@@ -1,0 +1,88 @@
+/**
+ * Whose turn it is among the brands of one guard. Where rate binds: deficit round robin by weight (Shreedhar and Varghese,
+ * SIGCOMM 1995), one start a visit. Where concurrency binds: the least in flight by weight, ties by that round (D-20).
+ * Work-conserving: only brands that can start now take part, and nothing is saved up by those that cannot (D-11).
+ */
+import type { BrandQueue } from './brand-queue.ts'
+
+/** The brands with waiting work, in the order of the round. */
+export interface Ring {
+  readonly queues: BrandQueue[]
+  /** The one that was served last. */
+  cursor: number
+}
+export const emptyRing = (): Ring => ({ queues: [], cursor: -1 })
+
+export const joinRing = (ring: Ring, queue: BrandQueue): void => {
+  if (queue.inRing) return
+  queue.inRing = true
+  queue.deficit = 0
+  ring.queues.push(queue)
+}
+
+/** Drops the brands without waiting work; they come back with an empty account. */
+export const sweepRing = (ring: Ring): void => {
+  let kept = 0
+  let cursor = ring.cursor
+  for (let at = 0; at < ring.queues.length; at += 1) {
+    const queue = ring.queues[at]
+    if (queue === undefined) continue
+    if (queue.size > 0) {
+      ring.queues[kept] = queue
+      kept += 1
+      continue
+    }
+    queue.inRing = false
+    if (at <= ring.cursor) cursor -= 1
+  }
+  ring.queues.length = kept
+  ring.cursor = Math.max(-1, cursor)
+}
+
+/** A brand that can start now, and its weight. */
+export interface Candidate {
+  readonly queue: BrandQueue
+  readonly weight: number
+  /** Its place in the ring. */
+  readonly at: number
+}
+/** Sums of parts such as 1/3 + 1/3 + 1/3. */
+const ROUNDING = 1e-9
+
+/**
+ * The next candidate of the round. Candidates are in ring order. Each visit credits weight / the greatest weight, so the
+ * heaviest is served at every visit and the turns of the others are spread between.
+ */
+export const nextByRound = (ring: Ring, candidates: readonly Candidate[]): Candidate | undefined => {
+  const only = candidates.length === 1 ? candidates[0] : undefined
+  if (only !== undefined) return serve(ring, only)
+  const heaviest = candidates.reduce((most, { weight }) => Math.max(most, weight), 0)
+  let at = candidates.findIndex((candidate) => candidate.at > ring.cursor)
+  if (at === -1) at = 0
+  for (let visits = 0; visits <= 2 * candidates.length; visits += 1) {
+    const candidate = candidates[(at + visits) % candidates.length]
+    if (candidate === undefined) return undefined
+    candidate.queue.deficit += candidate.weight / heaviest
+    if (candidate.queue.deficit < 1 - ROUNDING) continue
+    candidate.queue.deficit -= 1
+    return serve(ring, candidate)
+  }
+  return undefined
+}
+
+const serve = (ring: Ring, candidate: Candidate): Candidate => {
+  ring.cursor = candidate.at
+  return candidate
+}
+
+/** The candidate with the least in flight by weight; among equals the next of the round. */
+export const nextByInFlight = (ring: Ring, candidates: readonly Candidate[]): Candidate | undefined => {
+  let least = Number.POSITIVE_INFINITY
+  for (const candidate of candidates) least = Math.min(least, loadOf(candidate))
+  return nextByRound(
+    ring,
+    candidates.filter((candidate) => loadOf(candidate) <= least + ROUNDING),
+  )
+}
+
+const loadOf = ({ queue, weight }: Candidate): number => (queue.inFlight + queue.reserved) / weight

@@ -1,0 +1,134 @@
+/** Everything that waits in one guard: windows by brand and priority, and who holds which id. Plain data. */
+import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
+import { type BrandQueue, emptyBrandQueue, isForgettable, windowOf } from './brand-queue.ts'
+import { emptyRing, joinRing, type Ring, sweepRing } from './fairness.ts'
+import { compareDue } from './lane.ts'
+import { type DomainKeys, domainKeys } from './limits.ts'
+import { fill, markMore, offer, removeDue, type Window, windowHead } from './window.ts'
+
+/** One webhook that waits here, and when it came into the guard's hands: the start of the guard's share of its lateness. */
+export interface Waiting {
+  readonly due: Due
+  readonly enteredAt: Instant
+}
+export interface Queues {
+  readonly domain: Domain
+  readonly keys: DomainKeys
+  readonly windowMax: number
+  readonly brands: Map<Brand, BrandQueue>
+  readonly ring: Ring
+  readonly waiting: Map<WebhookId, Waiting>
+  inFlight: number
+  /** Sum of what is asked of brand-limiters. */
+  reserved: number
+  /** What the guard last ran into decides how brands are chosen (D-20). */
+  bound: 'rate' | 'concurrency'
+}
+
+export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
+  domain,
+  keys: domainKeys(domain),
+  windowMax,
+  brands: new Map(),
+  ring: emptyRing(),
+  waiting: new Map(),
+  inFlight: 0,
+  reserved: 0,
+  bound: 'concurrency',
+})
+
+export const queueOf = (queues: Queues, brand: Brand): BrandQueue => {
+  const there = queues.brands.get(brand)
+  if (there !== undefined) return there
+  const queue = emptyBrandQueue(queues.domain, brand)
+  queues.brands.set(brand, queue)
+  return queue
+}
+export const windowAt = (queues: Queues, brand: Brand, priority: Priority): Window =>
+  windowOf(queueOf(queues, brand), priority)
+
+/** A told row. A newer word about a webhook that waits already replaces the older one. */
+export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
+  const older = queues.waiting.get(due.id)?.due
+  if (older !== undefined) {
+    if (compareDue(older, due) === 0 && older.attempts === due.attempts) return
+    dropWaiting(queues, due.id)
+  }
+  const queue = queueOf(queues, due.brand)
+  const offered = offer(windowOf(queue, due.priority), due, queues.windowMax)
+  if (offered.evicted !== undefined) forget(queues, queue, offered.evicted)
+  if (offered.held) remember(queues, queue, due, now)
+}
+
+/**
+ * Rows of a lane's head, in order, that are not here yet; they came into the guard's hands when they were due. Answers
+ * whether some found no room.
+ */
+export const fillWindow = (
+  queues: Queues,
+  window: Window,
+  rows: readonly Due[],
+  skip: (due: Due) => boolean,
+): { readonly taken: number; readonly left: boolean } => {
+  const queue = queueOf(queues, window.brand)
+  let taken = 0
+  let left = false
+  for (const due of rows) {
+    if (queues.waiting.has(due.id) || skip(due)) continue
+    const filled = fill(window, due, queues.windowMax)
+    if (filled.evicted !== undefined) forget(queues, queue, filled.evicted)
+    left ||= !filled.held || filled.evicted !== undefined
+    if (!filled.held) break
+    remember(queues, queue, due, due.nextAt)
+    taken += 1
+  }
+  return { taken, left }
+}
+
+const remember = (queues: Queues, queue: BrandQueue, due: Due, enteredAt: Instant): void => {
+  queues.waiting.set(due.id, { due, enteredAt })
+  queue.size += 1
+  joinRing(queues.ring, queue)
+}
+const forget = (queues: Queues, queue: BrandQueue, due: Due): void => {
+  queues.waiting.delete(due.id)
+  queue.size -= 1
+}
+
+/** Cancelled or replaced: true if it was waiting here. */
+export const dropWaiting = (queues: Queues, id: WebhookId): boolean => {
+  const due = queues.waiting.get(id)?.due
+  if (due === undefined) return false
+  const queue = queueOf(queues, due.brand)
+  removeDue(windowOf(queue, due.priority), due)
+  forget(queues, queue, due)
+  return true
+}
+
+/** Everything goes back to the store: as when the guard has just started. */
+export const markAllMore = (queues: Queues): void => {
+  for (const queue of queues.brands.values()) for (const window of queue.windows) markMore(window)
+}
+
+export const hasMore = (queues: Queues): boolean => {
+  for (const queue of queues.brands.values())
+    for (const window of queue.windows) if (window.more || window.refilling) return true
+  return false
+}
+
+/** The instant of the oldest waiting webhook. */
+export const oldestWaiting = (queues: Queues): number | null => {
+  let oldest: number | null = null
+  for (const queue of queues.ring.queues)
+    for (const window of queue.windows) {
+      const head = windowHead(window)
+      if (head !== undefined && (oldest === null || head.nextAt < oldest)) oldest = head.nextAt
+    }
+  return oldest
+}
+
+/** Forgets brands that have nothing here any more. */
+export const sweepBrands = (queues: Queues): void => {
+  sweepRing(queues.ring)
+  for (const [brand, queue] of queues.brands) if (!queue.inRing && isForgettable(queue)) queues.brands.delete(brand)
+}

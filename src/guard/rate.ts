@@ -1,0 +1,71 @@
+/**
+ * GCRA pacing (virtual scheduling, ITU-T I.371 annex A) in two regimes. Instants are monotonic milliseconds.
+ *
+ * Up to 50 starts a second the next instant counts from the actual start and the law is exact: in any half-open window of
+ * `w` seconds at most `ceil(rate * w) + burst - 1` starts. Above it counts from the nominal instant, at most 2 ms back,
+ * because timers are late by a millisecond or two; the law then holds for `w + 0.002`.
+ */
+export interface RateLimit {
+  /** Starts per second; may be a fraction. 0 pauses. */
+  readonly perSecond: number
+  /** Starts that may come at once; at least 1. */
+  readonly burst: number
+}
+/** What a limit remembers of its past. Plain data; outlives the guard in the table `rates` (D-10). */
+export interface RateState {
+  /** The nominal instant of the next start if starts were evenly spaced. */
+  nominalMono: number
+  lastStartMono: number
+  /** The limit that `nominalMono` was computed with. */
+  perSecond: number
+  burst: number
+}
+
+/** Above this rate strict counting would lose more than a twentieth to late timers. */
+export const STRICT_PER_SECOND_MAX = 50
+/** How far back a start may be counted above it: the lateness of a timer. */
+export const NOMINAL_BACK_MS = 2
+
+const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
+
+/** A history that nobody knows counts as `burst` starts made at `sinceMono` (D-10). */
+export const unknownHistory = (limit: RateLimit, sinceMono: number): RateState => ({
+  nominalMono: limit.perSecond === 0 ? sinceMono : sinceMono + limit.burst * intervalMs(limit),
+  lastStartMono: sinceMono,
+  perSecond: limit.perSecond,
+  burst: limit.burst,
+})
+
+/** After a change of the limit nothing waits longer than the new limit asks for (D-10). */
+const adopt = (limit: RateLimit, state: RateState): void => {
+  if (state.perSecond === limit.perSecond && state.burst === limit.burst) return
+  state.perSecond = limit.perSecond
+  state.burst = limit.burst
+  if (limit.perSecond === 0) return
+  state.nominalMono = Math.min(state.nominalMono, state.lastStartMono + limit.burst * intervalMs(limit))
+}
+
+/** The earliest instant at which one start is allowed; Infinity while the limit is 0. */
+export const earliestStart = (limit: RateLimit, state: RateState): number => {
+  adopt(limit, state)
+  if (limit.perSecond === 0) return Number.POSITIVE_INFINITY
+  return state.nominalMono - (limit.burst - 1) * intervalMs(limit)
+}
+
+/** The earliest instant at which a start is allowed after `reserved` others that are about to be made. */
+export const earliestAfter = (limit: RateLimit, state: RateState, reserved: number): number => {
+  const earliest = earliestStart(limit, state)
+  return reserved === 0 || earliest === Number.POSITIVE_INFINITY ? earliest : earliest + reserved * intervalMs(limit)
+}
+
+/** Counts a start that is made now. The caller has seen `earliestStart <= now`. */
+export const recordStart = (limit: RateLimit, state: RateState, nowMono: number): void => {
+  adopt(limit, state)
+  const back = limit.perSecond > STRICT_PER_SECOND_MAX ? NOMINAL_BACK_MS : 0
+  state.nominalMono = Math.max(state.nominalMono, nowMono - back) + intervalMs(limit)
+  state.lastStartMono = nowMono
+}
+
+/** True when the state tells no more than a fresh one would: it may be forgotten. */
+export const carriesNothing = (state: RateState, nowMono: number): boolean =>
+  state.perSecond > 0 && state.nominalMono <= nowMono - NOMINAL_BACK_MS
