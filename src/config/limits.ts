@@ -106,3 +106,11 @@ export const TRAFFIC_BUCKETS = 300
 export const BACKPRESSURE_EVENTS_KEPT = 100
 /** Log lines waiting for a blocked pipe; further ones are counted and dropped (PROC-08). */
 export const LOG_BUFFER_BYTES_MAX = 1_048_576
+
+// ---------------------------------------------------------------- guards
+/** A window that holds fewer rows of a lane with more in the store is refilled: time for one read at any rate. */
+export const LANE_WINDOW_LOW = 128
+/** A guard with nothing to do stops after this long: 100,000 domains must not cost 100,000 live actors. */
+export const GUARD_IDLE_MS = 1_000
+/** A guard writes its figures at most this often. */
+export const FIGURES_MS = 100
