@@ -7,7 +7,10 @@
  * somebody outside (append, cancel, setLimit, brands, keys) is synced before the answer; marks and outcomes survive the
  * death of the process but are synced only with the next synced group (D-6).
  *
- * Errors: `write` and `read` reject with StoreError; nothing of the group is then known to be durable.
+ * Operations of one group are applied in their order; groups in flight at the same time in any order.
+ *
+ * Errors: `write` and `read` reject with StoreError; nothing of the group is then known to be durable, and every operation
+ * may be sent again. `invalid` names the one operation that can never be taken (`op`): send the others without it.
  */
 import type {
   AttemptRecord,
@@ -37,17 +40,24 @@ export type OpenStore = (events: { readonly ended: (reason: string) => void }) =
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode
-  constructor(code: StoreErrorCode, message: string) {
+  /** Index in the group of the operation that is to blame (`invalid`), else null. */
+  readonly op: number | null
+  constructor(code: StoreErrorCode, message: string, op: number | null = null) {
     super(message)
     this.name = 'StoreError'
     this.code = code
+    this.op = op
   }
 }
-export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 'version' | 'closed'
+export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 'version' | 'closed' | 'invalid'
 
 // ---------------------------------------------------------------- writing
 
 export type WriteOp = Append | MarkStarted | RecordOutcome | HandBack | Cancel | SetLimit | PutBrand | PutKey
+
+/** True for what is promised to somebody outside, and so synced before it is answered (D-6). */
+export const isPromised = (op: WriteOp): boolean =>
+  op.type !== 'mark-started' && op.type !== 'record-outcome' && op.type !== 'hand-back'
 
 /** A webhook to be stored. `request` is packed once (`#webhook/request.ts`) and sent as it is. */
 export interface NewWebhook {
@@ -76,7 +86,7 @@ export interface NewWebhook {
 }
 
 /**
- * All or nothing. `rows` are packed by `encodeRows` (`./rows.ts`) and may be transferred to another thread (detached).
+ * All or nothing. `rows` are packed by `encodeRows` (`./rows.ts`); they are never detached, so the caller can send them again.
  * Sent again with the same ids it answers as the first time.
  */
 export interface Append {
@@ -107,6 +117,7 @@ export interface MarkStarted {
   readonly token: string
   readonly startedAt: Instant
 }
+/** `request` is a view into the buffer of the whole group's answers: copy it before posting it to another thread. */
 export type Marked =
   | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly createdAt: Instant }
   | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
@@ -140,6 +151,7 @@ export interface Cancel {
   readonly type: 'cancel'
   readonly id: WebhookId
   readonly brand: Brand | null
+  /** Also names this cancel: sent again with the same instant it is answered `cancelled` again. */
   readonly at: Instant
 }
 export type Cancelled = {
@@ -203,6 +215,9 @@ export type WriteResult<Op> = Op extends Append
 
 // ---------------------------------------------------------------- reading
 
+/** How far `counts` counts what waits (D-28: "10,000 or more"). */
+export const WAITING_COUNT_MAX = 10_000
+
 export type ReadQuery =
   /** Live, not started rows with key > after and nextAt <= until, in order; `except` lanes left out; at most `limit` rows. */
   | {
@@ -232,6 +247,7 @@ export type ReadQuery =
   | { readonly type: 'started'; readonly after: number; readonly limit: number }
   | { readonly type: 'webhook'; readonly id: WebhookId; readonly brand: Brand | null }
   | { readonly type: 'attempts'; readonly id: WebhookId; readonly brand: Brand | null }
+  /** Newest first. A page may be short, even empty, before the end (bounded work per page): go on while there is a cursor. */
   | {
       readonly type: 'list'
       readonly filter: ListFilter
@@ -242,11 +258,15 @@ export type ReadQuery =
   | { readonly type: 'limits' }
   | { readonly type: 'brands' }
   | { readonly type: 'keys' }
-  /** Per state over everything, or of one brand / domain. `waiting` counts at most to `cap`. */
+  /**
+   * Per state over everything, or of one brand / domain; the states are disjoint and their sum is exact. `waiting` (due at
+   * `now`) is counted to at most WAITING_COUNT_MAX; what is beyond stays in `scheduled` and `retrying`.
+   */
   | { readonly type: 'counts'; readonly brand: Brand | null; readonly domain: Domain | null; readonly now: Instant }
   /** Live, not started rows due at `now` in one domain, counted to at most `cap`, with the oldest nextAt. */
   | { readonly type: 'backlog'; readonly domain: Domain; readonly now: Instant; readonly cap: number }
 
+/** `from` and `to` (both inclusive) compare with the instant that was asked for (`at`). `held` finds nothing here. */
 export interface ListFilter {
   readonly brand: Brand | null
   readonly state?: WebhookState
@@ -302,7 +322,8 @@ export interface Counts {
 
 export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
   ? {
-      readonly rows: readonly Due[] /** How far the scan came; (until, MAX_SAFE_INTEGER) if it came to the end. */
+      /** May be fewer than `limit` before the end: `edge` tells how far the scan came; (until, MAX_SAFE_INTEGER) at the end. */
+      readonly rows: readonly Due[]
       readonly edge: Edge
     }
   : Q extends { type: 'lane' }

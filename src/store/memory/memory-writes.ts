@@ -1,0 +1,167 @@
+/** The contract's operations on a memory disk: the exact model that the other stores are compared with. */
+import { decodeRows } from '#store/rows.ts'
+import {
+  type Append,
+  type Appended,
+  type Cancel,
+  type Cancelled,
+  type HandBack,
+  type HandedBack,
+  type Marked,
+  type MarkStarted,
+  type NewWebhook,
+  type OutcomeRecorded,
+  type RecordOutcome,
+  type SetLimit,
+  type StoredLimit,
+  StoreError,
+  type WriteOp,
+  type WriteResult,
+} from '#store/store.ts'
+import type { Due } from '#webhook/webhook.ts'
+import { keyText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
+
+/** One operation; throws StoreError `invalid` on rows that are no batch. */
+export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResult<WriteOp> => {
+  switch (op.type) {
+    case 'append':
+      return append(disk, op, index)
+    case 'mark-started':
+      return markStarted(disk, op)
+    case 'record-outcome':
+      return recordOutcome(disk, op)
+    case 'hand-back':
+      return handBack(disk, op)
+    case 'cancel':
+      return cancel(disk, op)
+    case 'set-limit':
+      return setLimit(disk, op)
+    case 'put-brand':
+      if (!disk.brands.has(op.brand)) disk.put(disk.brands, op.brand, op.createdAt)
+      return { ok: true }
+    case 'put-key':
+      disk.put(disk.keys, op.key.keyId, op.key)
+      return { ok: true }
+    default:
+      return op satisfies never
+  }
+}
+
+export const dueOf = (row: MemoryRow): Due => ({
+  id: row.id,
+  seq: row.seq,
+  nextAt: row.nextAt,
+  brand: row.brand,
+  domain: row.domain,
+  priority: row.priority,
+  attempts: row.attempts,
+  timeoutMs: row.timeoutMs,
+  expiresAt: row.expiresAt,
+})
+
+const append = (disk: MemoryDisk, op: Append, index: number): Appended => {
+  const webhooks = decoded(op, index)
+  const start = disk.mark()
+  const rows: MemoryRow[] = []
+  const duplicates: boolean[] = []
+  for (const [at, webhook] of webhooks.entries()) {
+    const known = disk.byId.get(webhook.id) ?? sameKey(disk, webhook)
+    if (known !== undefined && known.id !== webhook.id && !sameContent(known, webhook)) {
+      disk.rollback(start)
+      return { ok: false, conflict: { index: at, idempotencyKey: webhook.idempotencyKey ?? '', id: known.id } }
+    }
+    rows.push(known ?? insert(disk, webhook))
+    duplicates.push(known !== undefined && known.id !== webhook.id)
+  }
+  return { ok: true, seqs: rows.map((row) => row.seq), ids: rows.map((row) => row.id), duplicates }
+}
+
+const decoded = (op: Append, index: number): readonly NewWebhook[] => {
+  try {
+    return decodeRows(op.rows)
+  } catch (error) {
+    throw new StoreError('invalid', `append: ${error instanceof Error ? error.message : String(error)}`, index)
+  }
+}
+const sameKey = (disk: MemoryDisk, webhook: NewWebhook): MemoryRow | undefined =>
+  webhook.idempotencyKey === null ? undefined : disk.byKey.get(keyText(webhook.brand, webhook.idempotencyKey))
+
+const sameContent = (row: MemoryRow, webhook: NewWebhook): boolean => {
+  const [a, b] = [row.contentHash, webhook.contentHash]
+  if (a === null || b === null) return a === b
+  return Buffer.compare(a, b) === 0
+}
+
+const insert = (disk: MemoryDisk, webhook: NewWebhook): MemoryRow => {
+  const row: MemoryRow = {
+    ...webhook,
+    seq: disk.takeSeq(),
+    state: 'live',
+    attempts: 0,
+    started: null,
+    backToken: null,
+    history: [],
+    finishedAt: null,
+  }
+  disk.place(null, row)
+  return row
+}
+
+const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined) return { ok: false, why: 'not-found' }
+  if (row.state !== 'live') return { ok: false, why: 'not-live' }
+  if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }
+  if (row.started === null) {
+    if (row.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
+    disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt } })
+  }
+  return { ok: true, request: Uint8Array.from(row.request), retry: row.retry, createdAt: row.createdAt }
+}
+
+const recordOutcome = (disk: MemoryDisk, op: RecordOutcome): OutcomeRecorded => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined) return { ok: false, why: 'not-found' }
+  if (row.history.some((done) => done.token === op.token)) return { ok: true, seq: row.seq }
+  if (row.state !== 'live' || row.started?.token !== op.token) return { ok: false, why: 'stale' }
+  const history = [...row.history, { token: op.token, attempt: op.attempt }]
+  const next =
+    op.next.state === 'retrying'
+      ? { nextAt: op.next.nextAt, state: 'live' as const }
+      : { state: op.next.state, finishedAt: op.next.finishedAt }
+  disk.place(row, { ...row, ...next, started: null, history })
+  return { ok: true, seq: row.seq }
+}
+
+const handBack = (disk: MemoryDisk, op: HandBack): HandedBack => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined) return { ok: false, why: 'not-found' }
+  if (row.state !== 'live') return { ok: false, why: 'stale' }
+  if (row.backToken === op.token) return { ok: true, due: dueOf(row) }
+  if (row.started?.token !== op.token) return { ok: false, why: 'stale' }
+  const back = { ...row, attempts: row.attempts - 1, started: null, backToken: op.token }
+  disk.place(row, back)
+  return { ok: true, due: dueOf(back) }
+}
+
+const cancel = (disk: MemoryDisk, op: Cancel): Cancelled => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined || (op.brand !== null && row.brand !== op.brand)) return { outcome: 'notFound', due: null }
+  if (row.state === 'cancelled' && row.finishedAt === op.at) return { outcome: 'cancelled', due: dueOf(row) }
+  if (row.state !== 'live') return { outcome: 'alreadyDone', due: null }
+  if (row.started !== null) return { outcome: 'alreadyRunning', due: null }
+  disk.place(row, { ...row, state: 'cancelled', finishedAt: op.at })
+  return { outcome: 'cancelled', due: dueOf(row) }
+}
+
+const setLimit = (disk: MemoryDisk, op: SetLimit): StoredLimit => {
+  const { type: _type, ...limit } = op
+  const key = JSON.stringify([op.kind, op.domain, op.brand])
+  const before = disk.limits.get(key)
+  if (before !== undefined && isSame(before, op)) return before
+  const stored = { ...limit, version: (before?.version ?? 0) + 1 }
+  disk.put(disk.limits, key, stored)
+  return stored
+}
+const isSame = (before: StoredLimit, op: SetLimit): boolean =>
+  before.value === op.value && before.burst === op.burst && before.setBy === op.setBy && before.setAt === op.setAt
