@@ -92,7 +92,7 @@ export interface ControlClient {
   scheduleAll(
     webhooks: readonly WebhookInput[],
     defaults?: Partial<WebhookInput>,
-  ): Promise<{ readonly ids: readonly string[]; readonly duplicates: readonly string[] }>
+  ): Promise<{ readonly ids: readonly string[]; readonly duplicates: readonly boolean[] }>
   tree(): Promise<ProcessNode>
   monitor(params?: { readonly domain?: string; readonly brand?: string }): Promise<Monitor>
   /** Notifications so far, oldest first. */

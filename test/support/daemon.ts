@@ -18,7 +18,7 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Flags of Node itself. */
   readonly execArgv?: readonly string[]
-  /** The program, instead of `node src/main.ts`. */
+  /** The program, instead of `node src/main.ts` (or of what HOOKPULSE_UNDER_TEST names, words separated by blanks). */
   readonly command?: readonly string[]
   readonly readyWithinMs?: number
 }
@@ -55,8 +55,10 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-const commandOf = ({ command, execArgv = [] }: DaemonOptions): readonly string[] =>
-  command ?? [MAIN[0], ...execArgv, MAIN[1]]
+const commandOf = ({ command, execArgv = [] }: DaemonOptions): readonly string[] => {
+  const { HOOKPULSE_UNDER_TEST: other } = process.env
+  return command ?? other?.split(' ') ?? [MAIN[0], ...execArgv, MAIN[1]]
+}
 
 /** The process, whatever becomes of it; for what must fail to start. */
 export const spawnDaemon = (data: string, options: DaemonOptions = {}) => {

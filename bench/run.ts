@@ -1,0 +1,73 @@
+/** Runs one scenario: gives it its resources, takes them back, and adds where the result was taken. */
+
+import { type CountingReceiver, startCountingReceiver } from '#test/support/counting-receiver.ts'
+import { type Daemon, freshDataDirectory, removeDirectory, startDaemon } from '#test/support/daemon.ts'
+import { Prng } from '#world/prng.ts'
+import { describeMachine, type Machine } from './machine.ts'
+import { type Hotspots, profileFolder, readHotspots } from './profile.ts'
+import type { Bench, Measured, Scenario, Size } from './scenario.ts'
+
+export interface Result extends Measured {
+  readonly scenario: string
+  readonly measures: string
+  readonly size: Size
+  readonly seed: number
+  readonly seconds: number
+  readonly machine: Machine
+  /** Only with `--profile`: the top of each thread. */
+  readonly hotspots: readonly Hotspots[]
+}
+export interface RunOptions {
+  readonly size: Size
+  readonly seed: number
+  readonly profile: boolean
+  readonly note: (text: string) => void
+}
+
+interface Resources {
+  readonly daemons: Daemon[]
+  readonly receivers: CountingReceiver[]
+  readonly folders: string[]
+}
+
+const benchOf = (options: RunOptions, resources: Resources, profiles: string | null): Bench => ({
+  size: options.size,
+  random: new Prng(options.seed),
+  pick: (sizes) => sizes[options.size],
+  note: options.note,
+  daemon: async (daemonOptions = {}) => {
+    const data = daemonOptions.data ?? freshDataDirectory()
+    resources.folders.push(data)
+    const execArgv = profiles === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+    const daemon = await startDaemon({ args: ['--log-level', 'warn'], execArgv, ...daemonOptions, data })
+    resources.daemons.push(daemon)
+    return daemon
+  },
+  receiver: async (receiverOptions) => {
+    const receiver = await startCountingReceiver(receiverOptions)
+    resources.receivers.push(receiver)
+    return receiver
+  },
+})
+
+/** Graceful where profiles are wanted: Node writes them when a thread ends by itself. */
+const giveBack = async ({ daemons, receivers, folders }: Resources, profiled: boolean): Promise<void> => {
+  for (const daemon of daemons) await daemon.kill(profiled ? 'SIGTERM' : 'SIGKILL')
+  for (const receiver of receivers) await receiver.stop()
+  for (const folder of folders) removeDirectory(folder)
+}
+
+export const runScenario = async (scenario: Scenario, options: RunOptions): Promise<Result> => {
+  const resources: Resources = { daemons: [], receivers: [], folders: [] }
+  const profiles = options.profile ? profileFolder() : null
+  const startMono = performance.now()
+  const measured = await scenario
+    .run(benchOf(options, resources, profiles))
+    .finally(() => giveBack(resources, profiles !== null))
+  const seconds = (performance.now() - startMono) / 1_000
+  const hotspots = profiles === null ? [] : readHotspots(profiles)
+  if (profiles !== null) removeDirectory(profiles)
+  const { name, measures } = scenario
+  const { size, seed } = options
+  return { scenario: name, measures, size, seed, seconds, machine: describeMachine(), ...measured, hotspots }
+}
