@@ -30,8 +30,6 @@ export interface Given {
 
 /** Most webhooks of a client go to few URLs; this many are remembered as judged. */
 const TARGETS_KEPT = 4_096
-const encoder = new TextEncoder()
-const EMPTY = new Uint8Array(0)
 
 /** Reads webhooks under one address policy. Throws Refusal, with the field, for what cannot be scheduled. */
 export class WebhookReader {
@@ -72,12 +70,12 @@ export class WebhookReader {
       retry: params.retry === undefined ? null : completeRetry(params.retry, field),
       tags: params.tags ?? [],
       idempotencyKey: params.idempotencyKey ?? null,
-      contentHash: params.idempotencyKey === undefined ? null : contentHash(params),
+      contentHash: params.idempotencyKey === undefined ? null : contentHash(params, body.content),
       request: packRequest({
         url: target.url,
         method: method.method,
         headers: headersOf(params, body.contentType, field),
-        body: body.bytes,
+        body: body.content,
       }),
     }
     return { row, head }
@@ -133,17 +131,16 @@ const expiryOf = (params: WebhookParams, nextAt: Instant, field: FieldName): Ins
 }
 
 interface Body {
-  readonly bytes: Uint8Array
+  /** Text is sent as UTF-8. */
+  readonly content: string | Uint8Array
   readonly contentType: string | null
 }
 
 const bodyOf = (params: WebhookParams, method: string, field: FieldName): Body => {
   const body = oneBody(params, field)
-  if (body.bytes.length > BODY_BYTES_DEFAULT_MAX)
-    throw wrong(
-      field(bodyField(params)),
-      `takes ${body.bytes.length} bytes; at most ${BODY_BYTES_DEFAULT_MAX} are allowed`,
-    )
+  const bytes = typeof body.content === 'string' ? Buffer.byteLength(body.content) : body.content.length
+  if (bytes > BODY_BYTES_DEFAULT_MAX)
+    throw wrong(field(bodyField(params)), `takes ${bytes} bytes; at most ${BODY_BYTES_DEFAULT_MAX} are allowed`)
   if (body.contentType !== null && (method === 'GET' || method === 'HEAD'))
     throw wrong(field(bodyField(params)), `is given for ${method}, which has no body; leave it out or use POST`)
   return body
@@ -152,11 +149,10 @@ const bodyOf = (params: WebhookParams, method: string, field: FieldName): Body =
 const oneBody = (params: WebhookParams, field: FieldName): Body => {
   const given = BODY_FIELDS.filter((name) => params[name] !== undefined)
   if (given.length > 1) throw wrong(field(given[1] ?? 'body'), `is given beside ${given[0]}; give one of them`)
-  if (params.body !== undefined)
-    return { bytes: encoder.encode(JSON.stringify(params.body)), contentType: 'application/json' }
+  if (params.body !== undefined) return { content: JSON.stringify(params.body), contentType: 'application/json' }
   if (params.bodyText !== undefined) return textBody(params.bodyText, field)
   if (params.bodyBase64 !== undefined) return base64Body(params.bodyBase64, field)
-  return { bytes: EMPTY, contentType: null }
+  return { content: '', contentType: null }
 }
 
 const BODY_FIELDS = ['body', 'bodyText', 'bodyBase64'] as const
@@ -165,14 +161,14 @@ const bodyField = (params: WebhookParams): string => BODY_FIELDS.find((name) => 
 const textBody = (text: string, field: FieldName): Body => {
   if (!text.isWellFormed())
     throw wrong(field('bodyText'), 'holds half of a surrogate pair, which UTF-8 cannot say; use bodyBase64')
-  return { bytes: encoder.encode(text), contentType: 'text/plain; charset=utf-8' }
+  return { content: text, contentType: 'text/plain; charset=utf-8' }
 }
 
 const base64Body = (text: string, field: FieldName): Body => {
   const bytes = Buffer.from(text, 'base64')
   if (bytes.toString('base64') !== text)
     throw wrong(field('bodyBase64'), `is ${show(text)}, which is not standard base64 with padding`)
-  return { bytes, contentType: 'application/octet-stream' }
+  return { content: bytes, contentType: 'application/octet-stream' }
 }
 
 const headersOf = (
@@ -209,17 +205,16 @@ const completeRetry = (retry: NonNullable<WebhookParams['retry']>, field: FieldN
 }
 
 /** Of everything that was said, as it was said: a key sent again an hour later with `delayMs` is the same webhook. */
-const contentHash = (params: WebhookParams): Uint8Array => {
-  const said = HASHED_FIELDS.map((name) => params[name] ?? null)
-  return new Uint8Array(hash('sha256', JSON.stringify(said), 'buffer'))
+const contentHash = (params: WebhookParams, body: string | Uint8Array): Uint8Array => {
+  const said = JSON.stringify(HASHED_FIELDS.map((name) => params[name] ?? null))
+  return typeof body === 'string'
+    ? hash('sha256', `${said}${bodyField(params)}${body}`, 'buffer')
+    : hash('sha256', Buffer.concat([Buffer.from(said), body]), 'buffer')
 }
 const HASHED_FIELDS = [
   'url',
   'method',
   'headers',
-  'body',
-  'bodyText',
-  'bodyBase64',
   'at',
   'delayMs',
   'priority',

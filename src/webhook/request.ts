@@ -10,7 +10,8 @@ export interface OutgoingRequest {
   readonly method: Method
   /** As `parseHeaders` gave them. */
   readonly headers: readonly (readonly [name: string, value: string])[]
-  readonly body: Uint8Array
+  /** Text is packed as UTF-8. */
+  readonly body: Uint8Array | string
 }
 export interface UnpackedRequest {
   /** `https://host[:port]`. */
@@ -26,18 +27,22 @@ export interface UnpackedRequest {
 type Head = readonly [origin: string, path: string, method: Method, headers: readonly string[]]
 
 const HEAD_LENGTH_BYTES = 4
-const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 export const packRequest = (request: OutgoingRequest): Uint8Array => {
   const slash = request.url.indexOf('/', request.url.indexOf('//') + 2)
   const origin = request.url.slice(0, slash)
   const head: Head = [origin, request.url.slice(slash), request.method, request.headers.flat()]
-  const bytes = encoder.encode(JSON.stringify(head))
-  const packed = new Uint8Array(HEAD_LENGTH_BYTES + bytes.length + request.body.length)
-  new DataView(packed.buffer).setUint32(0, bytes.length, true)
-  packed.set(bytes, HEAD_LENGTH_BYTES)
-  packed.set(request.body, HEAD_LENGTH_BYTES + bytes.length)
+  const text = JSON.stringify(head)
+  const headBytes = Buffer.byteLength(text)
+  const bodyAt = HEAD_LENGTH_BYTES + headBytes
+  const body = request.body
+  const isText = typeof body === 'string'
+  const packed = Buffer.allocUnsafe(bodyAt + (isText ? Buffer.byteLength(body) : body.length))
+  packed.writeUInt32LE(headBytes, 0)
+  packed.write(text, HEAD_LENGTH_BYTES)
+  if (isText) packed.write(body, bodyAt)
+  else packed.set(body, bodyAt)
   return packed
 }
 
