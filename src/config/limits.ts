@@ -114,3 +114,32 @@ export const LANE_WINDOW_LOW = 128
 export const GUARD_IDLE_MS = 1_000
 /** A guard writes its figures at most this often. */
 export const FIGURES_MS = 100
+/** Attempts that one dispatch thread holds at once; the node's own capacity is ATTEMPTS_IN_FLIGHT_MAX. */
+export const CARRIER_ATTEMPTS_MAX = 256
+/** TCP and TLS handshake and the name's lookup together (H2); the attempt's own deadline may be shorter. */
+export const CONNECT_MS_MAX = 5_000
+/** After the status line the body may take so long, then its socket is destroyed: the outcome is decided already (S7). */
+export const BODY_WAIT_MS = 250
+/** Response bytes read so that a connection can be used again; a longer body costs its connection. */
+export const RESPONSE_BYTES_MAX = 65_536
+export const RESPONSE_HEADER_BYTES_MAX = 16_384
+/** Informational responses (1xx) before the answer (H6). */
+export const RESPONSE_INFOS_MAX = 20
+/** A receiver sees the close of a destroyed socket within this, as after a thread's exit (D-8); then the attempt is reported. */
+export const SOCKET_CLOSE_SETTLE_MS = 10
+/** (brand, origin) pairs whose connections a thread keeps; the least recently used idle one goes first (RECV-17). */
+export const ORIGINS_MAX = 1_000
+/** Idle connections are closed after this, whatever the receiver offers: file descriptors are back within a minute (RECV-17). */
+export const IDLE_CONNECTION_MS = 4_000
+export const IDLE_CONNECTION_MS_MAX = 30_000
+/** One DNS query of one try; two tries (RECV-16). */
+export const DNS_QUERY_MS = 2_000
+export const DNS_NAMES_MAX = 5_000
+export const DNS_ADDRESSES_MAX = 16
+export const DNS_TTL_MIN_MS = 1_000
+export const DNS_TTL_MAX_MS = 60_000
+export const DNS_NEGATIVE_MS = 5_000
+/** A dispatch thread shows that it lives this often; two missed ones past a deadline and it is ended (WORK-01). */
+export const HEARTBEAT_CARRIER_MS = 250
+/** Heap of one dispatch thread: bodies are outside it (WORK-03). */
+export const CARRIER_HEAP_MB = 256

@@ -1,0 +1,102 @@
+/**
+ * The Dispatch of production: Piscina threads, each with one long-lived task, the dispatch session (a task per attempt alone
+ * costs 1.6 to 2 times raw undici's CPU). A task is never aborted, since Piscina then kills its thread; it is told.
+ */
+import { MessageChannel, type Worker } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { CARRIER_ATTEMPTS_MAX, CARRIER_HEAP_MB } from '#config/limits.ts'
+import type { World } from '#world/world.ts'
+import { ThreadCarrier } from './carrier.ts'
+import type { Carrier, CarrierEvents, Dispatch } from './dispatch.ts'
+import type { DispatchSettings } from './settings.ts'
+import type { SessionTask, Started } from './worker.ts'
+
+export interface PoolOptions {
+  readonly world: World
+  readonly settings: DispatchSettings
+  /** Threads to keep: `--threads`, default max(1, cores - 1), at most 4. */
+  readonly threads: number
+  /** Told of errors that belong to no carrier, such as a thread that cannot start. */
+  readonly failed: (error: Error) => void
+  /** Only for tests: another entry of the thread. */
+  readonly worker?: string
+}
+/** Threads beyond the kept ones: one being replaced while it still exits, one for a lonely suspect (D-17). */
+const SPARE_THREADS = 2
+
+export const openDispatchPool = (options: PoolOptions): Dispatch => new PiscinaDispatch(options)
+
+class PiscinaDispatch implements Dispatch {
+  readonly capacity = CARRIER_ATTEMPTS_MAX
+  readonly carriers: number
+  readonly #options: PoolOptions
+  readonly #piscina: Piscina<SessionTask, void>
+  readonly #live = new Set<ThreadCarrier>()
+  #closing: Promise<void> | null = null
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.carriers = options.threads
+    const threads = options.threads + SPARE_THREADS
+    this.#piscina = new Piscina({
+      filename: options.worker ?? import.meta.resolve('#dispatch/worker.ts'),
+      minThreads: options.threads,
+      maxThreads: threads,
+      maxQueue: threads,
+      concurrentTasksPerWorker: 1,
+      // The default freezes an idle thread: no timers, no DNS, no heartbeats.
+      atomics: 'disabled',
+      idleTimeout: Number.POSITIVE_INFINITY,
+      resourceLimits: { maxOldGenerationSizeMb: CARRIER_HEAP_MB },
+      execArgv: [],
+    })
+    this.#piscina.on('error', options.failed)
+  }
+
+  async startCarrier(events: CarrierEvents): Promise<Carrier> {
+    if (this.#closing !== null) throw new Error('the dispatch pool is closed')
+    const { port1: port, port2: threadPort } = new MessageChannel()
+    const heartbeat = new SharedArrayBuffer(4)
+    const started = new Promise<Started>((resolve) => port.once('message', resolve))
+    const task = this.#piscina.run(
+      { port: threadPort, settings: this.#options.settings, heartbeat },
+      { transferList: [threadPort] },
+    )
+    // The session never ends by itself before its carrier is there; later its thread's exit tells, not the task (D-8).
+    const worker = await Promise.race([started, task.then(neverStarted, neverStarted)])
+      .then(({ threadId }) => this.#worker(threadId))
+      .catch((error: unknown) => {
+        port.close()
+        throw error
+      })
+    const carrier = new ThreadCarrier(this.#options.world, port, worker, new Int32Array(heartbeat), {
+      reported: (reports) => events.reported(reports),
+      ended: (reason) => {
+        this.#live.delete(carrier)
+        events.ended(reason)
+      },
+    })
+    this.#live.add(carrier)
+    return carrier
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#live].map((carrier) => carrier.end('closed')))
+    await this.#piscina.destroy()
+  }
+
+  #worker(threadId: number): Worker {
+    const worker = this.#piscina.threads.find((thread) => thread.threadId === threadId)
+    if (worker === undefined) throw new Error(`dispatch thread ${threadId} ended at its start`)
+    return worker
+  }
+}
+
+const neverStarted = (reason: unknown): never => {
+  throw new Error(`a dispatch thread could not start: ${String(reason ?? 'its task ended')}`)
+}
