@@ -44,41 +44,68 @@ export interface Behaviour<P extends Protocol, Args, State> {
 }
 
 /** What comes after a callback, before the mailbox: a timeout when nothing arrives (OTP-G21), or a continue (G25). */
-export type Then<P extends Protocol> = { readonly timeoutMs: number } | { readonly continue: P['continue'] }
+export type Next<P extends Protocol> = { readonly timeoutMs: number } | { readonly continue: P['continue'] }
 
 export type Init<P extends Protocol, State> =
-  | { readonly kind: 'ok'; readonly state: State; readonly then: Then<P> | null }
+  | { readonly kind: 'ok'; readonly state: State; readonly next: Next<P> | null }
   | { readonly kind: 'stop'; readonly reason: ExitReason }
   | { readonly kind: 'error'; readonly reason: ExitReason }
   | { readonly kind: 'ignore' }
 export type CastResult<P extends Protocol, State> =
-  | { readonly kind: 'noreply'; readonly state: State; readonly then: Then<P> | null }
+  | { readonly kind: 'noreply'; readonly state: State; readonly next: Next<P> | null }
   | { readonly kind: 'stop'; readonly reason: ExitReason; readonly state: State }
   /** The state object is the same (it may have been changed in place): no allocation on the hot path. */
   | { readonly kind: 'keep' }
 export type CallResult<P extends Protocol, State, Reply> =
   | CastResult<P, State>
-  | { readonly kind: 'reply'; readonly reply: Reply; readonly state: State; readonly then: Then<P> | null }
+  | { readonly kind: 'reply'; readonly reply: Reply; readonly state: State; readonly next: Next<P> | null }
   | { readonly kind: 'stop-reply'; readonly reason: ExitReason; readonly reply: Reply; readonly state: State }
 
-export const ok = <P extends Protocol, S>(state: S, then: Then<P> | null = null): Init<P, S> => ({
-  kind: 'ok',
-  state,
-  then,
-})
+interface Ok<S, N> {
+  readonly kind: 'ok'
+  readonly state: S
+  readonly next: N
+}
+interface NoReply<S, N> {
+  readonly kind: 'noreply'
+  readonly state: S
+  readonly next: N
+}
+interface Reply<R, S, N> {
+  readonly kind: 'reply'
+  readonly reply: R
+  readonly state: S
+  readonly next: N
+}
+interface Stop<S> {
+  readonly kind: 'stop'
+  readonly reason: ExitReason
+  readonly state: S
+}
+
+/** `init` has succeeded. `next` as everywhere: `{ continue: message }`, `{ timeoutMs }`, or nothing. */
+export function ok<S>(state: S): Ok<S, null>
+export function ok<S, const N>(state: S, next: N): Ok<S, N>
+export function ok<S, N>(state: S, next: N | null = null): Ok<S, N | null> {
+  return { kind: 'ok', state, next }
+}
+/** `init` has nothing to do here: no process, and no error (OTP-I5). */
 export const ignore: { readonly kind: 'ignore' } = { kind: 'ignore' }
+/** The state is the same object: what most handlers return. */
 export const keep: { readonly kind: 'keep' } = { kind: 'keep' }
-export const noreply = <P extends Protocol, S>(state: S, then: Then<P> | null = null): CastResult<P, S> => ({
-  kind: 'noreply',
-  state,
-  then,
-})
-export const reply = <P extends Protocol, S, R>(
-  value: R,
-  state: S,
-  then: Then<P> | null = null,
-): CallResult<P, S, R> => ({ kind: 'reply', reply: value, state, then })
-export const stop = <S>(
-  reason: ExitReason,
-  state: S,
-): { readonly kind: 'stop'; readonly reason: ExitReason; readonly state: S } => ({ kind: 'stop', reason, state })
+export function noreply<S>(state: S): NoReply<S, null>
+export function noreply<S, const N>(state: S, next: N): NoReply<S, N>
+export function noreply<S, N>(state: S, next: N | null = null): NoReply<S, N | null> {
+  return { kind: 'noreply', state, next }
+}
+/** Answers the call. A handler that answers later returns `keep` and uses `ctx.reply(from, value)` then. */
+export function reply<R, S>(value: R, state: S): Reply<R, S, null>
+export function reply<R, S, const N>(value: R, state: S, next: N): Reply<R, S, N>
+export function reply<R, S, N>(value: R, state: S, next: N | null = null): Reply<R, S, N | null> {
+  return { kind: 'reply', reply: value, state, next }
+}
+/** Ends the process through `terminate`. */
+export const stop = <S>(reason: ExitReason, state: S): Stop<S> => ({ kind: 'stop', reason, state })
+/** Ends the process through `terminate`, then answers (OTP-G10). */
+export const stopReply = <R, S>(reason: ExitReason, value: R, state: S) =>
+  ({ kind: 'stop-reply', reason, reply: value, state }) as const

@@ -4,7 +4,17 @@ import type { Behaviour } from './behaviour.ts'
 import type { ExitReason } from './exit.ts'
 import type { From } from './from.ts'
 import type { Pid } from './pid.ts'
-import type { Answer, Message, MonitorRef, Protocol, Ref, ReplyOf, RequestOf, TimerRef } from './protocol.ts'
+import type {
+  Answer,
+  Message,
+  MonitorRef,
+  OpenProtocol,
+  Protocol,
+  Ref,
+  ReplyOf,
+  RequestOf,
+  TimerRef,
+} from './protocol.ts'
 import type { StartOptions, StartResult } from './start.ts'
 import type { Table } from './table.ts'
 
@@ -19,19 +29,23 @@ export interface Context<P extends Protocol = Protocol> {
   uniqueInteger(): number
 
   /** Never fails, whatever the target (OTP-G5). */
-  cast<Q extends Protocol>(to: Ref<Q>, message: Q['cast']): void
+  cast<Q extends Protocol = OpenProtocol>(to: Ref<Q>, message: Q['cast']): void
   /** A plain message: arrives in `info`. To an unregistered name it throws (OTP-N3). */
-  send<Q extends Protocol>(to: Ref<Q>, message: Q['info']): void
+  send<Q extends Protocol = OpenProtocol>(to: Ref<Q>, message: Q['info']): void
   /** For async callbacks only. Rejects with Exit (OTP-G1). Default timeout 5,000 ms; Infinity allowed. */
-  call<Q extends Protocol, M extends RequestOf<Q>>(to: Ref<Q>, message: M, timeoutMs?: number): Promise<ReplyOf<Q, M>>
+  call<Q extends Protocol = OpenProtocol, T extends RequestOf<Q>['type'] = RequestOf<Q>['type']>(
+    to: Ref<Q>,
+    message: RequestOf<Q> & { readonly type: T },
+    timeoutMs?: number,
+  ): Promise<ReplyOf<Q, { readonly type: T }>>
   /**
    * Asks, and goes on: the answer comes as the info message `{ type: label, data, ok, value | reason }`, always exactly one
    * (the target's death and the timeout are answers too). The label must be an Answer of this actor's info union.
    */
-  request<Q extends Protocol, M extends RequestOf<Q>, L extends string, D = null>(
+  request<Q extends Protocol, T extends RequestOf<Q>['type'], L extends string, D = null>(
     to: Ref<Q>,
-    message: M,
-    label: Answer<L, ReplyOf<Q, M>, D> extends P['info'] ? L : never,
+    message: RequestOf<Q> & { readonly type: T },
+    label: Answer<L, ReplyOf<Q, { readonly type: T }>, D> extends P['info'] ? L : never,
     ...data: D extends null ? [data?: null, timeoutMs?: number] : [data: D, timeoutMs?: number]
   ): void
   /** The promise's end comes as an info message, like an answer. A rejection becomes `ok: false` (OTP-J3). */
@@ -53,15 +67,23 @@ export interface Context<P extends Protocol = Protocol> {
   unregister(): boolean
   /** Messages waiting in this process's mailbox. */
   mailboxLength(): number
+  /** Starts a process linked to this one; rejects never, except that the caller may die with it (OTP-I10). */
   startLink<Q extends Protocol, Args, S>(
     behaviour: Behaviour<Q, Args, S>,
     args: Args,
     options?: StartOptions,
   ): Promise<StartResult>
 
+  /** As startLink, but answers at once where the child's `init` is synchronous: what child specs use. */
+  startLinked<Q extends Protocol, Args, S>(
+    behaviour: Behaviour<Q, Args, S>,
+    args: Args,
+    options?: StartOptions,
+  ): StartResult | Promise<StartResult>
+
   /** `message` arrives in `info` after at least `delayMs`. Outlives nothing: it goes with the destination (OTP-T4). */
   sendAfter(delayMs: number, message: P['info']): TimerRef
-  sendAfterTo<Q extends Protocol>(delayMs: number, to: Ref<Q>, message: Q['info']): TimerRef
+  sendAfterTo<Q extends Protocol = OpenProtocol>(delayMs: number, to: Ref<Q>, message: Q['info']): TimerRef
   /** Remaining ms, or false if it fired, was cancelled, or never was. */
   cancelTimer(ref: TimerRef): number | false
 

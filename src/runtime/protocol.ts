@@ -28,6 +28,14 @@ export interface Protocol {
   readonly info: Message
   readonly continue: Message
 }
+/** What anybody may be sent who is known by pid only. Name the protocol, `ctx.cast<GuardProtocol>(pid, ...)`, to have it checked. */
+export type OpenMessage = { readonly type: string; readonly [field: string]: unknown }
+export interface OpenProtocol {
+  readonly call: Call<OpenMessage, unknown>
+  readonly cast: OpenMessage
+  readonly info: OpenMessage
+  readonly continue: never
+}
 export type RequestOf<P extends Protocol> = P['call']['request']
 export type ReplyOf<P extends Protocol, M extends Message> = Extract<
   P['call'],

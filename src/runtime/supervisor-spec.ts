@@ -10,11 +10,13 @@ export interface SupervisorFlags {
   /** More than this many restarts within `periodMs` and the supervisor gives up. House default: 5 in 10,000 ms. */
   readonly intensity: number
   readonly periodMs: number
+  /** Whether the end of significant children ends the supervisor (OTP-U34). Default `never`. */
+  readonly autoShutdown?: 'never' | 'any_significant' | 'all_significant'
 }
 export interface ChildSpec {
   readonly id: string
-  /** Runs in the supervisor, so it must link: use its ctx. Use `worker(...)`/`supervisor(...)` to make one. */
-  readonly start: (supervisor: Context) => Promise<StartResult>
+  /** Runs in the supervisor, so it must link: use its ctx. Use `worker(...)`/`supervisorSpec(...)` to make one. */
+  readonly start: (supervisor: Context) => StartResult | Promise<StartResult>
   readonly restart: 'permanent' | 'transient' | 'temporary'
   /** Time to stop by itself before it is killed. Default 5,000 for a worker, Infinity for a supervisor. */
   readonly shutdownMs: number | 'brutal_kill'
@@ -37,7 +39,7 @@ export const worker = <P extends Protocol, Args, S>(
 ): ChildSpec => ({
   id: options.id ?? options.name ?? behaviour.name,
   start: (supervisor) =>
-    supervisor.startLink(behaviour, args, options.name === undefined ? {} : { name: options.name }),
+    supervisor.startLinked(behaviour, args, options.name === undefined ? {} : { name: options.name }),
   restart: options.restart ?? 'permanent',
   shutdownMs: options.shutdownMs ?? 5_000,
   type: 'worker',

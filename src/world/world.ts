@@ -23,8 +23,8 @@ export interface World {
   failpoint(name: string): void
 }
 
-declare const timerBrand: unique symbol
-/** Opaque; only the World that made it can clear it. */
+/** Only the World that made it can clear it. */
 export interface TimerHandle {
-  readonly [timerBrand]: true
+  /** Monotonic instant at which it is due. */
+  readonly dueMono: number
 }

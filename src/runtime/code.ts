@@ -1,0 +1,43 @@
+/**
+ * The code table (OTP-C2): a process does not hold its callbacks but a slot, and looks them up in it at each dispatch.
+ * Behaviours are objects; two objects of one name that nobody has loaded as versions of each other have a slot each.
+ */
+import type { ExitReason } from './exit.ts'
+
+/** A Behaviour without its types, as the runtime sees it. */
+export interface Code {
+  readonly name: string
+  readonly version: number
+  init(args: never, ctx: never): unknown
+  readonly call?: object
+  readonly cast?: object
+  info?(message: never, state: never, ctx: never): unknown
+  continue?(message: never, state: never, ctx: never): unknown
+  terminate?(reason: ExitReason, state: never, ctx: never): unknown
+  codeChange?(from: { readonly version: number; readonly down: boolean }, state: unknown, extra: unknown): unknown
+  formatStatus?(state: never): unknown
+}
+
+export class CodeSlot {
+  current: Code
+  constructor(code: Code) {
+    this.current = code
+  }
+}
+
+export class CodeTable {
+  private readonly byObject = new WeakMap<Code, CodeSlot>()
+  private readonly byName = new Map<string, Set<CodeSlot>>()
+
+  /** The slot of this behaviour; a restart with an old object therefore gets the newest loaded version. */
+  slotOf(code: Code): CodeSlot {
+    const known = this.byObject.get(code)
+    if (known !== undefined) return known
+    const slot = new CodeSlot(code)
+    this.byObject.set(code, slot)
+    const slots = this.byName.get(code.name)
+    if (slots === undefined) this.byName.set(code.name, new Set([slot]))
+    else slots.add(slot)
+    return slot
+  }
+}

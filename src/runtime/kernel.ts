@@ -1,0 +1,484 @@
+/**
+ * The kernel: processes, names, signals, links, monitors, requests, the run queue. It knows nothing of callbacks; how a process takes
+ * one message is handed to it as `step` (server.ts). Rules: runtime.md sections P, L, M, S, N, J.
+ */
+import type { World } from '#world/world.ts'
+import { CodeTable } from './code.ts'
+import { describeReason, type ExitReason } from './exit.ts'
+import { INFO, Mailbox, SYSTEM } from './mailbox.ts'
+import { Pid } from './pid.ts'
+import {
+  CLOSING,
+  DEAD,
+  Monitor,
+  NOTHING,
+  Process,
+  Request,
+  RUNNING,
+  type Settled,
+  STARTING,
+  TargetTimer,
+} from './process.ts'
+import { ReadyQueue } from './ready-queue.ts'
+import type { Report } from './reports.ts'
+import { safeCopy } from './safe-copy.ts'
+import { Tables } from './tables.ts'
+import { Wheel } from './wheel.ts'
+
+/** Messages that one process may take before the next one has its turn (OTP-J5). */
+const SLICE_MESSAGES = 128
+/** Messages taken before I/O and timers have their turn, over all microtask flushes. */
+const FLUSH_MESSAGES = 4_096
+/** And never longer than this at a stretch. */
+const FLUSH_MS = 4
+const RAN_LONG_MS = 10
+/** D-9: an owned thing that has not closed by then ends the host. */
+const CLOSE_MS = 5_000
+
+export interface KernelOptions {
+  readonly report: (report: Report) => void
+  /** Something is wrong outside every actor: the host must end. */
+  readonly crashed: (error: Error) => void
+  /** Copy every message at the send (OTP-R6). For tests. */
+  readonly safeMessages: boolean
+  /** Takes the next process of the run queue at random from this (OTP-S2); null: in order. */
+  readonly permute: ((bound: number) => number) | null
+}
+
+/** The sender of signals that come from outside every process. */
+export const HOST = new Pid(0)
+
+export class Kernel {
+  readonly world: World
+  readonly options: KernelOptions
+  readonly wheel: Wheel
+  readonly code = new CodeTable()
+  readonly tables = new Tables()
+  readonly processes = new Map<number, Process>()
+  readonly names = new Map<string, Process>()
+  readonly timers = new Map<number, SendTimer>()
+  /** Takes one message, or the continuation, of the process. Set by the runtime. */
+  step: (process: Process, message: unknown, meta: unknown) => void = () => {}
+  /** The process whose callback runs now. */
+  current: Process | null = null
+
+  private readonly ready = new ReadyQueue()
+  private flushArmed = false
+  private flushing = false
+  private sinceIo = 0
+  private lastId = 0
+  private readonly dying: Process[] = []
+  private releasing = false
+  private working = 0
+  private readonly idleWaiters: (() => void)[] = []
+  private readonly onFlush = (): void => this.flush()
+  private readonly onTurn = (): void => {
+    this.sinceIo = 0
+    this.flush()
+  }
+
+  constructor(world: World, options: KernelOptions) {
+    this.world = world
+    this.options = options
+    this.wheel = new Wheel(world)
+  }
+
+  uniqueInteger(): number {
+    this.lastId += 1
+    return this.lastId
+  }
+  report(report: Report): void {
+    try {
+      this.options.report(report)
+    } catch (error) {
+      this.options.crashed(asError(error))
+    }
+  }
+
+  // ------------------------------------------------------------------ addresses
+
+  resolve(to: Pid | string): Process | null {
+    const process = typeof to === 'string' ? this.names.get(to) : this.processes.get(to.id)
+    return process ?? null
+  }
+  /** A process that is alive (OTP-P7). */
+  alive(to: Pid | string): Process | null {
+    const process = this.resolve(to)
+    return process === null || process.phase >= CLOSING ? null : process
+  }
+  register(process: Process, name: string): void {
+    process.name = name
+    this.names.set(name, process)
+  }
+  unregister(process: Process): boolean {
+    if (process.name === null) return false
+    if (this.names.get(process.name) === process) this.names.delete(process.name)
+    process.name = null
+    return true
+  }
+
+  // ------------------------------------------------------------------ messages and the run queue
+
+  /** A dead target swallows it (OTP-P10). */
+  push(to: Process, message: unknown, meta: object): void {
+    if (to.phase >= CLOSING) return
+    to.mailbox ??= new Mailbox()
+    to.mailbox.push(message, meta)
+    if (to.phase === RUNNING && !to.busy && !to.queued) this.enqueue(to)
+  }
+  send(to: Process, message: unknown, meta: object): void {
+    this.push(to, this.options.safeMessages ? safeCopy(message) : message, meta)
+  }
+  /** Runs between two callbacks of the process (section Y), in its turn. */
+  systemRequest(to: Process, run: () => void): void {
+    this.push(to, run, SYSTEM)
+  }
+  /** It has something to do: a message, a continuation, or it has just become free. */
+  wake(process: Process): void {
+    if (process.phase !== RUNNING || process.busy || process.queued) return
+    if (process.mailboxLength > 0 || process.continuation !== NOTHING) this.enqueue(process)
+  }
+  private enqueue(process: Process): void {
+    process.queued = true
+    this.ready.push(process)
+    if (this.flushing || this.flushArmed) return
+    this.flushArmed = true
+    this.world.soon(this.onFlush)
+  }
+
+  private flush(): void {
+    this.flushArmed = false
+    if (this.flushing) return
+    this.flushing = true
+    const started = this.world.monoNow()
+    let now = started
+    try {
+      while (this.ready.length > 0) {
+        if (this.sinceIo >= FLUSH_MESSAGES || now - started > FLUSH_MS) {
+          this.flushArmed = true
+          this.world.yieldToIo(this.onTurn)
+          return
+        }
+        now = this.runNext(now)
+      }
+    } catch (error) {
+      this.options.crashed(asError(error))
+    } finally {
+      this.flushing = false
+      this.current = null
+    }
+    this.checkIdle()
+  }
+  private runNext(startedAt: number): number {
+    const { permute } = this.options
+    if (permute !== null && this.ready.length > 1) this.ready.swapToHead(permute(this.ready.length))
+    const process = this.ready.shift()
+    if (process === undefined) return startedAt
+    process.queued = false
+    const reductions = process.reductions
+    this.slice(process)
+    this.wake(process)
+    const now = this.world.monoNow()
+    if (now - startedAt > RAN_LONG_MS) this.reportLong(process, now - startedAt, process.reductions - reductions)
+    return now
+  }
+  private slice(process: Process): void {
+    const { mailbox } = process
+    this.current = process
+    for (let taken = 0; taken < SLICE_MESSAGES; taken++) {
+      if (process.phase !== RUNNING || process.busy) break
+      if (process.continuation === NOTHING && (mailbox === null || mailbox.length === 0)) break
+      this.sinceIo += 1
+      process.reductions += 1
+      if (process.continuation !== NOTHING || mailbox === null) {
+        this.step(process, null, null)
+        continue
+      }
+      const meta = mailbox.headMeta()
+      this.step(process, mailbox.shift(), meta)
+    }
+  }
+  private reportLong(process: Process, ms: number, callbacks: number): void {
+    const { pid, name } = process
+    this.report({ type: 'process-ran-long', pid, name, behaviour: process.slot.current.name, ms, callbacks })
+  }
+
+  /** Work that is not in a queue: a busy callback, a closing process. */
+  workStarts(): void {
+    this.working += 1
+  }
+  workEnds(): void {
+    this.working -= 1
+    this.checkIdle()
+  }
+  /** Calls back, once, when no process has anything to do (those that wait for something outside do). */
+  onIdle(callback: () => void): void {
+    this.idleWaiters.push(callback)
+    this.world.soon(() => this.checkIdle())
+  }
+  private checkIdle(): void {
+    if (this.idleWaiters.length === 0 || this.ready.length > 0 || this.working > 0 || this.flushing) return
+    for (const callback of this.idleWaiters.splice(0)) callback()
+  }
+
+  // ------------------------------------------------------------------ requests
+
+  /** `to` dead or unknown: answered `noproc` at once. */
+  ask(
+    to: Pid | string,
+    caller: Process | null,
+    message: unknown,
+    timeoutMs: number,
+    settle: (request: Request | null, answer: Settled) => void,
+  ): void {
+    if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs must be at least 0, got ${timeoutMs}`)
+    const target = this.resolve(to)
+    if (target === null) return settle(null, { ok: false, reason: 'noproc' })
+    const request = new Request(target, caller, settle, this.expire)
+    if (timeoutMs !== Number.POSITIVE_INFINITY) this.wheel.set(request, timeoutMs)
+    this.send(target, message, request)
+  }
+  private readonly expire = (request: Request): void => this.answer(request, { ok: false, reason: 'timeout' })
+
+  /** The first answer counts; later ones, and those to a dead caller, vanish (OTP-G3, G4, J4). */
+  answer(request: Request, answer: Settled): void {
+    if (request.done) return
+    this.forget(request)
+    if (request.caller === null || request.caller.phase < CLOSING) request.settle(request, answer)
+  }
+  reply(request: Request, value: unknown): void {
+    if (request.done) return
+    this.answer(request, { ok: true, value: this.options.safeMessages ? safeCopy(value) : value })
+  }
+  private forget(request: Request): void {
+    request.done = true
+    request.delist()
+    this.wheel.cancel(request)
+  }
+
+  // ------------------------------------------------------------------ links and monitors
+
+  link(a: Process, b: Process): void {
+    if (a === b) return
+    a.addLink(b)
+    b.addLink(a)
+  }
+  unlink(a: Process, b: Process): void {
+    a.removeLink(b)
+    b.removeLink(a)
+  }
+  /** Null if there is nothing to monitor: the asker then gets `noproc` (OTP-M3). */
+  monitor(
+    target: Pid | string,
+    watcher: Process | null,
+    callback: ((reason: ExitReason) => void) | null,
+    ref = this.uniqueInteger(),
+  ): Monitor | null {
+    const process = this.resolve(target)
+    if (process === null) return null
+    const monitor = new Monitor(ref, process, watcher, typeof target === 'string' ? target : null, callback)
+    process.addWatcher(monitor)
+    if (watcher !== null && callback === null) {
+      watcher.monitors ??= new Map()
+      watcher.monitors.set(ref, monitor)
+    }
+    return monitor
+  }
+  demonitor(monitor: Monitor): void {
+    monitor.target.removeWatcher(monitor)
+    monitor.watcher?.monitors?.delete(monitor.ref)
+  }
+
+  // ------------------------------------------------------------------ timers
+
+  /** A pid's timer goes with it (OTP-T4); a name is looked up at expiry. `fenced`: its sender is dead, nothing happens. */
+  sendAfter(delayMs: number, to: Pid | string, message: unknown, fenced: boolean): number {
+    if (!(delayMs >= 0)) throw new TypeError(`delayMs must be at least 0, got ${delayMs}`)
+    const ref = this.uniqueInteger()
+    const target = typeof to === 'string' ? null : this.alive(to)
+    if (fenced || (typeof to !== 'string' && target === null)) return ref
+    const copied = this.options.safeMessages ? safeCopy(message) : message
+    const entry = new SendTimer(this, ref, target, to, copied)
+    this.timers.set(ref, entry)
+    if (target !== null) {
+      target.timers ??= new Set()
+      target.timers.add(entry)
+    }
+    this.wheel.set(entry, delayMs)
+    return ref
+  }
+  /** Remaining ms; false if it fired, was cancelled, went with its target, or never was. */
+  cancelTimer(ref: number): number | false {
+    const entry = this.timers.get(ref)
+    if (entry === undefined) return false
+    const remaining = this.wheel.remaining(entry)
+    this.wheel.cancel(entry)
+    this.forgetTimer(entry)
+    return remaining
+  }
+  readTimer(ref: number): number | false {
+    const entry = this.timers.get(ref)
+    return entry === undefined ? false : this.wheel.remaining(entry)
+  }
+  forgetTimer(entry: SendTimer): void {
+    this.timers.delete(entry.ref)
+    entry.target?.timers?.delete(entry)
+  }
+
+  // ------------------------------------------------------------------ exit signals and death
+
+  /** An exit signal arrives (OTP-L5). */
+  signal(to: Process, from: Pid, reason: ExitReason, isLink: boolean): void {
+    if (to.phase >= CLOSING) return
+    if (!isLink && reason === 'kill') return this.die(to, 'killed')
+    if (to.trapping) return this.push(to, { type: 'EXIT', pid: from, reason }, INFO)
+    if (reason === 'normal' && (isLink || from !== to.pid)) return
+    this.die(to, reason)
+  }
+
+  /** The one way out (OTP-P6, P9). Nothing of the process has an effect after this. */
+  die(process: Process, reason: ExitReason): void {
+    if (process.phase >= CLOSING) return
+    process.phase = CLOSING
+    process.reason = reason
+    process.mailbox = null
+    process.continuation = NOTHING
+    if (process.timeout !== null) this.wheel.cancel(process.timeout)
+    process.timeout = null
+    process.abort?.abort(reason)
+    if (process.owned === null) this.release(process)
+    else this.close(process, process.owned)
+  }
+
+  private close(process: Process, owned: Set<() => void | Promise<void>>): void {
+    const pending: Promise<void>[] = []
+    for (const close of [...owned].reverse()) {
+      try {
+        const closing = close()
+        if (closing instanceof Promise) pending.push(closing)
+      } catch (error) {
+        this.options.crashed(asError(error))
+      }
+    }
+    process.owned = null
+    if (pending.length === 0) return this.release(process)
+    const who = process.name ?? String(process.pid)
+    const late = this.wheel.after(CLOSE_MS, () => {
+      this.options.crashed(new Error(`${who} owned something that did not close within ${CLOSE_MS} ms`))
+    })
+    this.workStarts()
+    Promise.all(pending)
+      .catch((error: unknown) => this.options.crashed(asError(error)))
+      .finally(() => {
+        this.wheel.cancel(late)
+        this.release(process)
+        this.workEnds()
+      })
+  }
+
+  /** Deaths caused by deaths are worked off in order, not nested. */
+  private release(process: Process): void {
+    this.dying.push(process)
+    if (this.releasing) return
+    this.releasing = true
+    try {
+      for (let next = this.dying.shift(); next !== undefined; next = this.dying.shift()) this.releaseOne(next)
+    } finally {
+      this.releasing = false
+    }
+  }
+  private releaseOne(process: Process): void {
+    const reason = process.reason ?? 'normal'
+    process.phase = DEAD
+    this.processes.delete(process.pid.id)
+    const { name } = process
+    this.unregister(process)
+    process.name = name
+    this.tables.release(process, (heir) => this.alive(heir))
+    this.releaseHeld(process)
+    for (const peer of process.links()) {
+      if (peer.removeLink(process)) this.signal(peer, process.pid, reason, true)
+    }
+    process.linkOne = null
+    process.linkMany = null
+    this.sendDowns(process, reason)
+    this.failOpen(process, reason)
+  }
+  private releaseHeld(process: Process): void {
+    for (const timer of process.timers ?? []) {
+      this.wheel.cancel(timer)
+      this.timers.delete(timer.ref)
+    }
+    process.timers = null
+    if (process.monitors !== null)
+      for (const monitor of process.monitors.values()) monitor.target.removeWatcher(monitor)
+    process.monitors = null
+    while (process.asked !== null) this.forget(process.asked)
+    process.ctx = null
+    process.state = undefined
+  }
+  /** Whoever waits for an answer of the dead has it now (OTP-G2), in the order of asking. */
+  private failOpen(process: Process, reason: ExitReason): void {
+    const open: Request[] = []
+    for (let request = process.open; request !== null; request = request.openNext) open.push(request)
+    for (let i = open.length - 1; i >= 0; i--) {
+      const request = open[i]
+      if (request !== undefined) this.answer(request, { ok: false, reason })
+    }
+  }
+  private sendDowns(process: Process, reason: ExitReason): void {
+    const downs: Monitor[] = []
+    for (let monitor = process.watchers; monitor !== null; monitor = monitor.next) downs.push(monitor)
+    process.watchers = null
+    for (let i = downs.length - 1; i >= 0; i--) this.down(downs[i], process.pid, reason)
+  }
+  private down(monitor: Monitor | undefined, pid: Pid, reason: ExitReason): void {
+    if (monitor === undefined) return
+    if (monitor.callback !== null) {
+      if (monitor.watcher === null || monitor.watcher.phase < CLOSING) this.callBack(monitor.callback, reason)
+      return
+    }
+    if (monitor.watcher === null) return
+    monitor.watcher.monitors?.delete(monitor.ref)
+    this.push(monitor.watcher, { type: 'DOWN', ref: monitor.ref, pid, name: monitor.name, reason }, INFO)
+  }
+  private callBack(callback: (reason: ExitReason) => void, reason: ExitReason): void {
+    try {
+      callback(reason)
+    } catch (error) {
+      this.options.crashed(asError(error))
+    }
+  }
+
+  /** A new process, in its `init`. */
+  spawn(behaviour: Parameters<CodeTable['slotOf']>[0], name: string | null): Process {
+    const process = new Process(new Pid(this.uniqueInteger()), this.code.slotOf(behaviour), this.world.wallNow())
+    process.phase = STARTING
+    this.processes.set(process.pid.id, process)
+    if (name !== null) this.register(process, name)
+    return process
+  }
+}
+
+/** A message on its way through time. */
+class SendTimer extends TargetTimer {
+  private readonly kernel: Kernel
+  private readonly to: Pid | string
+  private readonly message: unknown
+  constructor(kernel: Kernel, ref: number, target: Process | null, to: Pid | string, message: unknown) {
+    super(ref, target)
+    this.kernel = kernel
+    this.to = to
+    this.message = message
+  }
+  override fire(): void {
+    const { kernel } = this
+    kernel.forgetTimer(this)
+    const target = this.target ?? kernel.alive(this.to)
+    if (target !== null) kernel.push(target, this.message, INFO)
+  }
+}
+
+export const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(`thrown: ${typeof thrown === 'string' ? thrown : describe(thrown)}`)
+const describe = (thrown: unknown): string => describeReason({ type: 'nocatch', value: thrown })

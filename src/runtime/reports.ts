@@ -1,0 +1,71 @@
+/** What the runtime tells the host about its processes (OTP-O1 to O7). Facts, as plain data; a reporter that throws is ignored. */
+import type { ExitReason } from './exit.ts'
+import type { Pid } from './pid.ts'
+
+export interface Offender {
+  readonly id: string
+  readonly pid: Pid | null
+  readonly restart: 'permanent' | 'transient' | 'temporary'
+  readonly type: 'worker' | 'supervisor'
+}
+export type Report =
+  /** Progress: a supervisor has a new child. */
+  | {
+      readonly type: 'process-started'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly id: string
+      readonly supervisor: string
+    }
+  /** A behaviour process ends by itself with a reason that is not benign. */
+  | {
+      readonly type: 'process-crashed'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly behaviour: string
+      readonly reason: ExitReason
+      readonly ancestors: readonly Pid[]
+      readonly mailboxLength: number
+    }
+  /** A child ended where its supervisor says so (OTP-O6), did not start, or did not stop as it should (O7). */
+  | {
+      readonly type: 'child-terminated' | 'child-start-failed' | 'child-shutdown-failed'
+      readonly supervisor: string
+      readonly reason: ExitReason
+      readonly offender: Offender
+    }
+  | {
+      readonly type: 'process-restarted'
+      readonly supervisor: string
+      readonly reason: ExitReason
+      readonly pid: Pid
+      readonly name: string | null
+      readonly id: string
+      /** Of this child, so far. */
+      readonly restarts: number
+    }
+  /** The restart intensity is reached; the supervisor stops its children and exits `shutdown`. */
+  | {
+      readonly type: 'supervisor-gave-up'
+      readonly pid: Pid
+      readonly supervisor: string
+      readonly reason: ExitReason
+      readonly offender: Offender
+    }
+  /** A process held the thread for more than 10 ms without a break (long_schedule). */
+  | {
+      readonly type: 'process-ran-long'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly behaviour: string
+      readonly ms: number
+      readonly callbacks: number
+    }
+  /** A message for a behaviour without `info` (OTP-G26). */
+  | {
+      readonly type: 'info-unhandled'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly behaviour: string
+      readonly message: string
+    }

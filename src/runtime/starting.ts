@@ -1,0 +1,137 @@
+/** The start handshake (runtime.md section I): the starter has its answer when `init` has finished or failed, and not before. */
+import type { Init } from './behaviour.ts'
+import type { Code } from './code.ts'
+import type { ExitReason } from './exit.ts'
+import type { Kernel } from './kernel.ts'
+import { CLOSING, DEAD, type Process, RUNNING } from './process.ts'
+import type { Protocol } from './protocol.ts'
+import { failure, follow, reportCrash } from './server.ts'
+import type { StartOptions, StartResult } from './start.ts'
+
+type Started = StartResult | Promise<StartResult>
+const IGNORED: StartResult = { ok: false, ignore: true }
+const failed = (reason: ExitReason): StartResult => ({ ok: false, ignore: false, reason })
+
+/** What makes a process's context; the runtime hands it in. */
+export type ContextMaker = (process: Process) => unknown
+
+/**
+ * Starts a process and runs its `init` at once, on the starter's stack: the starter could do nothing else meanwhile.
+ * Answers at once where `init` is synchronous. `starter` null: from outside; `link` needs a starter.
+ */
+export const start = (
+  kernel: Kernel,
+  contextOf: ContextMaker,
+  behaviour: Code,
+  args: unknown,
+  options: StartOptions,
+  starter: Process | null,
+  link: boolean,
+): Started => {
+  const name = options.name ?? null
+  const holder = name === null ? null : kernel.resolve(name)
+  if (holder !== null) return { ok: false, ignore: false, reason: { type: 'already_started', pid: holder.pid } }
+  const process = kernel.spawn(behaviour, name)
+  if (link && starter !== null) {
+    process.parent = starter.pid
+    process.ancestors = [starter.pid, ...starter.ancestors]
+    kernel.link(process, starter)
+  }
+  process.ctx = contextOf(process)
+  const birth = new Birth(kernel, process, link ? starter : null)
+  return birth.run(args, options.timeoutMs)
+}
+
+class Birth {
+  private readonly kernel: Kernel
+  private readonly process: Process
+  private readonly starter: Process | null
+
+  constructor(kernel: Kernel, process: Process, starter: Process | null) {
+    this.kernel = kernel
+    this.process = process
+    this.starter = starter
+  }
+
+  run(args: unknown, timeoutMs: number | undefined): Started {
+    const { kernel, process } = this
+    const outer = kernel.current
+    kernel.current = process
+    let init: unknown
+    try {
+      init = process.slot.current.init(args as never, process.ctx as never)
+    } catch (error) {
+      return this.raised(error)
+    } finally {
+      kernel.current = outer
+    }
+    return init instanceof Promise ? this.wait(init, timeoutMs) : this.done(init)
+  }
+
+  /** An `init` that takes its time: the starter waits; whatever kills the process meanwhile is the answer. */
+  private wait(init: Promise<unknown>, timeoutMs: number | undefined): Promise<StartResult> {
+    const { kernel, process } = this
+    kernel.workStarts()
+    return new Promise<StartResult>((resolve) => {
+      let over = false
+      const answer = (result: Started): void => {
+        if (over) return
+        over = true
+        if (limit !== null) kernel.wheel.cancel(limit)
+        if (death !== null) kernel.demonitor(death)
+        resolve(result)
+        kernel.workEnds()
+      }
+      const limit = timeoutMs === undefined ? null : kernel.wheel.after(timeoutMs, () => answer(this.tooLate()))
+      const death = kernel.monitor(process.pid, null, (reason) => answer(failed(reason)))
+      init.then(
+        (result) => answer(this.done(result)),
+        (error: unknown) => answer(this.raised(error)),
+      )
+    })
+  }
+
+  private done(result: unknown): Started {
+    const { kernel, process } = this
+    if (process.phase >= CLOSING) return failed(process.reason ?? 'normal')
+    const init = result as Init<Protocol, unknown> | undefined | null
+    switch (init?.kind) {
+      case 'ok':
+        process.state = init.state
+        process.phase = RUNNING
+        follow(kernel, process, init.next)
+        kernel.wake(process)
+        return { ok: true, pid: process.pid }
+      case 'ignore':
+        return this.end('normal', IGNORED)
+      case 'error':
+        return this.end('normal', failed(init.reason))
+      case 'stop':
+        return this.crash(init.reason)
+      default:
+        return this.crash({ type: 'bad_return_value', value: result })
+    }
+  }
+  private raised(error: unknown): Started {
+    if (this.process.phase >= CLOSING) return failed(this.process.reason ?? 'normal')
+    return this.crash(failure(error))
+  }
+  private crash(reason: ExitReason): Started {
+    reportCrash(this.kernel, this.process, reason)
+    return this.end(reason, failed(reason))
+  }
+  private tooLate(): Started {
+    if (this.starter !== null) this.kernel.unlink(this.process, this.starter)
+    return this.end('killed', failed('timeout'))
+  }
+  /** The failed process is dead, and its EXIT consumed, when the starter hears of it (OTP-I8, I9); one that does not trap dies with it (I10). */
+  private end(reason: ExitReason, result: StartResult): Started {
+    const { kernel, process, starter } = this
+    if (starter?.trapping === true) kernel.unlink(process, starter)
+    kernel.die(process, reason)
+    if (process.phase === DEAD) return result
+    return new Promise((resolve) => {
+      kernel.monitor(process.pid, null, () => resolve(result))
+    })
+  }
+}

@@ -1,0 +1,61 @@
+/** The real World: Node's clocks, timers and randomness. The only place of the house that touches them. */
+import { randomFillSync } from 'node:crypto'
+import { type Failpoint, failpointsFrom } from './failpoints.ts'
+import type { TimerHandle, World } from './world.ts'
+
+/** Node clamps a longer delay to 1 ms (OTP-T7), so longer ones are chained. */
+const DELAY_MAX_MS = 2 ** 31 - 1
+
+class RealTimer implements TimerHandle {
+  readonly dueMono: number
+  readonly callback: () => void
+  timeout: NodeJS.Timeout | undefined
+  constructor(dueMono: number, callback: () => void) {
+    this.dueMono = dueMono
+    this.callback = callback
+  }
+}
+
+export class RealWorld implements World {
+  readonly failpoint: Failpoint
+
+  /** `failpoints`: the text of `FP` (failpoints.ts); off without it. */
+  constructor(options: { readonly failpoints?: string | undefined } = {}) {
+    this.failpoint = failpointsFrom(options.failpoints)
+  }
+
+  wallNow(): number {
+    return Date.now()
+  }
+  monoNow(): number {
+    return performance.now()
+  }
+  setTimer(delayMs: number, callback: () => void): TimerHandle {
+    const timer = new RealTimer(performance.now() + delayMs, callback)
+    this.arm(timer)
+    return timer
+  }
+  /** Node may fire up to a millisecond early by the monotonic clock: then once more. */
+  private arm(timer: RealTimer): void {
+    const waitMs = Math.min(DELAY_MAX_MS, Math.ceil(timer.dueMono - performance.now()))
+    timer.timeout = setTimeout(() => {
+      if (performance.now() >= timer.dueMono) timer.callback()
+      else this.arm(timer)
+    }, waitMs)
+  }
+  clearTimer(timer: TimerHandle): void {
+    if (timer instanceof RealTimer) clearTimeout(timer.timeout)
+  }
+  soon(callback: () => void): void {
+    queueMicrotask(callback)
+  }
+  yieldToIo(callback: () => void): void {
+    setImmediate(callback)
+  }
+  random(): number {
+    return Math.random()
+  }
+  randomBytes(length: number): Uint8Array {
+    return randomFillSync(new Uint8Array(length))
+  }
+}
