@@ -1,0 +1,124 @@
+/**
+ * Events as log lines. Written from a buffer by libuv's threads, so a blocked or closed pipe costs lines, never time
+ * (PROC-08): above 1 MiB waiting, and above 100 lines a second, lines are counted and dropped.
+ */
+import pino from 'pino'
+import { LOG_BUFFER_BYTES_MAX } from '#config/limits.ts'
+import type { World } from '#world/world.ts'
+import type { Event, Events, EventType } from './events.ts'
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+const LINES_PER_SECOND_MAX = 100
+const CLOSE_MS_MAX = 500
+
+/** What each event is worth. What happens once per webhook is `debug`. */
+const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> = {
+  'webhook.scheduled': 'debug',
+  'webhook.due': 'debug',
+  'attempt.started': 'debug',
+  'attempt.finished': 'debug',
+  'webhook.finished': 'debug',
+  'webhook.retried': 'debug',
+  'attempt.in-doubt': 'info',
+  'guard.started': 'debug',
+  'guard.stopped': 'debug',
+  'backpressure.started': 'info',
+  'backpressure.ended': 'info',
+  'limit.changed': 'info',
+  'carrier.started': 'info',
+  'carrier.ended': 'warn',
+  'store.opened': 'info',
+  'store.failed': 'error',
+  'process.started': 'debug',
+  'process.crashed': 'error',
+  'process.restarted': 'warn',
+  'supervisor.gave-up': 'error',
+  'process.ran-long': 'warn',
+  'clock.stepped': 'warn',
+  'daemon.started': 'info',
+  'daemon.stopping': 'info',
+  'daemon.stopped': 'info',
+}
+
+export interface LogSink {
+  /** Returns a function that stops listening. */
+  listen(events: Events): () => void
+  /** A fact that is no event: the daemon's own last words. */
+  error(message: string, detail: unknown): void
+  /** Lines that were not written. */
+  dropped(): number
+  /** Writes what is waiting, for at most half a second. */
+  close(): Promise<void>
+}
+
+export interface LogSinkOptions {
+  readonly level: LogLevel
+  /** File descriptor; 1 is standard output. */
+  readonly fd: number
+  readonly world: World
+}
+
+export const startLogSink = (options: LogSinkOptions): LogSink => {
+  const destination = pino.destination({ fd: options.fd, sync: false, maxLength: LOG_BUFFER_BYTES_MAX })
+  const budget = new LineBudget(options.world)
+  let dropped = 0
+  let broken = false
+  destination.on('drop', () => {
+    dropped += 1
+  })
+  destination.on('error', () => {
+    broken = true
+  })
+  const logger = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination)
+  const listened = eventTypes().filter((type) => logger.isLevelEnabled(LEVELS[type]))
+  const write = (event: Event): void => {
+    if (broken || !budget.take()) {
+      dropped += 1
+      return
+    }
+    const { type, at, ...facts } = event
+    logger[LEVELS[type]](facts, type)
+  }
+  return {
+    listen: (events) => events.on(listened, write),
+    error: (message, detail) => (broken ? undefined : logger.error({ detail: describe(detail) }, message)),
+    dropped: () => dropped,
+    close: () => flush(destination, broken, options.world),
+  }
+}
+
+const eventTypes = (): EventType[] => Object.keys(LEVELS).filter(isEventType)
+const isEventType = (type: string): type is EventType => Object.hasOwn(LEVELS, type)
+
+const describe = (detail: unknown): unknown => (detail instanceof Error ? (detail.stack ?? detail.message) : detail)
+
+const flush = (destination: ReturnType<typeof pino.destination>, broken: boolean, world: World): Promise<void> =>
+  new Promise((resolve) => {
+    if (broken) return resolve()
+    const patience = world.setTimer(CLOSE_MS_MAX, resolve)
+    destination.flush(() => {
+      world.clearTimer(patience)
+      resolve()
+    })
+  })
+
+/** Lines per second. */
+class LineBudget {
+  readonly #world: World
+  #second = 0
+  #lines = 0
+  constructor(world: World) {
+    this.#world = world
+  }
+  take(): boolean {
+    const second = Math.floor(this.#world.monoNow() / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#lines = 0
+    }
+    this.#lines += 1
+    return this.#lines <= LINES_PER_SECOND_MAX
+  }
+}
