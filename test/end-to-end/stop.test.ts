@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest'
+import { openStage } from './stage.ts'
+
+const threeOpenOfTen = async () => {
+  const stage = await openStage({ hold: true })
+  await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: 3 })
+  await stage.schedule(10)
+  await stage.receiver.until({ open: 3 })
+  return stage
+}
+const allDelivered = async (stage: Awaited<ReturnType<typeof threeOpenOfTen>>): Promise<void> => {
+  await stage.receiver.behave({ hold: false })
+  await stage.receiver.release(100)
+  await stage.restart()
+  await stage.receiver.until({ distinct: 10 })
+  await expect.poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 10_000 }).toBe(10)
+}
+
+describe('graceful stop', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'on %s finishes what is open, starts nothing, exits 0, and loses nothing',
+    async (signal) => {
+      const stage = await threeOpenOfTen()
+      const ended = stage.daemon.kill(signal)
+      // It says goodbye to its clients while the three are still open.
+      await stage.client.closed
+      expect((await stage.receiver.figures()).arrivals).toBe(3)
+      await stage.receiver.release(3)
+      expect(await ended).toEqual({ code: 0, signal: null })
+      expect((await stage.receiver.figures()).arrivals).toBe(3)
+      await allDelivered(stage)
+      expect((await stage.judge({ concurrency: 3, inDoubt: 0 })).broken).toEqual([])
+    },
+  )
+
+  it('ends at once on a second signal, and what was open is in doubt, not lost', async () => {
+    const stage = await threeOpenOfTen()
+    const ended = stage.daemon.kill('SIGTERM')
+    await stage.client.closed
+    const secondMono = performance.now()
+    stage.daemon.signal('SIGTERM')
+    await ended
+    expect(performance.now() - secondMono).toBeLessThan(2_000)
+    await allDelivered(stage)
+    expect((await stage.judge({ concurrency: 3, inDoubt: 3 })).broken).toEqual([])
+  })
+
+  it('stops at once when there is nothing to do', async () => {
+    const stage = await openStage()
+    const startMono = performance.now()
+    expect(await stage.daemon.kill('SIGTERM')).toEqual({ code: 0, signal: null })
+    expect(performance.now() - startMono).toBeLessThan(3_000)
+  })
+})
