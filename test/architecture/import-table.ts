@@ -12,7 +12,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['webhook', 'schedule', 'guard', 'world'],
   store: ['webhook', 'world'],
   dispatch: ['webhook', 'world'],
-  control: ['webhook', 'schedule', 'guard', 'telemetry', 'world'],
+  // The ingest thread turns frames into packed rows and keys are kept as the store's contract says: contract and row codec only.
+  control: ['webhook', 'schedule', 'guard', 'telemetry', 'world', 'store/store.ts', 'store/rows.ts'],
   client: ['control/protocol.ts', 'world'],
   cli: ['client', 'control/protocol.ts', 'world'],
   dashboard: ['client', 'control/protocol.ts', 'world'],
@@ -31,7 +32,15 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'control/protocol.ts',
     'telemetry',
   ],
-  supervisors: ['runtime', 'actors', 'store/store.ts', 'dispatch/dispatch.ts', 'control/protocol.ts'],
+  // They hand the event hub on to their children.
+  supervisors: [
+    'runtime',
+    'actors',
+    'store/store.ts',
+    'dispatch/dispatch.ts',
+    'control/protocol.ts',
+    'telemetry/events.ts',
+  ],
 }
 
 /** Rooms that look at the daemon from outside, or put it together: they may import everything (but nobody imports main). */

@@ -157,6 +157,11 @@ describe('what the rules allow', () => {
     ],
     ['hashing', { 'src/control/a.ts': "import { createHmac } from 'node:crypto'; export const a = createHmac" }],
     ['the clock in world', { 'src/world/a.ts': 'export const a = () => Date.now() + Math.random()' }],
+    ['a class among classes', { 'actors/a.ts': 'export const a = (b: unknown) => b instanceof Date' }],
+    [
+      'a thread named by its key',
+      { 'src/dispatch/a.ts': `export const a = import.meta.resolve('#dispatch/b.ts')`, 'src/dispatch/b.ts': VALUE },
+    ],
     ['limits for everybody', { 'src/guard/a.ts': `import { X } from '#config/limits.ts'; ${VALUE}` }],
     [
       'a neighbour',

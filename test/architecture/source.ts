@@ -5,6 +5,8 @@ export interface Import {
   readonly specifier: string
   /** Names taken by an import statement; empty for `import()`, `import.meta.resolve` and `export * from`. */
   readonly names: readonly string[]
+  /** `import.meta.resolve`: the emitted build maps only `#` keys, so it names even neighbours by them. */
+  readonly resolved: boolean
   /** It vanishes when types are stripped. */
   readonly typeOnly: boolean
   readonly line: number
@@ -131,6 +133,7 @@ const touchOf = (node: Node, parent: Node | null, field: string): string | null 
   const member = isMember && field === 'object' ? identifier(parent['property']) : null
   if (name === 'Date') {
     if (member !== null && PURE_DATE.has(member)) return null
+    if (parent.type === 'BinaryExpression' && parent['operator'] === 'instanceof') return null
     const args = parent.type === 'NewExpression' && field === 'callee' ? parent['arguments'] : null
     return Array.isArray(args) && args.length > 0 ? null : `Date${member === null ? '' : `.${member}`}`
   }
@@ -195,7 +198,7 @@ export const readSource = (path: string, code: string): Source => {
     const line = lineOf(node.start)
     const found = importOf(node)
     if (found !== null) {
-      imports.push({ ...found, typeOnly: isTypeOnly(node), line })
+      imports.push({ ...found, resolved: node.type === 'CallExpression', typeOnly: isTypeOnly(node), line })
       touches.push(...importTouches(found).map((what) => ({ what, line })))
     }
     const touch = touchOf(node, parent, field)
