@@ -1,8 +1,25 @@
-import type { Permit } from '#actors/guard.ts'
-import type { AttemptOrder, AttemptReport } from '#dispatch/dispatch.ts'
+/**
+ * dispatch-pool: the sole authority on permits. Hands admitted attempts to the carriers (dispatch threads), each report back
+ * to who must know, and refuses permits of a guard or brand-limiter that is not the registered one.
+ *
+ * Started by the supervisor `delivery`. Its state: which attempt is where and under which permit, the registered incarnations,
+ * the carriers. A permit ends when this actor says `attempt-ended`: the request is finished, or its socket destroyed, or its
+ * thread has exited (D-7, D-8). On restart it knows nothing, and needs nothing: its threads ended before its DOWN went out
+ * (D-9), so every attempt of the old one is in doubt, guards and limiters register anew, and new threads start. A crash
+ * costs the attempts in flight a retry.
+ */
+import { brandLimiterOf } from '#actors/brand-limiter.ts'
+import type { ExecutorProtocol } from '#actors/executor.ts'
+import { guardOf, type Permit } from '#actors/guard.ts'
+import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
+import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import { describeReason } from '#runtime/exit.ts'
+import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
-import { type Call, type Name, name } from '#runtime/protocol.ts'
-import type { AttemptId, Brand, Domain } from '#webhook/webhook.ts'
+import { type Answer, type Call, type MonitorRef, type Name, name } from '#runtime/protocol.ts'
+import type { Events } from '#telemetry/events.ts'
+import type { AttemptId, Brand, Domain, Outcome } from '#webhook/webhook.ts'
 
 export interface InFlight {
   readonly attemptId: AttemptId
@@ -15,18 +32,23 @@ export interface Registered {
   readonly inFlight: readonly InFlight[]
 }
 
-/** The sole authority on permits: a permit ends when this actor says `attempt-ended` to the guard (D-7, D-8). */
 export interface DispatchPoolProtocol {
   readonly call: /** A guard's first act, and again when executor or pool died. From now on older permits of the domain are refused. Monitored: its death ends the incarnation. */
     | Call<{ readonly type: 'register-guard'; readonly domain: Domain; readonly pid: Pid }, Registered>
     | Call<{ readonly type: 'register-limiter'; readonly brand: Brand; readonly pid: Pid }, Registered>
     | Call<{ readonly type: 'in-flight' }, readonly InFlight[]>
+    /** Graceful stop: from now on orders are refused; answered when nothing is in flight. Ask with a long timeout. */
+    | Call<{ readonly type: 'drain' }, 'drained'>
+    | Call<{ readonly type: 'figures' }, DispatchFigures>
   readonly cast:
     | { readonly type: 'dispatch'; readonly order: AttemptOrder; readonly permit: Permit; readonly execution: Pid }
     /** From the executor: abort it; answers with `attempt-ended` to the executor, at once if it is not held. */
     | { readonly type: 'execution-died'; readonly attemptId: AttemptId; readonly permit: Permit }
-  /** Graceful stop: take nothing more; answers by `drained` when nothing is in flight. */
-  readonly info: never
+  readonly info:
+    | Answer<'carrier-started', Carrier, number>
+    | { readonly type: 'start-carrier' }
+    | { readonly type: 'carrier-reported'; readonly carrier: number; readonly reports: readonly AttemptReport[] }
+    | { readonly type: 'carrier-ended'; readonly carrier: number; readonly reason: string }
   readonly continue: never
 }
 export const dispatchPool: Name<DispatchPoolProtocol> = name('dispatch-pool')
@@ -34,7 +56,338 @@ export const dispatchPool: Name<DispatchPoolProtocol> = name('dispatch-pool')
 /** What an execution hears from the pool, as info messages. */
 export type PoolSays =
   | { readonly type: 'attempt-reported'; readonly report: AttemptReport }
-  /** The permit is of an older incarnation; not a byte was sent. The permit is void: nobody gives it back. */
+  /** Not a byte was sent: its permit is of an older incarnation, or the daemon is stopping. The permit is void: nobody gives it back. */
   | { readonly type: 'attempt-refused'; readonly attemptId: AttemptId }
-  /** Its thread has died: in doubt. `suspects`: how many died with it (D-17). */
-  | { readonly type: 'attempt-lost'; readonly attemptId: AttemptId; readonly reason: string }
+  /** Its thread has died: in doubt. `suspects`: how many died with it, itself included (D-17). */
+  | {
+      readonly type: 'attempt-lost'
+      readonly attemptId: AttemptId
+      readonly reason: string
+      readonly suspects: number
+    }
+
+export interface DispatchFigures {
+  /** Live carriers, attempts that they hold, attempts that wait for a free place in one. */
+  readonly carriers: number
+  readonly inFlight: number
+  readonly queued: number
+}
+
+export interface DispatchPoolArgs {
+  /** Opened in `init`, so that a restart has threads of its own. */
+  readonly openDispatch: () => Dispatch
+  readonly events: Events
+}
+
+interface Held {
+  readonly order: AttemptOrder
+  readonly permit: Permit
+  /** Null when it has died: then the executor is told. */
+  execution: Pid | null
+  /** Null while it waits for a free place. */
+  carrier: number | null
+}
+interface LiveCarrier {
+  readonly carrier: Carrier
+  readonly attempts: Set<AttemptId>
+}
+interface Incarnation {
+  readonly number: number
+  readonly monitor: MonitorRef
+}
+interface State {
+  readonly args: DispatchPoolArgs
+  readonly dispatch: Dispatch
+  readonly held: Map<AttemptId, Held>
+  /** Attempts without a place, first come first served. */
+  readonly queue: Set<AttemptId>
+  readonly carriers: Map<number, LiveCarrier>
+  readonly guards: Map<Domain, Incarnation>
+  readonly limiters: Map<Brand, Incarnation>
+  /** Which registration a monitor is about. */
+  readonly monitors: Map<MonitorRef, { readonly of: Map<string, Incarnation>; readonly key: string }>
+  draining: From<'drained'>[] | null
+}
+type Ctx = Context<DispatchPoolProtocol>
+
+/** Named here: the executor's file imports this one. */
+const executor: Name<ExecutorProtocol> = name('executor')
+/** A thread that could not even start is tried again after this; one that has run is replaced at once. */
+const START_AGAIN_MS = 200
+
+export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs, State> = {
+  name: 'dispatch-pool',
+  version: 1,
+  init(args, ctx) {
+    const dispatch = args.openDispatch()
+    ctx.own(() => dispatch.close())
+    const state: State = {
+      args,
+      dispatch,
+      held: new Map(),
+      queue: new Set(),
+      carriers: new Map(),
+      guards: new Map(),
+      limiters: new Map(),
+      monitors: new Map(),
+      draining: null,
+    }
+    for (let i = 0; i < dispatch.carriers; i++) startCarrier(state, ctx)
+    return ok(state)
+  },
+  call: {
+    'register-guard': ({ domain, pid }, _from, state, ctx) =>
+      reply(
+        register(state.guards, domain, pid, (held) => held.permit.domain === domain, state, ctx),
+        state,
+      ),
+    'register-limiter': ({ brand, pid }, _from, state, ctx) =>
+      reply(
+        register(state.limiters, brand, pid, (held) => held.permit.brand === brand, state, ctx),
+        state,
+      ),
+    'in-flight': (_request, _from, state) =>
+      reply(
+        inFlight(state, () => true),
+        state,
+      ),
+    drain: (_request, from, state) => {
+      state.draining ??= []
+      if (state.held.size === 0) return reply('drained', state)
+      state.draining.push(from)
+      return keep
+    },
+    figures: (_request, _from, state) =>
+      reply(
+        {
+          carriers: state.carriers.size,
+          inFlight: state.held.size - state.queue.size,
+          queued: state.queue.size,
+        },
+        state,
+      ),
+  },
+  cast: {
+    dispatch: ({ order, permit, execution }, state, ctx) => {
+      if (state.held.has(order.attemptId)) throw new Error(`${order.attemptId} was dispatched twice`)
+      if (state.draining !== null || !isCurrent(permit, state)) refuse(permit, execution, state, ctx)
+      else {
+        state.held.set(order.attemptId, { order, permit, execution, carrier: null })
+        place(order.attemptId, state)
+      }
+      return keep
+    },
+    'execution-died': ({ attemptId }, state, ctx) => {
+      const held = state.held.get(attemptId)
+      if (held === undefined) ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
+      else if (held.carrier === null) {
+        ended(attemptId, null, state, ctx)
+        ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
+      } else {
+        held.execution = null
+        state.carriers.get(held.carrier)?.carrier.abort([attemptId])
+      }
+      return keep
+    },
+  },
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'carrier-reported':
+        for (const report of message.reports) reported(report, state, ctx)
+        placeQueued(state)
+        return keep
+      case 'carrier-started':
+        onCarrierStarted(message, state, ctx)
+        return keep
+      case 'start-carrier':
+        startCarrier(state, ctx)
+        return keep
+      case 'carrier-ended':
+        onCarrierEnded(message.carrier, message.reason, state, ctx)
+        return keep
+      case 'DOWN':
+        endIncarnation(message.ref, state)
+        return keep
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+  formatStatus: (state) => ({
+    carriers: state.carriers.size,
+    held: state.held.size,
+    queued: state.queue.size,
+    guards: state.guards.size,
+    limiters: state.limiters.size,
+    draining: state.draining !== null,
+  }),
+}
+
+// ---------------------------------------------------------------- incarnations
+
+const register = (
+  of: Map<string, Incarnation>,
+  key: string,
+  pid: Pid,
+  mine: (held: Held) => boolean,
+  state: State,
+  ctx: Ctx,
+): Registered => {
+  const before = of.get(key)
+  if (before !== undefined) {
+    ctx.demonitor(before.monitor, { flush: true })
+    state.monitors.delete(before.monitor)
+  }
+  const incarnation: Incarnation = { number: ctx.uniqueInteger(), monitor: ctx.monitor(pid) }
+  of.set(key, incarnation)
+  state.monitors.set(incarnation.monitor, { of, key })
+  return { incarnation: incarnation.number, inFlight: inFlight(state, mine) }
+}
+
+const inFlight = (state: State, which: (held: Held) => boolean): InFlight[] => {
+  const attempts: InFlight[] = []
+  for (const [attemptId, held] of state.held)
+    if (which(held)) attempts.push({ attemptId, domain: held.permit.domain, brand: held.permit.brand })
+  return attempts
+}
+
+const endIncarnation = (monitor: MonitorRef, state: State): void => {
+  const registration = state.monitors.get(monitor)
+  state.monitors.delete(monitor)
+  if (registration?.of.get(registration.key)?.monitor === monitor) registration.of.delete(registration.key)
+}
+
+const guardIsCurrent = (permit: Permit, state: State): boolean =>
+  state.guards.get(permit.domain)?.number === permit.guard
+const limiterIsCurrent = (permit: Permit, state: State): boolean =>
+  permit.limiter === null || state.limiters.get(permit.brand)?.number === permit.limiter
+const isCurrent = (permit: Permit, state: State): boolean =>
+  guardIsCurrent(permit, state) && limiterIsCurrent(permit, state)
+
+/** Who gave a part of the permit that still counts gets it back; nobody else remembers it. */
+const refuse = (permit: Permit, execution: Pid, state: State, ctx: Ctx): void => {
+  const { attemptId, domain, brand } = permit
+  if (guardIsCurrent(permit, state))
+    ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
+  if (permit.limiter !== null && limiterIsCurrent(permit, state))
+    ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
+  ctx.send<ExecutionHears>(execution, { type: 'attempt-refused', attemptId })
+}
+
+// ---------------------------------------------------------------- attempts
+
+/** Only what is said to executions is of interest here: they are known by pid. */
+interface ExecutionHears {
+  readonly call: never
+  readonly cast: never
+  readonly info: PoolSays
+  readonly continue: never
+}
+
+/** Into the least loaded carrier that has room, or into the queue. */
+const place = (attemptId: AttemptId, state: State): void => {
+  const held = state.held.get(attemptId)
+  if (held === undefined) return
+  const number = state.queue.size > 0 ? null : leastLoaded(state)
+  if (number === null) {
+    state.queue.add(attemptId)
+    return
+  }
+  give(attemptId, held, number, state)
+}
+
+const give = (attemptId: AttemptId, held: Held, number: number, state: State): void => {
+  const live = state.carriers.get(number)
+  if (live === undefined) throw new Error(`carrier ${number} is not live`)
+  held.carrier = number
+  live.attempts.add(attemptId)
+  live.carrier.dispatch([held.order])
+}
+
+const leastLoaded = (state: State): number | null => {
+  let best: number | null = null
+  let load = state.dispatch.capacity
+  for (const [number, live] of state.carriers) {
+    if (live.attempts.size >= load) continue
+    best = number
+    load = live.attempts.size
+  }
+  return best
+}
+
+const placeQueued = (state: State): void => {
+  for (const attemptId of state.queue) {
+    const number = leastLoaded(state)
+    if (number === null) return
+    state.queue.delete(attemptId)
+    const held = state.held.get(attemptId)
+    if (held !== undefined) give(attemptId, held, number, state)
+  }
+}
+
+/** Permits first, then the execution. */
+const reported = (report: AttemptReport, state: State, ctx: Ctx): void => {
+  const held = ended(report.attemptId, report.outcome, state, ctx)
+  if (held === null) return
+  ctx.world.failpoint('dispatch-pool.reported')
+  if (held.execution !== null) ctx.send<ExecutionHears>(held.execution, { type: 'attempt-reported', report })
+  else ctx.cast(executor, { type: 'attempt-ended', attemptId: report.attemptId, report, held: true })
+}
+
+const lost = (attemptId: AttemptId, reason: string, suspects: number, state: State, ctx: Ctx): void => {
+  const held = ended(attemptId, null, state, ctx)
+  if (held === null) return
+  if (held.execution !== null)
+    ctx.send<ExecutionHears>(held.execution, { type: 'attempt-lost', attemptId, reason, suspects })
+  else ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: true })
+}
+
+/** Nothing of it is open any more: its permit goes back. Null if it is not held. */
+const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx: Ctx): Held | null => {
+  const held = state.held.get(attemptId)
+  if (held === undefined) return null
+  state.held.delete(attemptId)
+  state.queue.delete(attemptId)
+  if (held.carrier !== null) state.carriers.get(held.carrier)?.attempts.delete(attemptId)
+  const { domain, brand, limiter } = held.permit
+  ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
+  if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
+  if (state.draining !== null && state.held.size === 0)
+    for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
+  return held
+}
+
+// ---------------------------------------------------------------- carriers
+
+const startCarrier = (state: State, ctx: Ctx): void => {
+  const carrier = ctx.uniqueInteger()
+  const started = state.dispatch.startCarrier({
+    reported: (reports) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-reported', carrier, reports }),
+    ended: (reason) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-ended', carrier, reason }),
+  })
+  ctx.pipe(started, 'carrier-started', carrier)
+}
+
+const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, state: State, ctx: Ctx): void => {
+  if (message.ok) {
+    state.carriers.set(message.data, { carrier: message.value, attempts: new Set() })
+    state.args.events.emit({ type: 'carrier.started', at: ctx.world.wallNow(), reason: `carrier ${message.data}` })
+    placeQueued(state)
+    return
+  }
+  const reason = `could not start: ${describeReason(message.reason)}`
+  state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
+  ctx.sendAfter(START_AGAIN_MS, { type: 'start-carrier' })
+}
+
+/** Its thread has exited: the permits are free, a new thread starts, and what it held is in doubt. */
+const onCarrierEnded = (number: number, reason: string, state: State, ctx: Ctx): void => {
+  const live = state.carriers.get(number)
+  state.carriers.delete(number)
+  startCarrier(state, ctx)
+  state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
+  const suspects = [...(live?.attempts ?? [])]
+  for (const attemptId of suspects) lost(attemptId, reason, suspects.length, state, ctx)
+}
