@@ -29,22 +29,31 @@ const makeWebhooks = (bench: Bench, label: string, count: number): WebhookInput[
   }))
 }
 
-const batched = async (client: ControlClient, webhooks: readonly WebhookInput[], ids: Set<string>) => {
-  const batches = Array.from({ length: Math.ceil(webhooks.length / BATCH) }, (_, index) =>
-    webhooks.slice(index * BATCH, (index + 1) * BATCH),
-  )
-  const ms = await pipelined(batches, BATCHES_IN_FLIGHT, async (batch) => {
-    const answer = await client.scheduleAll(batch)
-    for (const id of answer.ids) ids.add(id)
+type Send = () => Promise<readonly string[]>
+
+/** Sends what was prepared; webhooks per second. */
+const measured = async (sends: readonly Send[], inFlight: number, webhooks: number, ids: Set<string>) => {
+  const ms = await pipelined(sends, inFlight, async (send) => {
+    for (const id of await send()) ids.add(id)
   })
-  return (webhooks.length / ms) * 1_000
+  return (webhooks / ms) * 1_000
 }
 
-const single = async (client: ControlClient, webhooks: readonly WebhookInput[], ids: Set<string>) => {
-  const ms = await pipelined(webhooks, SINGLE_IN_FLIGHT, async (webhook) => {
-    ids.add((await client.schedule(webhook)).id)
+const batched = (client: ControlClient, webhooks: readonly WebhookInput[], ids: Set<string>) => {
+  const sends = Array.from({ length: Math.ceil(webhooks.length / BATCH) }, (_, index): Send => {
+    const batch = webhooks.slice(index * BATCH, (index + 1) * BATCH)
+    const send = client.prepare<{ ids: string[] }>('scheduleWebhooks', { webhooks: batch })
+    return async () => (await send()).ids
   })
-  return (webhooks.length / ms) * 1_000
+  return measured(sends, BATCHES_IN_FLIGHT, webhooks.length, ids)
+}
+
+const single = (client: ControlClient, webhooks: readonly WebhookInput[], ids: Set<string>) => {
+  const sends = webhooks.map((webhook): Send => {
+    const send = client.prepare<{ id: string }>('scheduleWebhook', webhook)
+    return async () => [(await send()).id]
+  })
+  return measured(sends, SINGLE_IN_FLIGHT, webhooks.length, ids)
 }
 
 const books = async (

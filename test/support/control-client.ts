@@ -88,6 +88,8 @@ export interface Monitor {
 
 export interface ControlClient {
   call<Result>(method: string, params?: unknown): Promise<Result>
+  /** The frame is written now and sent when the answer is called: a bench measures the daemon, not `JSON.stringify`. */
+  prepare<Result>(method: string, params: unknown): () => Promise<Result>
   schedule(webhook: WebhookInput): Promise<Scheduled>
   scheduleAll(
     webhooks: readonly WebhookInput[],
@@ -151,16 +153,22 @@ export const connectControl = async (url: string, key: string): Promise<ControlC
   socket.on('error', () => socket.terminate())
 
   let last = 0
-  const call = <Result>(method: string, params: unknown = {}): Promise<Result> =>
-    new Promise((resolve, reject) => {
-      if (socket.readyState !== WebSocket.OPEN) return reject(new ChannelClosed(1006))
-      last += 1
-      waiting.set(last, { method, resolve: (value) => resolve(value as Result), reject })
-      socket.send(JSON.stringify({ jsonrpc: '2.0', id: last, method, params }))
-    })
+  const prepare = <Result>(method: string, params: unknown = {}): (() => Promise<Result>) => {
+    last += 1
+    const id = last
+    const frame = JSON.stringify({ jsonrpc: '2.0', id, method, params })
+    return () =>
+      new Promise((resolve, reject) => {
+        if (socket.readyState !== WebSocket.OPEN) return reject(new ChannelClosed(1006))
+        waiting.set(id, { method, resolve: (value) => resolve(value as Result), reject })
+        socket.send(frame)
+      })
+  }
+  const call = <Result>(method: string, params?: unknown): Promise<Result> => prepare<Result>(method, params)()
 
   return {
     call,
+    prepare,
     schedule: (webhook) => call<Scheduled>('scheduleWebhook', webhook),
     scheduleAll: (webhooks, defaults) =>
       call('scheduleWebhooks', defaults === undefined ? { webhooks } : { webhooks, defaults }),

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { openStage } from './stage.ts'
+
+const CONCURRENCY = 5
+const COUNT = 300
+
+/** Between any two of these steps the daemon may die; the marks of reliability.md 0.3. */
+const ON_THE_WAY = [
+  'execution.marked',
+  'dispatch.orders',
+  'dispatch.send',
+  'dispatch.status',
+  'dispatch.report',
+  'dispatch-pool.reported',
+  'execution.ended',
+]
+
+describe('the process dies (-9) at a step of a delivery', () => {
+  it.each(ON_THE_WAY)('at %s: nothing lost, extra arrivals only for what was in flight', async (point) => {
+    const stage = await openStage({ delayMs: 5 }, { env: { FP: `${point}:exit9:40` } })
+    await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
+    await stage.schedule(COUNT)
+    expect(await stage.daemon.ended).toEqual({ code: null, signal: 'SIGKILL' })
+    stage.daemon = await stage.daemon.restart({ env: {} })
+    stage.client = await stage.daemon.connect()
+    await stage.receiver.until({ distinct: COUNT })
+    await expect.poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 10_000 }).toBe(COUNT)
+    expect((await stage.judge({ concurrency: CONCURRENCY, inDoubt: 2 * CONCURRENCY })).broken).toEqual([])
+  })
+})
+
+describe('a dispatch thread', () => {
+  it.each([
+    ['dies', 'dispatch.send:throw:60'],
+    ['dies between the answer and its report', 'dispatch.report:throw:30'],
+    ['hangs', 'dispatch.send:hang:60'],
+  ])('that %s is replaced: all delivered, never more than the limit open', async (_what, armed) => {
+    const stage = await openStage({ delayMs: 5 }, { env: { FP: armed }, args: ['--threads', '2'] })
+    await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
+    await stage.schedule(COUNT, { timeoutMs: 2_000 })
+    await stage.receiver.until({ distinct: COUNT }, 60_000)
+    await expect.poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 20_000 }).toBe(COUNT)
+    expect((await stage.judge({ concurrency: CONCURRENCY, inDoubt: 4 * CONCURRENCY })).broken).toEqual([])
+  })
+})
