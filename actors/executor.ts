@@ -8,19 +8,18 @@
  */
 import { dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import { EXECUTIONS_TABLE, execution, type RunningExecution, type TakeUp } from '#actors/execution.ts'
-import { type Admitted, guardOf, type Permit } from '#actors/guard.ts'
+import { type Admitted, guardOf, holdPermits, type Permit } from '#actors/guard.ts'
 import { type PendingRetry, RETRIES_TABLE } from '#actors/retry.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
-import { AUDIT_MS, PAGE_ROWS_MAX } from '#config/limits.ts'
+import { AUDIT_MS, IN_DOUBT_HOLD_MS, PAGE_ROWS_MAX } from '#config/limits.ts'
 import type { AttemptReport } from '#dispatch/dispatch.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
-import { type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
+import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
-import type { StartResult } from '#runtime/start.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
 import type { StartedRow } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
@@ -48,7 +47,7 @@ export interface ExecutorProtocol {
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
   readonly info:
-    | Answer<'execution-started', StartResult, Admitted>
+    | Answer<'execution-started', DynamicChildStarted, Admitted>
     | Answer<'started-page', { readonly ok: true; readonly value: StartedPage } | StoreFailed>
     | Answer<'in-flight', readonly InFlight[], StartedPage>
     | { readonly type: 'reconcile' }
@@ -179,7 +178,7 @@ const startExecution = (admitted: Admitted, token: string, takeUp: TakeUp | null
 }
 
 const onExecutionStarted = (
-  message: Answer<'execution-started', StartResult, Admitted>,
+  message: Answer<'execution-started', DynamicChildStarted, Admitted>,
   state: State,
   ctx: Ctx,
 ): void => {
@@ -239,6 +238,7 @@ const reconcileLater = (delayMs: number, state: State, ctx: Ctx): void => {
 
 const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: State, ctx: Ctx): void => {
   const held = new Set(inFlight.map((attempt) => attempt.attemptId))
+  holdPermitsOf(page.rows, state, ctx)
   for (const row of page.rows) takeUpRow(row, held, state, ctx)
   if (page.next !== null) return reconcile(state, ctx, page.next)
   if (!state.recovered) {
@@ -246,6 +246,24 @@ const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: Sta
     for (const from of state.recoveryAwaited.splice(0)) ctx.reply(from, 'recovered')
   }
   reconcileLater(AUDIT_MS, state, ctx)
+}
+
+/** The sockets of a dead process are closed, but their receivers may still be at work: they count until then (D-12). */
+const holdPermitsOf = (rows: readonly StartedRow[], state: State, ctx: Ctx): void => {
+  if (state.recovered) return
+  const lost = rows.filter((row) => !row.token.startsWith(`${state.runId}.`))
+  if (lost.length === 0) return
+  const nowMono = ctx.world.monoNow()
+  const now = ctx.world.wallNow()
+  holdPermits(
+    ctx,
+    lost.map(({ due, attempt, startedAt }) => ({
+      attemptId: attemptIdOf(due.id, attempt),
+      brand: due.brand,
+      domain: due.domain,
+      untilMono: nowMono + Math.max(0, Math.min(IN_DOUBT_HOLD_MS, startedAt + due.timeoutMs - now)),
+    })),
+  )
 }
 
 /** A started row that neither an execution nor a retry process holds; the pool may still have its socket open. */

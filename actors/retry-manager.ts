@@ -8,10 +8,9 @@
 import { type AttemptFailure, type PendingRetry, RETRIES_TABLE, retry } from '#actors/retry.ts'
 import { type Behaviour, keep, noreply, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
-import { type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
+import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
 import type { From } from '#runtime/from.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name } from '#runtime/protocol.ts'
-import type { StartResult } from '#runtime/start.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
 import type { Events } from '#telemetry/events.ts'
 import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
@@ -23,7 +22,7 @@ export interface RetryManagerProtocol {
     | Call<{ readonly type: 'drain' }, 'drained'>
   readonly cast: never
   readonly info:
-    | Answer<'retry-started', StartResult, AttemptId>
+    | Answer<'retry-started', DynamicChildStarted, AttemptId>
     | { readonly type: 'start-retry'; readonly attemptId: AttemptId }
   readonly continue: never
 }

@@ -6,7 +6,7 @@
  * Never early: the wall clock decides at each wake-up, and there is one wake-up (reliability.md T1, T3).
  */
 import { executor } from '#actors/executor.ts'
-import { guardOf, startGuard } from '#actors/guard.ts'
+import { guardOf, guards, startGuard } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import {
   AUDIT_MS,
@@ -18,10 +18,10 @@ import {
 } from '#config/limits.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
+import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
-import type { StartResult } from '#runtime/start.ts'
 import {
   abandonLane,
   abandonPage,
@@ -88,14 +88,10 @@ export interface SchedulerProtocol {
     | Answer<'appended', Appended | StoreFailed, Scheduling>
     | Answer<'cancelled', Cancelled | StoreFailed, Cancelling>
     | Answer<'page', Read<{ readonly rows: readonly Due[]; readonly edge: Edge }>>
-    | Answer<
-        'lane',
-        Read<{ readonly rows: readonly Due[]; readonly more: boolean }>,
-        { readonly lane: LaneKey; readonly until: Instant }
-      >
+    | Answer<'lane', Read<{ readonly rows: readonly Due[]; readonly more: boolean }>, LaneKey>
     | Answer<'scanned', Read<Lanes>, { readonly all: boolean }>
     | Answer<'left-behind', Read<Lanes>, { readonly domain: Domain; readonly now: Instant }>
-    | Answer<'guard-started', StartResult, Domain>
+    | Answer<'guard-started', DynamicChildStarted, Domain>
   readonly continue: { readonly type: 'recover' }
 }
 export const scheduler: Name<SchedulerProtocol> = name('scheduler')
@@ -219,14 +215,12 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
         else abandonPage(state.horizon)
         tick(state, ctx, message.ok && message.value.ok)
         return keep
-      case 'lane': {
-        const { lane, until } = message.data
+      case 'lane':
         if (message.ok && message.value.ok)
-          mergeLane(state.horizon, lane, message.value.value.rows, message.value.value.more, until)
-        else abandonLane(state.horizon, lane)
+          mergeLane(state.horizon, message.data, message.value.value.rows, message.value.value.more)
+        else abandonLane(state.horizon, message.data)
         tick(state, ctx, message.ok && message.value.ok)
         return keep
-      }
       case 'guard-started':
         onGuardStarted(message, state, ctx)
         return keep
@@ -279,9 +273,14 @@ const readAhead = (now: Instant, state: State, ctx: Ctx): void => {
   if (wish !== null) ctx.request(storeKeeper, { type: 'horizon', limit: PAGE_ROWS_MAX, ...wish }, 'page')
 }
 
-const requestLane = ({ lane, cut }: CutLane, ctx: Ctx): void => {
-  const until = ctx.world.wallNow() + HORIZON_AHEAD_MS
-  ctx.request(storeKeeper, { type: 'lane', lane, after: cut, until, limit: LANE_WINDOW_MAX }, 'lane', { lane, until })
+const requestLane = ({ lane, cut, reading }: CutLane, ctx: Ctx): void => {
+  if (reading === null) return
+  ctx.request(
+    storeKeeper,
+    { type: 'lane', lane, after: cut, until: reading.until.nextAt, limit: LANE_WINDOW_MAX },
+    'lane',
+    lane,
+  )
 }
 
 const arm = (now: Instant, state: State, ctx: Ctx): void => {
@@ -368,14 +367,18 @@ const tell = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[],
   const told = state.told.get(domain)
   if (told === undefined) {
     state.told.set(domain, { pid: null, entries: [...entries], more: [...more] })
-    startGuard(ctx, domain, 'guard-started', domain)
+    ctx.request(guards, startGuard({ domain, events: state.events }), 'guard-started', domain)
   } else if (told.pid === null) {
     told.entries.push(...entries)
     told.more.push(...more)
   } else ctx.cast(guardOf(domain), { type: 'due', entries, more })
 }
 
-const onGuardStarted = (message: Answer<'guard-started', StartResult, Domain>, state: State, ctx: Ctx): void => {
+const onGuardStarted = (
+  message: Answer<'guard-started', DynamicChildStarted, Domain>,
+  state: State,
+  ctx: Ctx,
+): void => {
   const told = state.told.get(message.data)
   if (told === undefined || told.pid !== null) return
   const pid = startedPid(message)
@@ -392,13 +395,12 @@ const onGuardStarted = (message: Answer<'guard-started', StartResult, Domain>, s
   told.entries = []
   told.more = []
 }
-const startedPid = (message: Answer<'guard-started', StartResult, Domain>): Pid | null => {
+const startedPid = (message: Answer<'guard-started', DynamicChildStarted, Domain>): Pid | null => {
   if (!message.ok) return null
   if (message.value.ok) return message.value.pid
-  const failure = message.value
-  if (failure.ignore || typeof failure.reason !== 'object' || failure.reason.type !== 'already_started') return null
-  return failure.reason.pid
+  return message.value.error.type === 'already_started' ? message.value.error.pid : null
 }
+
 /** For any reason, a crash or an idle stop: ask the store whether the domain has due work, and tell again (D-2). */
 const onGuardDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
   const domain = state.watched.get(ref)

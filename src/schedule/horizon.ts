@@ -14,8 +14,17 @@ export interface CutLane {
   readonly lane: LaneKey
   cut: Edge
   handed: boolean
-  /** Acknowledged while a read of this lane was under way; merged when it comes. */
-  kept: Due[] | null
+  reading: LaneRead | null
+}
+
+/** The read of a cut lane that is under way. */
+export interface LaneRead {
+  /** The lowest edge since it was asked for: what lies behind it is none of this read's business. */
+  until: Edge
+  /** Acknowledged meanwhile; merged when it comes. */
+  readonly kept: Due[]
+  /** The cut went down meanwhile: what the read brings begins too late. */
+  stale: boolean
 }
 
 export interface Horizon {
@@ -59,7 +68,7 @@ export const admitRow = (horizon: Horizon, due: Due, now: Instant): void => {
   const text = laneText(laneOf(due))
   const cutLane = horizon.cutLanes.get(text)
   if (cutLane !== undefined && isBefore(cutLane.cut, due)) {
-    cutLane.kept?.push(due)
+    cutLane.reading?.kept.push(due)
     if (!cutLane.handed || due.nextAt > now) return
   } else if (cutLane === undefined && (horizon.laneCounts.get(text) ?? 0) >= horizon.windowMax) {
     if (!cutShort(horizon, due, text)) return
@@ -77,7 +86,7 @@ const cutShort = (horizon: Horizon, due: Due, text: string): boolean => {
       lane: laneOf(due),
       cut: { nextAt: last.nextAt, seq: last.seq },
       handed: false,
-      kept: null,
+      reading: null,
     })
     return isBefore(due, last)
   }
@@ -112,6 +121,12 @@ const shrink = (horizon: Horizon): void => {
     forget(horizon, evicted)
     horizon.edge = { nextAt: evicted.nextAt, seq: evicted.seq - 1 }
     if (horizon.load !== null) horizon.load.stale = true
+    for (const lane of horizon.cutLanes.values()) {
+      if (lane.reading !== null && isBefore(horizon.edge, lane.reading.until)) lane.reading.until = horizon.edge
+      if (!isBefore(horizon.edge, lane.cut)) continue
+      lane.cut = horizon.edge
+      if (lane.reading !== null) lane.reading.stale = true
+    }
   }
 }
 
@@ -119,7 +134,7 @@ const shrink = (horizon: Horizon): void => {
 const healLanes = (horizon: Horizon): void => {
   if (horizon.load !== null) return
   for (const [text, lane] of horizon.cutLanes) {
-    if (!lane.handed && lane.kept === null && !isBefore(lane.cut, horizon.edge)) horizon.cutLanes.delete(text)
+    if (!lane.handed && lane.reading === null && !isBefore(lane.cut, horizon.edge)) horizon.cutLanes.delete(text)
   }
 }
 
@@ -157,7 +172,7 @@ export const takeDue = (horizon: Horizon, now: Instant): Due[] => {
 export const handOver = (horizon: Horizon, now: Instant): LaneKey[] => {
   const handed: LaneKey[] = []
   for (const [text, lane] of horizon.cutLanes) {
-    if (lane.handed || lane.kept !== null || lane.cut.nextAt > now || horizon.laneCounts.has(text)) continue
+    if (lane.handed || lane.reading !== null || lane.cut.nextAt > now || horizon.laneCounts.has(text)) continue
     lane.handed = true
     handed.push(lane.lane)
   }
@@ -200,44 +215,40 @@ export const wishLanes = (horizon: Horizon, now: Instant): CutLane[] => {
   healLanes(horizon)
   const wishes: CutLane[] = []
   for (const [text, lane] of horizon.cutLanes) {
-    if (lane.handed || lane.kept !== null || lane.cut.nextAt <= now || !isBefore(lane.cut, horizon.edge)) continue
+    if (lane.handed || lane.reading !== null || lane.cut.nextAt <= now || !isBefore(lane.cut, horizon.edge)) continue
     if ((horizon.laneCounts.get(text) ?? 0) > horizon.windowMax / 2) continue
-    lane.kept = []
+    lane.reading = { until: horizon.edge, kept: [], stale: false }
     wishes.push(lane)
   }
   return wishes
 }
 
-/** The guard holds every row of the lane that was due at `upTo`: what comes after is the horizon's again. Null if it never was handed. */
+/** The guard holds every row of the lane that was due at `upTo`: what comes after is the horizon's again. Null: nothing to read. */
 export const takeBack = (horizon: Horizon, lane: LaneKey, upTo: Instant): CutLane | null => {
   const cutLane = horizon.cutLanes.get(laneText(lane))
-  if (cutLane === undefined || !cutLane.handed || cutLane.kept !== null) return null
-  cutLane.cut = { nextAt: upTo, seq: Number.MAX_SAFE_INTEGER }
+  if (cutLane === undefined || !cutLane.handed) return null
+  const seen = { nextAt: upTo, seq: Number.MAX_SAFE_INTEGER }
   cutLane.handed = false
-  cutLane.kept = []
+  cutLane.cut = isBefore(seen, horizon.edge) ? seen : horizon.edge
+  if (!isBefore(cutLane.cut, horizon.edge)) return null
+  cutLane.reading = { until: horizon.edge, kept: [], stale: false }
   return cutLane
 }
 
-/** The rows of a cut lane behind its cut, up to `until`, have come; `more`: the store holds others behind them. */
-export const mergeLane = (
-  horizon: Horizon,
-  lane: LaneKey,
-  rows: readonly Due[],
-  more: boolean,
-  until: Instant,
-): void => {
+/** The rows of a cut lane behind its cut have come; `more`: the store holds others behind them. */
+export const mergeLane = (horizon: Horizon, lane: LaneKey, rows: readonly Due[], more: boolean): void => {
   const text = laneText(lane)
   const cutLane = horizon.cutLanes.get(text)
-  if (cutLane === undefined) return
-  const merged = cutLane.kept === null ? rows : [...rows, ...cutLane.kept]
+  const reading = cutLane?.reading ?? null
+  if (cutLane === undefined || reading === null) return
+  cutLane.reading = null
+  if (reading.stale) return
   const last = rows[rows.length - 1]
-  cutLane.kept = null
-  cutLane.cut =
-    more && last !== undefined
-      ? { nextAt: last.nextAt, seq: last.seq }
-      : { nextAt: until, seq: Number.MAX_SAFE_INTEGER }
-  for (const due of merged) {
-    if (!isBefore(cutLane.cut, due) && !isBefore(horizon.edge, due)) insert(horizon, due, text)
+  const read =
+    more && last !== undefined && isBefore(last, reading.until) ? { nextAt: last.nextAt, seq: last.seq } : reading.until
+  cutLane.cut = isBefore(horizon.edge, read) ? horizon.edge : read
+  for (const due of [...rows, ...reading.kept]) {
+    if (!isBefore(cutLane.cut, due)) insert(horizon, due, text)
   }
   shrink(horizon)
 }
@@ -245,5 +256,5 @@ export const mergeLane = (
 /** The read of a lane failed: try again at the next wish. */
 export const abandonLane = (horizon: Horizon, lane: LaneKey): void => {
   const cutLane = horizon.cutLanes.get(laneText(lane))
-  if (cutLane !== undefined) cutLane.kept = null
+  if (cutLane !== undefined) cutLane.reading = null
 }
