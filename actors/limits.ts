@@ -1,15 +1,111 @@
-import type { StoreFailed } from '#actors/store-keeper.ts'
-import { type Call, type Name, name } from '#runtime/protocol.ts'
+/**
+ * limits: owns the table `limits`. Started by root after the store-keeper and `guards`, before anything is admitted.
+ *
+ * State: changes that are being written. In `init` it loads every limit from the store, with patience: no webhook moves
+ * before the limits are known. A change is durable before it is live, and holds from the next admission on. While it
+ * restarts, `guards` keeps the table, so nobody admits without limits; a crash costs nothing but the changes under way,
+ * whose askers get the death as their answer.
+ */
+import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
+import { type GuardFigures, guardOf, guards } from '#actors/guard.ts'
+import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
+import { limitKey } from '#guard/limits.ts'
+import {
+  FIGURES_TABLE,
+  LIMITS_TABLE,
+  type LimitsRow,
+  RATES_KNOWN_SINCE,
+  RATES_TABLE,
+  type RatesRow,
+} from '#guard/tables.ts'
+import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { From } from '#runtime/from.ts'
+import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import type { SetLimit, StoredLimit } from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
+import type { Brand, Domain } from '#webhook/webhook.ts'
 
-/** Owns the table `limits`: loads it from the store, changes it live (durable first), tells the guards and limiters that it touches. */
+export type LimitChange = Omit<SetLimit, 'type'>
+export type LimitSet = { readonly ok: true; readonly limit: StoredLimit } | StoreFailed
+
 export interface LimitsProtocol {
-  readonly call: Call<
-    { readonly type: 'set'; readonly limit: Omit<SetLimit, 'type'> },
-    { readonly ok: true; readonly limit: StoredLimit } | StoreFailed
-  >
+  /** Answered when the change is on disk and in the table. `failed`: nothing has changed, try again. */
+  readonly call: Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
   readonly cast: never
-  readonly info: never
+  readonly info: Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>>
   readonly continue: never
 }
 export const limits: Name<LimitsProtocol> = name('limits')
+
+interface State {
+  readonly events: Events
+}
+type Ctx = Context<LimitsProtocol>
+/** The store is opening, or failing: its keeper decides when that is too long. */
+const LOAD_AGAIN_MS = 50
+
+export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events }, State> = {
+  name: 'limits',
+  version: 1,
+  async init({ events }, ctx) {
+    const stored = await load(ctx)
+    const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: guards })
+    for (const row of stored) table.set(keyOf(row), row)
+    knowSince(ctx)
+    return ok({ events })
+  },
+  call: {
+    set: ({ limit }, from, _state, ctx) => {
+      ctx.request(storeKeeper, { type: 'set-limit', ...limit }, 'stored', from)
+      return keep
+    },
+  },
+  info(message, state, ctx) {
+    if (message.type !== 'stored') return keep
+    ctx.reply(message.data, settle(message, state, ctx))
+    return keep
+  },
+}
+
+const keyOf = ({ kind, domain, brand }: LimitChange): string => limitKey(kind, domain, brand)
+
+const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {
+  for (;;) {
+    const stored = await ctx.call(storeKeeper, { type: 'limits' }, Number.POSITIVE_INFINITY).catch(() => null)
+    if (stored?.ok) return stored.value
+    await new Promise<void>((resolve) => ctx.world.setTimer(LOAD_AGAIN_MS, resolve))
+  }
+}
+
+/** What was started before this instant nobody knows: rates count from here (D-10). */
+const knowSince = (ctx: Ctx): void => {
+  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
+  if (rates.has(RATES_KNOWN_SINCE)) return
+  const now = ctx.world.monoNow()
+  rates.set(RATES_KNOWN_SINCE, { nominalMono: now, lastStartMono: now, perSecond: 0, burst: 1 })
+}
+
+const settle = (
+  message: Extract<LimitsProtocol['info'], { readonly type: 'stored' }>,
+  { events }: State,
+  ctx: Ctx,
+): LimitSet => {
+  if (!message.ok) return { ok: false, failed: 'closed' }
+  const stored = message.value
+  if ('failed' in stored) return stored
+  ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)
+  tellConcerned(stored.domain, stored.brand, ctx)
+  const { kind, domain, brand, value, version, setBy } = stored
+  events.emit({ type: 'limit.changed', at: ctx.world.wallNow(), kind, domain, brand, value, version, setBy })
+  return { ok: true, limit: stored }
+}
+
+/** Limits are read at each admission; this only wakes who waits. A brand's limit over all domains concerns every live guard. */
+const tellConcerned = (domain: Domain | null, brand: Brand | null, ctx: Ctx): void => {
+  if (domain !== null) return ctx.cast(guardOf(domain), { type: 'limits-changed' })
+  if (brand === null) return
+  ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'limits-changed' })
+  for (const [live] of ctx.table<Domain, GuardFigures>(FIGURES_TABLE).entries())
+    ctx.cast(guardOf(live), { type: 'limits-changed' })
+}

@@ -3,6 +3,8 @@ import type { AttemptId, Brand } from '#webhook/webhook.ts'
 
 export interface Flight {
   readonly brand: Brand
+  /** The brand-limiter's incarnation; null where it was admitted without one, or found in flight. */
+  readonly limiter: number | null
   readonly admittedMono: number
   /** In doubt after a kill -9: holds its permit until then (D-12). Null: until the pool says that it has ended. */
   readonly heldUntilMono: number | null

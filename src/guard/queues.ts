@@ -18,6 +18,8 @@ export interface Queues {
   readonly brands: Map<Brand, BrandQueue>
   readonly ring: Ring
   readonly waiting: Map<WebhookId, Waiting>
+  /** Windows of lanes that have more in the store. */
+  readonly hungry: Set<Window>
   inFlight: number
   /** Sum of what is asked of brand-limiters. */
   reserved: number
@@ -32,6 +34,7 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
   brands: new Map(),
   ring: emptyRing(),
   waiting: new Map(),
+  hungry: new Set(),
   inFlight: 0,
   reserved: 0,
   bound: 'concurrency',
@@ -55,7 +58,9 @@ export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
     dropWaiting(queues, due.id)
   }
   const queue = queueOf(queues, due.brand)
-  const offered = offer(windowOf(queue, due.priority), due, queues.windowMax)
+  const window = windowOf(queue, due.priority)
+  const offered = offer(window, due, queues.windowMax)
+  if (window.more) queues.hungry.add(window)
   if (offered.evicted !== undefined) forget(queues, queue, offered.evicted)
   if (offered.held) remember(queues, queue, due, now)
 }
@@ -77,6 +82,7 @@ export const fillWindow = (
     if (queues.waiting.has(due.id) || skip(due)) continue
     const filled = fill(window, due, queues.windowMax)
     if (filled.evicted !== undefined) forget(queues, queue, filled.evicted)
+    if (window.more) queues.hungry.add(window)
     left ||= !filled.held || filled.evicted !== undefined
     if (!filled.held) break
     remember(queues, queue, due, due.nextAt)
@@ -105,15 +111,15 @@ export const dropWaiting = (queues: Queues, id: WebhookId): boolean => {
   return true
 }
 
-/** Everything goes back to the store: as when the guard has just started. */
-export const markAllMore = (queues: Queues): void => {
-  for (const queue of queues.brands.values()) for (const window of queue.windows) markMore(window)
+/** The store has more of this lane than is here. */
+export const wantMore = (queues: Queues, window: Window): void => {
+  markMore(window)
+  queues.hungry.add(window)
 }
-
-export const hasMore = (queues: Queues): boolean => {
-  for (const queue of queues.brands.values())
-    for (const window of queue.windows) if (window.more || window.refilling) return true
-  return false
+/** A read of the lane has shown all of it. */
+export const caughtUp = (queues: Queues, window: Window): void => {
+  window.more = false
+  queues.hungry.delete(window)
 }
 
 /** The instant of the oldest waiting webhook. */

@@ -1,0 +1,27 @@
+/** The node-local tables of the guards: their names and rows. They outlive the actors that fill them (D-10). */
+import type { Domain } from '#webhook/webhook.ts'
+import type { Hold } from './flights.ts'
+import type { LimitRow } from './limits.ts'
+import type { RateState } from './rate.ts'
+
+/** The limits by `limitKey`. Filled by the actor `limits`; read at each admission. */
+export const LIMITS_TABLE = 'limits'
+export type LimitsRow = LimitRow
+
+/** What each rate limit remembers, by `limitKey`. */
+export const RATES_TABLE = 'rates'
+export type RatesRow = RateState
+/** The row that says since when the table knows what was started: before it nobody knows. */
+export const RATES_KNOWN_SINCE = 'known since'
+
+/** Attempts in doubt that keep their permits for a while, by `domain <domain>` and `brand <brand>` (D-12). */
+export const HOLDS_TABLE = 'holds'
+export type HoldsRow = readonly Hold[]
+export const domainHolds = (domain: Domain): string => `domain ${domain}`
+export const brandHolds = (brand: string): string => `brand ${brand}`
+
+/** What each live guard shows of itself, by domain. */
+export const FIGURES_TABLE = 'guard-figures'
+
+/** Owned by the supervisor `guards`; the table `limits` is the actor's own, and `guards` keeps it while that restarts. */
+export const GUARDS_TABLES: readonly string[] = [RATES_TABLE, HOLDS_TABLE, FIGURES_TABLE]
