@@ -141,7 +141,8 @@ export interface Subscription {
 }
 export interface ProcessNode {
   readonly name: string
-  readonly pid: number
+  /** Null while it is down or being restarted. */
+  readonly pid: number | null
   readonly kind: 'supervisor' | 'worker'
   readonly behaviour: string
   readonly state: string

@@ -1,0 +1,214 @@
+/** The methods that ask and answer. Scheduling is not here: it has its own, faster way (`actors/session.ts`). */
+import * as limits from '#config/limits.ts'
+import { parseDomain } from '#webhook/url.ts'
+import type { Brand, Domain } from '#webhook/webhook.ts'
+import type { Backend } from './backend.ts'
+import { brandForRead, brandForWrite, type Caller } from './caller.ts'
+import { readParams } from './explain.ts'
+import { formatInstant } from './instant.ts'
+import { monitorView } from './monitor-view.ts'
+import { refused } from './new-webhook.ts'
+import { openRpc } from './open-rpc.ts'
+import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
+import { Refusal } from './refusal.ts'
+import type { LimitsView } from './results.ts'
+import { attemptView, limitsView, processNode, webhookView } from './views.ts'
+
+/** Methods that a session answers by itself. */
+export type SessionMethod = 'scheduleWebhook' | 'scheduleWebhooks' | 'subscribe' | 'unsubscribe' | 'authenticate'
+export type AskingMethod = Exclude<MethodName, SessionMethod>
+type Method<M extends AskingMethod> = (
+  params: Params<M>,
+  caller: Caller,
+  backend: Backend,
+) => Promise<Results[M]> | Results[M]
+
+/** Reads the params and does it. Rejects with Refusal. */
+export const runMethod = async (
+  name: AskingMethod,
+  params: unknown,
+  caller: Caller,
+  backend: Backend,
+): Promise<Results[AskingMethod]> => {
+  const given = readParams(METHODS[name].params, params ?? {})
+  const method: (params: never, caller: Caller, backend: Backend) => unknown = ASKING[name]
+  return (await method(given as never, caller, backend)) as Results[AskingMethod]
+}
+
+export const isAskingMethod = (name: MethodName): name is AskingMethod => Object.hasOwn(ASKING, name)
+
+const noWebhook = (id: string): Refusal =>
+  new Refusal('NOT_FOUND', `there is no webhook ${JSON.stringify(id)}`, { field: 'id' })
+
+const domainOf = (text: string): Domain => {
+  const parsed = parseDomain(text)
+  if (!parsed.ok) throw refused(parsed.refusal)
+  return parsed.domain
+}
+
+const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
+  getWebhook: async ({ id, brand }, caller, backend) => {
+    const record = await backend.read({ type: 'webhook', id, brand: brandForRead(caller, brand) })
+    if (record === null) throw noWebhook(id)
+    return webhookView(record, backend.now())
+  },
+
+  listWebhooks: async ({ limit, cursor, brand, domain, state, tag, name, from, to }, caller, backend) => {
+    const now = backend.now()
+    const filter = {
+      brand: brandForRead(caller, brand),
+      ...(state === undefined ? {} : { state }),
+      ...(domain === undefined ? {} : { domain: domainOf(domain) }),
+      ...(tag === undefined ? {} : { tag }),
+      ...(name === undefined ? {} : { name }),
+      ...(from === undefined ? {} : { from }),
+      ...(to === undefined ? {} : { to }),
+    }
+    for (let rows = limit ?? limits.LIST_LIMIT_DEFAULT; ; rows = Math.ceil(rows / 2)) {
+      const page = await backend.read({ type: 'list', filter, limit: rows, cursor: cursor ?? null, now })
+      const webhooks = page.webhooks.map((record) => webhookView(record, now))
+      const isSmall = rows === 1 || JSON.stringify(webhooks).length <= limits.PAGE_BYTES_MAX
+      if (isSmall) return { webhooks, ...(page.nextCursor === null ? {} : { nextCursor: page.nextCursor }) }
+    }
+  },
+
+  getAttempts: async ({ id, brand }, caller, backend) => {
+    const attempts = await backend.read({ type: 'attempts', id, brand: brandForRead(caller, brand) })
+    if (attempts === null) throw noWebhook(id)
+    return { attempts: attempts.map(attemptView) }
+  },
+
+  cancelWebhook: async ({ id, brand }, caller, backend) => {
+    const { outcome } = await backend.cancel(id, brandForRead(caller, brand))
+    if (outcome === 'notFound') throw noWebhook(id)
+    return { outcome }
+  },
+
+  configureBrandConcurrencyLimit: ({ limit, brand }, caller, backend) =>
+    setLimit(
+      { kind: 'concurrency', domain: null, value: limit, burst: null },
+      brandForWrite(caller, brand),
+      caller,
+      backend,
+    ),
+
+  configureDomainConcurrencyLimit: ({ domain, limit, brand }, caller, backend) =>
+    setLimit(
+      { kind: 'concurrency', domain: domainOf(domain), value: limit, burst: null },
+      brandForRead(caller, brand),
+      caller,
+      backend,
+    ),
+
+  configureRateLimit: ({ domain, requestsPerSecond, burst, brand }, caller, backend) =>
+    setLimit(
+      {
+        kind: 'rate',
+        domain: domainOf(domain),
+        value: requestsPerSecond,
+        burst: requestsPerSecond === null ? null : (burst ?? 1),
+      },
+      brandForRead(caller, brand),
+      caller,
+      backend,
+    ),
+
+  getLimits: ({ domain, brand }, caller, backend) => {
+    const wantedDomain = domain === undefined ? null : domainOf(domain)
+    const wantedBrand = brandForRead(caller, brand)
+    const seesShared = caller.role === 'admin' ? brand === undefined : wantedDomain !== null
+    const groups = new Map<string, LimitsView[]>()
+    const rows = [...backend.limits()].filter(
+      (row) =>
+        (wantedDomain === null || row.domain === wantedDomain) &&
+        (row.brand === null ? seesShared : wantedBrand === null || row.brand === wantedBrand),
+    )
+    const byKey = Map.groupBy(rows, (row) => `${row.domain ?? '*'} ${row.brand ?? '*'}`)
+    for (const [key, group] of byKey) groups.set(key, [limitsView(group)])
+    return { limits: [...groups.values()].flat() }
+  },
+
+  getMonitor: async ({ domain, brand }, caller, backend) => {
+    const named = domain === undefined ? null : domainOf(domain)
+    const wanted = brandForRead(caller, brand)
+    const seesDomains = caller.role === 'admin' || (named !== null && (await usesDomain(named, caller.brand, backend)))
+    return monitorView({ domain: named, brand: wanted, seesDomains }, backend)
+  },
+
+  getSupervisionTree: (_params, caller, backend) => {
+    forAdmins(caller)
+    const tree = backend.host.tree()
+    if (tree === null) throw new Refusal('SHUTTING_DOWN', 'the daemon is going down; ask the next one')
+    return { tree: processNode(tree) }
+  },
+
+  killProcess: ({ pid, name, reason }, caller, backend) => {
+    forAdmins(caller)
+    const target = pid ?? name
+    if (target === undefined || (pid !== undefined && name !== undefined))
+      throw new Refusal('INVALID_PARAMS', 'give pid or name, one of them', {
+        field: pid === undefined ? 'name' : 'pid',
+      })
+    const killed = backend.host.kill(target, reason ?? 'kill')
+    if (killed === null)
+      throw new Refusal('NOT_FOUND', `there is no process ${JSON.stringify(target)}; getSupervisionTree lists them`, {
+        field: pid === undefined ? 'name' : 'pid',
+      })
+    return { killed: true, pid: killed }
+  },
+
+  getInfo: (_params, caller, backend) => {
+    const { version, node, processId, startedAt, store } = backend.host
+    return {
+      name: 'hookpulse',
+      version,
+      node,
+      pid: processId,
+      startedAt: formatInstant(startedAt),
+      uptimeMs: backend.now() - startedAt,
+      store,
+      limits: Object.fromEntries(
+        Object.entries(limits).filter((entry): entry is [string, number] => Number.isFinite(entry[1])),
+      ),
+      role: caller.role,
+      brand: brandForWrite(caller, undefined),
+    }
+  },
+
+  'rpc.discover': (_params, _caller, backend) => openRpc(backend.host.version),
+}
+
+export const forAdmins = (caller: Caller): void => {
+  if (caller.role !== 'admin') throw new Refusal('FORBIDDEN', 'this needs an admin key (hp_admin_...)')
+}
+
+const usesDomain = async (domain: Domain, brand: Brand | null, backend: Backend): Promise<boolean> => {
+  const counts = await backend.read({ type: 'counts', brand, domain, now: backend.now() })
+  return Object.values(counts).some((count: number) => count > 0)
+}
+
+interface LimitSaid {
+  readonly kind: 'concurrency' | 'rate'
+  readonly domain: Domain | null
+  readonly value: number | null
+  readonly burst: number | null
+}
+
+const setLimit = async (
+  said: LimitSaid,
+  brand: Brand | null,
+  caller: Caller,
+  backend: Backend,
+): Promise<LimitsView> => {
+  if (brand !== null) await backend.ensureBrand(brand)
+  const stored = await backend.setLimit({
+    ...said,
+    brand,
+    setBy: `${caller.role} ${caller.keyId}`,
+    setAt: backend.now(),
+  })
+  const others = [...backend.limits()].filter(
+    (row) => row.domain === said.domain && row.brand === brand && row.kind !== said.kind,
+  )
+  return limitsView([stored, ...others])
+}

@@ -1,0 +1,135 @@
+/** `getMonitor`: figures of guards, brands and the whole, put together from tables, events and the store's counters. */
+import { DOMAIN_CONCURRENCY_DEFAULT, MONITOR_DOMAINS_MAX } from '#config/limits.ts'
+import type { StoredLimit } from '#store/store.ts'
+import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
+import type { Backend, GuardRow } from './backend.ts'
+import { formatInstant } from './instant.ts'
+import type { BackpressureEvent, BrandFigures, DomainFigures, MonitorView, TrafficView } from './results.ts'
+
+/** Queues are counted to here: "100,000 or more" (D-28). */
+const DEPTH_CAP = 100_000
+
+export interface MonitorAsked {
+  /** Null: the busiest ones. */
+  readonly domain: Domain | null
+  /** Null: all. */
+  readonly brand: Brand | null
+  /** False: figures of domains are not this caller's to see. */
+  readonly seesDomains: boolean
+}
+
+export const monitorView = async (asked: MonitorAsked, backend: Backend): Promise<MonitorView> => {
+  const now = backend.now()
+  const [counts, domains, brands] = await Promise.all([
+    backend.read({ type: 'counts', brand: asked.brand, domain: asked.domain, now }),
+    asked.seesDomains ? domainsView(asked.domain, backend, now) : [],
+    brandsView(asked.brand, backend, now),
+  ])
+  const { scheduled, waiting, executing, retrying, delivered, dead } = counts
+  return {
+    at: formatInstant(now),
+    domains,
+    brands,
+    totals: { scheduled, waiting, executing, retrying, delivered, dead },
+    lateness: backend.monitor.lateness(),
+    traffic: trafficView(backend, now),
+    backpressure: asked.seesDomains ? backpressureView(asked.domain, backend) : [],
+  }
+}
+
+const domainsView = async (domain: Domain | null, backend: Backend, now: Instant): Promise<DomainFigures[]> => {
+  const rows = [...backend.guards()]
+  if (domain === null) {
+    const busiest = rows.toSorted((a, b) => load(b) - load(a)).slice(0, MONITOR_DOMAINS_MAX)
+    return Promise.all(busiest.map((row) => domainFigures(row, backend, now)))
+  }
+  const row = rows.find((one) => one.domain === domain) ?? idleGuard(domain, [...backend.limits()])
+  return [await domainFigures(row, backend, now)]
+}
+const load = (row: GuardRow): number => row.queued + row.concurrency.current
+
+/** A domain without a guard: nothing waits and nothing runs there. */
+const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): GuardRow => {
+  const own = limits.filter((limit) => limit.domain === domain && limit.brand === null)
+  const rate = own.find((limit) => limit.kind === 'rate')
+  return {
+    domain,
+    state: 'idle',
+    concurrency: {
+      current: 0,
+      limit: own.find((limit) => limit.kind === 'concurrency')?.value ?? DOMAIN_CONCURRENCY_DEFAULT,
+    },
+    rate: { startsLastSecond: 0, limit: rate?.value ?? null, burst: rate?.burst ?? null },
+    queued: 0,
+    more: true,
+    oldestWaitingAt: null,
+    backpressure: { active: false, since: null, limit: null },
+    overshoot: 0,
+  }
+}
+
+const domainFigures = async (row: GuardRow, backend: Backend, now: Instant): Promise<DomainFigures> => {
+  const backlog = row.more ? await backend.read({ type: 'backlog', domain: row.domain, now, cap: DEPTH_CAP }) : null
+  const queueDepth = Math.max(row.queued, backlog?.count ?? 0)
+  const oldestAt = backlog?.oldestAt ?? row.oldestWaitingAt
+  const { active, since, limit } = row.backpressure
+  return {
+    domain: row.domain,
+    state: row.state,
+    concurrency: row.concurrency,
+    rate: row.rate,
+    queueDepth,
+    ...(oldestAt === null ? {} : { oldestWaitingAt: formatInstant(oldestAt) }),
+    backpressure: {
+      active,
+      ...(since === null ? {} : { since: formatInstant(since) }),
+      ...(limit === null ? {} : { limit }),
+    },
+    ...drainOf(row, queueDepth),
+    overshoot: row.overshoot,
+  }
+}
+
+/** At the configured rate, else at the rate of the last second; left out where nothing is known. */
+const drainOf = (row: GuardRow, queueDepth: number): { drainMs?: number } => {
+  if (queueDepth === 0) return { drainMs: 0 }
+  const perSecond = row.rate.limit ?? row.rate.startsLastSecond
+  return perSecond > 0 ? { drainMs: Math.round((queueDepth / perSecond) * 1_000) } : {}
+}
+
+const brandsView = async (brand: Brand | null, backend: Backend, now: Instant): Promise<BrandFigures[]> => {
+  const open = backend.monitor.open()
+  const limits = [...backend.limits()].filter((limit) => limit.domain === null && limit.kind === 'concurrency')
+  const known = await backend.read({ type: 'brands' })
+  const names = brand === null ? known.map((one) => one.brand) : [brand]
+  const shown = names.toSorted((a, b) => (open.get(b) ?? 0) - (open.get(a) ?? 0)).slice(0, MONITOR_DOMAINS_MAX)
+  return Promise.all(
+    shown.map(async (name) => ({
+      brand: name,
+      concurrency: {
+        current: open.get(name) ?? 0,
+        limit: limits.find((limit) => limit.brand === name)?.value ?? null,
+      },
+      queueDepth: (await backend.read({ type: 'counts', brand: name, domain: null, now })).waiting,
+    })),
+  )
+}
+
+const trafficView = (backend: Backend, now: Instant): TrafficView => {
+  const { bucketMs, from, due, started, delivered, failed } = backend.monitor.traffic(now)
+  return { bucketMs, from: formatInstant(from), series: { due, started, delivered, failed } }
+}
+
+const backpressureView = (domain: Domain | null, backend: Backend): BackpressureEvent[] =>
+  backend.monitor
+    .backpressure()
+    .filter((one) => domain === null || one.domain === domain)
+    .map((one) => ({
+      domain: one.domain,
+      limit: one.limit,
+      startedAt: formatInstant(one.startedAt),
+      depth: one.depth,
+      ...(one.endedAt === null ? {} : { endedAt: formatInstant(one.endedAt) }),
+      ...(one.durationMs === null ? {} : { durationMs: one.durationMs }),
+      ...(one.peak === null ? {} : { peak: one.peak }),
+    }))

@@ -1,0 +1,84 @@
+/** Records as the wire shows them. */
+
+import type { StoredLimit, WebhookRecord } from '#store/store.ts'
+import type { AttemptRecord, Instant } from '#webhook/webhook.ts'
+import { formatInstant } from './instant.ts'
+import type { AttemptView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
+
+/** Bytes of a receiver's answer as text; what is no UTF-8 is shown as U+FFFD. */
+const excerptDecoder = new TextDecoder('utf-8')
+
+export const webhookView = (record: WebhookRecord, now: Instant): WebhookView => {
+  const isLive = record.state === 'scheduled' || record.state === 'retrying'
+  const state = isLive && record.nextAt !== null && record.nextAt <= now ? 'waiting' : record.state
+  return {
+    id: record.id,
+    brand: record.brand,
+    ...(record.name === null ? {} : { name: record.name }),
+    url: record.url,
+    domain: record.domain,
+    method: record.method,
+    priority: record.priority,
+    state,
+    at: formatInstant(record.at),
+    createdAt: formatInstant(record.createdAt),
+    ...(record.tags.length === 0 ? {} : { tags: record.tags }),
+    attemptCount: record.attempts,
+    ...(record.nextAt === null || record.finishedAt !== null ? {} : { nextAttemptAt: formatInstant(record.nextAt) }),
+    ...(record.lastStatus === null ? {} : { lastStatus: record.lastStatus }),
+    ...(record.lastError === null ? {} : { lastError: record.lastError }),
+    ...(record.finishedAt === null ? {} : { finishedAt: formatInstant(record.finishedAt) }),
+    ...(record.lateness === null ? {} : { lateness: record.lateness }),
+  }
+}
+
+export const attemptView = (attempt: AttemptRecord): AttemptView => ({
+  number: attempt.number,
+  startedAt: formatInstant(attempt.startedAt),
+  ...(attempt.endedAt === null ? {} : { endedAt: formatInstant(attempt.endedAt) }),
+  ...(attempt.status === null ? {} : { status: attempt.status }),
+  ...(attempt.error === null ? {} : { error: attempt.error }),
+  ...(attempt.excerpt === null ? {} : { excerpt: excerptDecoder.decode(attempt.excerpt) }),
+  timerMs: attempt.timerMs,
+  guardMs: attempt.guardMs,
+  networkMs: attempt.networkMs,
+  inDoubt: attempt.inDoubt,
+})
+
+/** The limits of one key (a domain, a brand, a brand in a domain), from its stored limits. */
+export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
+  const concurrency = stored.find((limit) => limit.kind === 'concurrency')
+  const rate = stored.find((limit) => limit.kind === 'rate')
+  const first = stored[0]
+  const rateView = rate === undefined ? null : limitView(rate)
+  return {
+    ...(first === undefined || first.domain === null ? {} : { domain: first.domain }),
+    ...(first === undefined || first.brand === null ? {} : { brand: first.brand }),
+    concurrency: concurrency === undefined ? null : limitView(concurrency),
+    rate: rateView === null ? null : { ...rateView, burst: rate?.burst ?? 1 },
+    version: stored.reduce((sum, limit) => sum + limit.version, 0),
+  }
+}
+
+const limitView = (limit: StoredLimit): LimitView | null =>
+  limit.value === null
+    ? null
+    : { value: limit.value, version: limit.version, setBy: limit.setBy, setAt: formatInstant(limit.setAt) }
+
+/** A process as the runtime shows it. */
+export interface ProcessRow {
+  readonly name: string
+  readonly pid: number | null
+  readonly kind: 'supervisor' | 'worker'
+  readonly behaviour: string
+  readonly state: string
+  readonly restarts: number
+  readonly mailbox: number
+  readonly startedAt: Instant
+  readonly children: readonly ProcessRow[]
+}
+export const processNode = (row: ProcessRow): ProcessNode => ({
+  ...row,
+  startedAt: formatInstant(row.startedAt),
+  children: row.children.map(processNode),
+})
