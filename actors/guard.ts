@@ -4,7 +4,7 @@
  * State: a bounded window of each lane of the store, and which attempts hold its permits. On start it registers its
  * incarnation at the dispatch pool and counts what is in flight, reads its due lanes from the store, and only then admits
  * (D-7, D-18). What it must not forget (rates, holds) lies in tables that outlive it (D-10). A crash costs milliseconds:
- * the scheduler sees it and starts the next one (D-2). It registers anew when the pool, the executor or a brand-limiter dies.
+ * the scheduler sees it and starts the next one (D-2). It registers anew when the pool or the executor dies.
  */
 import {
   type BrandGranted,
@@ -60,7 +60,6 @@ import { type Window, windowSize } from '#guard/window.ts'
 import { type Behaviour, type CastResult, keep, ok, reply, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { DynamicChildStarted, DynamicSupervisorProtocol } from '#runtime/dynamic-supervisor.ts'
-import { isBenign } from '#runtime/exit.ts'
 import type { Pid } from '#runtime/pid.ts'
 import {
   type Answer,
@@ -644,7 +643,10 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
 
 // ---------------------------------------------------------------- deaths
 
-/** Any process that the permits depend on has died: what it held is void, and a new incarnation begins. */
+/**
+ * Pool or executor: what they held is void, and a new incarnation begins. A brand-limiter: its next one counts what is in
+ * flight; permits of it that have not reached the pool are refused there, and come back.
+ */
 const onDown = (down: Down, state: State, ctx: Ctx): void => {
   if (state.watched.includes(down.ref)) {
     suspend(state, ctx)
@@ -656,7 +658,6 @@ const onDown = (down: Down, state: State, ctx: Ctx): void => {
     const queue = queueOf(state.queues, brand)
     releaseReserved(state.queues, queue)
     queue.parked = false
-    if (!isBenign(down.reason)) register(state, ctx)
   }
 }
 /** Until both are back nothing is admitted. */

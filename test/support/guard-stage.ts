@@ -329,6 +329,10 @@ export class GuardStage {
           const limiterOk = permit.limiter === null || state.limiters.get(due.brand)?.incarnation === permit.limiter
           if (!guardOk || !limiterOk) {
             this.refusedByPool += 1
+            const { attemptId, brand } = permit
+            if (guardOk) ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
+            if (permit.limiter !== null && limiterOk)
+              ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
             this.handBack(due.id, ctx)
             return keep
           }
