@@ -28,7 +28,7 @@ export const hookpulseRound = async (
   await receiver.forget()
   const before = (await client.monitor()).totals.delivered
   // Far enough ahead for all of them to be accepted first: `enqueue` measures that part.
-  const at = Date.now() + 500 + Math.ceil(count / 10)
+  const at = Date.now() + 500 + Math.ceil(count / 4)
   await scheduleMany(client, count, () => ({ url: `${receiver.url}/bench`, body: BODY, at }), ledger)
   const late = Date.now() - at
   if (late > 0) throw new Error(`accepting took ${late} ms too long`)
