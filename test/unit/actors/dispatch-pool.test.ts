@@ -1,0 +1,375 @@
+import { describe, expect, it } from 'vitest'
+import { brandLimiterOf } from '#actors/brand-limiter.ts'
+import { dispatchPool, dispatchPoolActor, type Registered } from '#actors/dispatch-pool.ts'
+import { guardOf, type Permit } from '#actors/guard.ts'
+import { type FakeAnswer, FakeNetwork } from '#dispatch/fake.ts'
+import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import type { Pid } from '#runtime/pid.ts'
+import type { Call } from '#runtime/protocol.ts'
+import { Runtime } from '#runtime/runtime.ts'
+import type { Event, Events } from '#telemetry/events.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+
+/** Stands in for guards, limiters, executions and the executor: remembers what it hears. */
+interface Heard {
+  readonly type: string
+  readonly attemptId?: string
+  readonly [field: string]: unknown
+}
+interface EarProtocol {
+  readonly call: Call<{ readonly type: 'none' }, null>
+  readonly cast: Heard & { readonly type: 'attempt-ended' }
+  readonly info: Heard & { readonly type: 'attempt-reported' | 'attempt-refused' | 'attempt-lost' }
+  readonly continue: never
+}
+const ear: Behaviour<EarProtocol, (heard: Heard) => void, (heard: Heard) => void> = {
+  name: 'ear',
+  version: 1,
+  init: (hear) => ok(hear),
+  call: { none: () => keep },
+  cast: {
+    'attempt-ended': (message, hear) => {
+      hear(message)
+      return keep
+    },
+  },
+  info(message, hear) {
+    if ('attemptId' in message || 'report' in message) hear({ ...message })
+    return keep
+  },
+}
+
+const DOMAIN = 'api.acme.com'
+
+class Stage {
+  readonly world = new VirtualWorld()
+  readonly runtime = new Runtime(this.world, { safeMessages: true, report: () => {} })
+  readonly network = new FakeNetwork(
+    this.world,
+    (order): FakeAnswer => this.answers.get(order.webhookId) ?? { latencyMs: 100 },
+  )
+  readonly answers = new Map<string, FakeAnswer>()
+  readonly heard: (Heard & { readonly by: string })[] = []
+  readonly emitted: Event[] = []
+  readonly events: Events = { emit: (event) => void this.emitted.push(event), on: () => () => {} }
+  readonly pids = new Map<string, Pid>()
+
+  async open(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<this> {
+    await this.startPool(options)
+    await this.listen('executor')
+    return this
+  }
+  async startPool(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<Pid> {
+    const args = { openDispatch: () => this.network.openDispatch(options), events: this.events }
+    const started = await this.runtime.start(dispatchPoolActor, args, { name: dispatchPool })
+    await this.world.settle()
+    return started.ok ? started.pid : expect.fail('the pool did not start')
+  }
+  async listen(as: string): Promise<Pid> {
+    const options = as.startsWith('execution ') ? {} : { name: as }
+    const started = await this.runtime.start(ear, (heard: Heard) => void this.heard.push({ ...heard, by: as }), options)
+    const pid = started.ok ? started.pid : expect.fail(`${as} did not start`)
+    this.pids.set(as, pid)
+    return pid
+  }
+  async guard(domain = DOMAIN): Promise<Registered> {
+    const pid = await this.listen(guardOf(domain))
+    return this.runtime.call(dispatchPool, {
+      type: 'register-guard',
+      domain,
+      pid,
+    })
+  }
+  async limiter(brand: string): Promise<Registered> {
+    const pid = await this.listen(brandLimiterOf(brand))
+    return this.runtime.call(dispatchPool, {
+      type: 'register-limiter',
+      brand,
+      pid,
+    })
+  }
+  permit(webhookId: string, guard: number, change: Partial<Permit> = {}): Permit {
+    return {
+      attemptId: `${webhookId}.1`,
+      domain: DOMAIN,
+      brand: 'acme',
+      guard,
+      limiter: null,
+      enteredAt: 0,
+      admittedAt: 0,
+      admittedMono: 0,
+      ...change,
+    }
+  }
+  async dispatch(webhookId: string, permit: Permit, timeoutMs = 30_000): Promise<void> {
+    const execution = await this.listen(`execution ${webhookId}`)
+    const { attemptId, domain, brand } = permit
+    const order = { attemptId, webhookId, attempt: 1, brand, domain, request: new Uint8Array(0), timeoutMs }
+    this.runtime.cast(dispatchPool, { type: 'dispatch', order, permit, execution })
+    await this.world.settle()
+  }
+  kill(as: string): Promise<unknown> {
+    this.runtime.exit(as.startsWith('execution ') ? (this.pids.get(as) ?? expect.fail(as)) : as, 'kill')
+    return this.world.settle()
+  }
+  by(as: string): string[] {
+    return this.heard.filter((heard) => heard.by === as).map((heard) => heard.type)
+  }
+}
+
+describe('dispatch-pool', () => {
+  it('carries out an attempt: the permit goes back before the execution hears', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    const limiter = await stage.limiter('acme')
+    await stage.dispatch('a', stage.permit('a', incarnation, { limiter: limiter.incarnation }))
+    expect(stage.network.open(DOMAIN)).toBe(1)
+    await stage.world.advance(100)
+    expect(stage.heard.map(({ by, type }) => `${by}: ${type}`)).toEqual([
+      `guard ${DOMAIN}: attempt-ended`,
+      'brand-limiter acme: attempt-ended',
+      'execution a: attempt-reported',
+    ])
+    expect(stage.heard[0]).toMatchObject({
+      attemptId: 'a.1',
+      brand: 'acme',
+      outcome: { kind: 'response', status: 200 },
+    })
+    expect(stage.heard[2]).toMatchObject({ report: { attemptId: 'a.1', networkMs: 100 } })
+    expect(await stage.runtime.call(dispatchPool, { type: 'in-flight' })).toEqual([])
+  })
+
+  it('D-7: refuses a permit of an older incarnation, and tells the new guard what is in flight', async () => {
+    const stage = await new Stage().open()
+    const first = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', first.incarnation))
+    await stage.kill(guardOf(DOMAIN))
+    await stage.dispatch('b', stage.permit('b', first.incarnation))
+    expect(stage.by('execution b'), 'its guard has died and no other is there').toEqual(['attempt-refused'])
+    const second = await stage.guard()
+    expect(second.incarnation).toBeGreaterThan(first.incarnation)
+    expect(second.inFlight).toEqual([{ attemptId: 'a.1', domain: DOMAIN, brand: 'acme' }])
+    await stage.dispatch('c', stage.permit('c', first.incarnation))
+    expect(stage.by('execution c')).toEqual(['attempt-refused'])
+    await stage.dispatch('d', stage.permit('d', second.incarnation))
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['a', 'd'])
+    await stage.world.advance(100)
+    expect(stage.by(guardOf(DOMAIN)), 'the new guard gets the old permit back').toEqual([
+      'attempt-ended',
+      'attempt-ended',
+    ])
+  })
+
+  it('D-7: refuses a permit of a domain whose guard it does not know', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', incarnation, { domain: 'other.acme.com' }))
+    expect(stage.by('execution a')).toEqual(['attempt-refused'])
+    expect(stage.network.arrivals).toEqual([])
+  })
+
+  it('a guard that registers again refuses its own older permits', async () => {
+    const stage = await new Stage().open()
+    const first = await stage.guard()
+    const pid = stage.pids.get(guardOf(DOMAIN)) ?? expect.fail()
+    const second = await stage.runtime.call(dispatchPool, { type: 'register-guard', domain: DOMAIN, pid })
+    await stage.dispatch('a', stage.permit('a', first.incarnation))
+    await stage.dispatch('b', stage.permit('b', second.incarnation))
+    expect(stage.by('execution a')).toEqual(['attempt-refused'])
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['b'])
+    await stage.kill(guardOf(DOMAIN))
+    await stage.dispatch('c', stage.permit('c', second.incarnation))
+    expect(stage.by('execution c')).toEqual(['attempt-refused'])
+  })
+
+  it("D-7: a permit of a dead brand-limiter is refused, and the guard's part of it goes back", async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    const limiter = await stage.limiter('acme')
+    await stage.kill(brandLimiterOf('acme'))
+    await stage.dispatch('a', stage.permit('a', incarnation, { limiter: limiter.incarnation }))
+    expect(stage.by('execution a')).toEqual(['attempt-refused'])
+    expect(stage.by(guardOf(DOMAIN))).toEqual(['attempt-ended'])
+    expect((await stage.limiter('acme')).inFlight).toEqual([])
+  })
+
+  it("gives the brand-limiter's part back where only the guard is not the registered one any more", async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    const limiter = await stage.limiter('acme')
+    await stage.kill(guardOf(DOMAIN))
+    await stage.dispatch('a', stage.permit('a', incarnation, { limiter: limiter.incarnation }))
+    expect(stage.by('execution a')).toEqual(['attempt-refused'])
+    expect(stage.by(brandLimiterOf('acme'))).toEqual(['attempt-ended'])
+  })
+
+  it('WORK-08: never gives a carrier more than it holds; the rest waits here, first come first served', async () => {
+    const stage = await new Stage().open({ carriers: 2, capacity: 3 })
+    const { incarnation } = await stage.guard()
+    for (let i = 0; i < 10; i++) await stage.dispatch(`w${i}`, stage.permit(`w${i}`, incarnation))
+    expect(stage.network.carriers.map((carrier) => carrier.running)).toEqual([3, 3])
+    expect(await stage.runtime.call(dispatchPool, { type: 'figures' })).toEqual({ carriers: 2, inFlight: 6, queued: 4 })
+    await stage.world.advance(1_000)
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(
+      Array.from({ length: 10 }, (_, i) => `w${i}`),
+    )
+    expect(stage.by(guardOf(DOMAIN))).toHaveLength(10)
+  })
+
+  it('WORK-02: a dead thread is replaced at once, its attempts are lost with their permits back, others go on', async () => {
+    const stage = await new Stage().open({ carriers: 2, capacity: 10 })
+    const { incarnation } = await stage.guard()
+    for (const id of ['a', 'b', 'c', 'd']) await stage.dispatch(id, stage.permit(id, incarnation))
+    const died = stage.world.monoNow()
+    stage.network.killCarrier('out of memory')
+    await stage.world.settle()
+    expect(stage.heard, 'D-8: not before exit + 10 ms').toEqual([])
+    await stage.world.advance(10)
+    expect(stage.world.monoNow() - died).toBe(10)
+    const lost = stage.heard.filter(({ type }) => type === 'attempt-lost')
+    expect(lost.map(({ attemptId, reason, suspects }) => ({ attemptId, reason, suspects }))).toEqual([
+      { attemptId: 'a.1', reason: 'out of memory', suspects: 2 },
+      { attemptId: 'c.1', reason: 'out of memory', suspects: 2 },
+    ])
+    expect(stage.by(guardOf(DOMAIN))).toEqual(['attempt-ended', 'attempt-ended'])
+    expect(await stage.runtime.call(dispatchPool, { type: 'figures' })).toEqual({ carriers: 2, inFlight: 2, queued: 0 })
+    await stage.world.advance(100)
+    expect(stage.by('execution b')).toEqual(['attempt-reported'])
+    expect(stage.emitted.map(({ type }) => type)).toEqual([
+      'carrier.started',
+      'carrier.started',
+      'carrier.ended',
+      'carrier.started',
+    ])
+  })
+
+  it('waits with everything while no thread is there', async () => {
+    const stage = await new Stage().open({ carriers: 1 })
+    const { incarnation } = await stage.guard()
+    stage.network.killCarrier()
+    await stage.world.settle()
+    await stage.world.advance(10)
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    await stage.world.advance(100)
+    expect(stage.by('execution a')).toEqual(['attempt-reported'])
+  })
+
+  it('aborts an attempt whose execution has died, and tells the executor how it ended, permits first', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    await stage.kill('execution a')
+    expect(
+      await stage.runtime.call(dispatchPool, { type: 'in-flight' }),
+      'the request goes on: its permit stays',
+    ).toHaveLength(1)
+    stage.runtime.cast(dispatchPool, {
+      type: 'execution-died',
+      attemptId: 'a.1',
+      permit: stage.permit('a', incarnation),
+    })
+    await stage.world.advance(10)
+    expect(stage.heard.map(({ by, type }) => `${by}: ${type}`)).toEqual([
+      `guard ${DOMAIN}: attempt-ended`,
+      'executor: attempt-ended',
+    ])
+    expect(stage.heard[1]).toMatchObject({ held: true, report: { outcome: { error: 'in_doubt' }, sent: true } })
+    expect(stage.network.open(DOMAIN)).toBe(0)
+  })
+
+  it('answers at once about an attempt that it does not hold, or that was never sent', async () => {
+    const stage = await new Stage().open({ carriers: 1, capacity: 1 })
+    const { incarnation } = await stage.guard()
+    for (const id of ['a', 'b']) await stage.dispatch(id, stage.permit(id, incarnation))
+    for (const id of ['b', 'zzz'])
+      stage.runtime.cast(dispatchPool, {
+        type: 'execution-died',
+        attemptId: `${id}.1`,
+        permit: stage.permit(id, incarnation),
+      })
+    await stage.world.settle()
+    const told = stage.heard.filter(({ by }) => by === 'executor')
+    expect(told).toMatchObject([
+      { attemptId: 'b.1', report: null, held: false },
+      { attemptId: 'zzz.1', report: null, held: false },
+    ])
+    await stage.world.advance(1_000)
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['a'])
+  })
+
+  it('tells the executor when a thread dies with an attempt whose execution has died before', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    stage.answers.set('a', { hangsCarrier: true })
+    await stage.dispatch('a', stage.permit('a', incarnation), 1_000)
+    stage.runtime.cast(dispatchPool, {
+      type: 'execution-died',
+      attemptId: 'a.1',
+      permit: stage.permit('a', incarnation),
+    })
+    await stage.world.advance(3_010)
+    expect(stage.heard.find(({ by }) => by === 'executor')).toMatchObject({
+      attemptId: 'a.1',
+      report: null,
+      held: true,
+    })
+  })
+
+  it.each(['kill', 'shutdown'] as const)(
+    'D-9: when it dies by %s its threads have ended before anybody hears of it',
+    async (reason) => {
+      const stage = await new Stage().open()
+      const { incarnation } = await stage.guard()
+      await stage.dispatch('a', stage.permit('a', incarnation))
+      const opens: number[] = []
+      stage.runtime.monitor(dispatchPool, () => opens.push(stage.network.open(), stage.network.carriers.length))
+      stage.runtime.exit(dispatchPool, reason)
+      await stage.world.settle()
+      expect(opens).toEqual([])
+      await stage.world.advance(10)
+      expect(opens).toEqual([0, 0])
+      expect(stage.runtime.whereis(dispatchPool)).toBeNull()
+      await stage.startPool()
+      await stage.dispatch('b', stage.permit('b', incarnation))
+      expect(stage.by('execution b'), 'the new one knows no incarnation').toEqual(['attempt-refused'])
+    },
+  )
+
+  it('drains: refuses new orders with their permits back, and answers when nothing is in flight', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    let drained = false
+    const answer = stage.runtime.call(dispatchPool, { type: 'drain' }).then(() => {
+      drained = true
+    })
+    await stage.world.settle()
+    await stage.dispatch('b', stage.permit('b', incarnation))
+    expect(stage.by('execution b')).toEqual(['attempt-refused'])
+    expect(stage.by(guardOf(DOMAIN))).toEqual(['attempt-ended'])
+    expect(drained).toBe(false)
+    await stage.world.advance(100)
+    await answer
+    expect(await stage.runtime.call(dispatchPool, { type: 'drain' })).toBe('drained')
+    expect(stage.by('execution a')).toEqual(['attempt-reported'])
+  })
+
+  it('asks for a thread again where one could not start', async () => {
+    const stage = new Stage()
+    let tries = 0
+    const dispatch = stage.network.openDispatch()
+    const openDispatch = () => ({
+      capacity: 10,
+      carriers: 1,
+      close: () => dispatch.close(),
+      startCarrier: (events: Parameters<typeof dispatch.startCarrier>[0]) => {
+        tries += 1
+        return tries < 3 ? Promise.reject(new Error('no memory')) : dispatch.startCarrier(events)
+      },
+    })
+    await stage.runtime.start(dispatchPoolActor, { openDispatch, events: stage.events }, { name: dispatchPool })
+    await stage.world.advance(1_000)
+    expect(tries).toBe(3)
+    expect(stage.emitted.map(({ type }) => type)).toEqual(['carrier.ended', 'carrier.ended', 'carrier.started'])
+  })
+})
