@@ -30,9 +30,12 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'store/rows.ts',
     'dispatch/dispatch.ts',
     'control/protocol.ts',
+    // The contract of the thread that reads large frames, as dispatch.ts is of those that send.
+    'control/ingest.ts',
+    'control/caller.ts',
     'telemetry',
   ],
-  // They hand the event hub on to their children.
+  // They hand the event hub on to their children, and own the tables that outlive them.
   supervisors: [
     'runtime',
     'actors',
@@ -40,6 +43,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'dispatch/dispatch.ts',
     'control/protocol.ts',
     'telemetry/events.ts',
+    'guard/tables.ts',
   ],
 }
 
