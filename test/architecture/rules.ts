@@ -21,7 +21,8 @@ const OUTER = /^#(actors|supervisors|test|bench)\//
 /** The project path that a specifier names, or null for packages and Node's own modules. */
 export const targetOf = (from: string, specifier: string): string | null => {
   if (specifier.startsWith('.')) return posix.join(posix.dirname(from), specifier)
-  if (!specifier.startsWith('#')) return null
+  // A key without a folder (`#package`) names one thing of package.json.
+  if (!specifier.startsWith('#') || !/[/.]/.test(specifier)) return null
   return OUTER.test(specifier) ? specifier.slice(1) : `src/${specifier.slice(1)}`
 }
 const packageOf = (specifier: string): string | null => {
@@ -57,7 +58,7 @@ const importTable = perImport('import-table', (source, { specifier }) => {
   const target = targetOf(source.path, specifier)
   if (target === null) return null
   const room = roomOf(source.path)
-  if (roomOf(target) === 'main' && room !== 'test') return `nobody imports ${target}`
+  if (roomOf(target) === 'main' && !['main', 'test', 'bench'].includes(room)) return `nobody imports ${target}`
   return mayImport(room, target) ? null : `${room} may not import ${specifier}`
 })
 
