@@ -30,9 +30,6 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'store/rows.ts',
     'dispatch/dispatch.ts',
     'control/protocol.ts',
-    // The contract of the thread that reads large frames, as dispatch.ts is of those that send.
-    'control/ingest.ts',
-    'control/caller.ts',
     'telemetry',
   ],
   // They hand the event hub on to their children, and own the tables that outlive them.
@@ -45,6 +42,16 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'telemetry/events.ts',
     'guard/tables.ts',
   ],
+}
+
+/**
+ * The actors of the control channel: the control room's rules (methods, JSON-RPC, refusals), with the life of an actor around
+ * them. What listens and what parses is handed to them by main.
+ */
+export const FILES: Readonly<Record<string, readonly string[]>> = {
+  'actors/session.ts': ['control'],
+  'actors/control.ts': ['control'],
+  'actors/ingest.ts': ['control'],
 }
 
 /** Rooms that look at the daemon from outside, or put it together: they may import everything (but nobody imports main). */

@@ -1,6 +1,6 @@
 /** The rules of the house, as functions from sources to violations. The table is `import-table.ts`. */
 import { posix } from 'node:path'
-import { IO_MODULES, PACKAGES, PURE, ROOMS, THREADS, UNBOUND } from './import-table.ts'
+import { FILES, IO_MODULES, PACKAGES, PURE, ROOMS, THREADS, UNBOUND } from './import-table.ts'
 import type { Import, Source } from './source.ts'
 
 export interface Violation {
@@ -47,11 +47,14 @@ const perFinding =
   (sources) =>
     sources.flatMap((source) => list(source).map(({ line, what }) => ({ rule, at: `${source.path}:${line}`, what })))
 
-const mayImport = (room: string, target: string): boolean => {
+const mayImport = (path: string, target: string): boolean => {
+  const room = roomOf(path)
   if (UNBOUND.includes(room)) return true
   if (target === 'src/config/limits.ts' || roomOf(target) === room) return true
   const entry = target.replace(/^src\//, '')
-  return (ROOMS[room] ?? []).some((allowed) => allowed === roomOf(target) || allowed === entry)
+  return [...(ROOMS[room] ?? []), ...(FILES[path] ?? [])].some(
+    (allowed) => allowed === roomOf(target) || allowed === entry,
+  )
 }
 
 const importTable = perImport('import-table', (source, { specifier }) => {
@@ -59,7 +62,7 @@ const importTable = perImport('import-table', (source, { specifier }) => {
   if (target === null) return null
   const room = roomOf(source.path)
   if (roomOf(target) === 'main' && !['main', 'test', 'bench'].includes(room)) return `nobody imports ${target}`
-  return mayImport(room, target) ? null : `${room} may not import ${specifier}`
+  return mayImport(source.path, target) ? null : `${room} may not import ${specifier}`
 })
 
 const knownRoom: Rule = (sources) =>
@@ -78,7 +81,7 @@ const importStyle = perImport('import-style', (source, { specifier, resolved }) 
   if (!/\.(ts|js|json)$/.test(specifier)) return `${specifier} lacks the extension`
   if (resolved) return null
   const inside = posix.dirname(target) === posix.dirname(source.path)
-  return specifier.startsWith('#') && inside && source.path.startsWith('src/')
+  return specifier.startsWith('#') && inside && /^src\/.+\//.test(source.path)
     ? `write ./${posix.basename(target)}`
     : null
 })
