@@ -22,6 +22,7 @@ import type {
   FinalState,
   Instant,
   LaneKey,
+  LimitKind,
   Priority,
   RetryPolicy,
   WebhookId,
@@ -162,7 +163,7 @@ export type Cancelled = {
 /** One limit. `domain` null = brand over all domains; `brand` null = domain over all brands. `value` null removes. Synced. */
 export interface SetLimit {
   readonly type: 'set-limit'
-  readonly kind: 'concurrency' | 'rate'
+  readonly kind: LimitKind
   readonly domain: Domain | null
   readonly brand: Brand | null
   /** Permits, or starts per second. */

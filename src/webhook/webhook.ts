@@ -56,6 +56,23 @@ export interface LaneKey {
   readonly brand: Brand
   readonly priority: Priority
 }
+/**
+ * What can be set on a domain, a brand, or a brand in a domain; each is one row of the limit ladder with a value and a version.
+ * `concurrency` and `rate` are the limits that people name; the others steer the guard (their units: `#guard/limits.ts`).
+ */
+export type LimitKind =
+  | 'concurrency'
+  | 'rate'
+  | 'weight'
+  | 'pause'
+  | 'adaptive'
+  | 'closure'
+  | 'breaker'
+  | 'breaker-open-ms'
+  | 'retry-budget'
+  | 'backlog'
+  | 'closed-until'
+  | 'breaker-until'
 /** A position in due order: everything with (nextAt, seq) <= it. */
 export interface Edge {
   readonly nextAt: Instant
