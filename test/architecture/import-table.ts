@@ -52,6 +52,7 @@ export const FILES: Readonly<Record<string, readonly string[]>> = {
   'actors/session.ts': ['control'],
   'actors/control.ts': ['control'],
   'actors/ingest.ts': ['control'],
+  'actors/backend.ts': ['control'],
 }
 
 /** Rooms that look at the daemon from outside, or put it together: they may import everything (but nobody imports main). */
