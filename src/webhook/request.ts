@@ -31,6 +31,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 export const packRequest = (request: OutgoingRequest): Uint8Array => {
   const slash = request.url.indexOf('/', request.url.indexOf('//') + 2)
+  if (slash < 0) throw new Error(`not a normalised URL: ${request.url}`)
   const origin = request.url.slice(0, slash)
   const head: Head = [origin, request.url.slice(slash), request.method, request.headers.flat()]
   const text = JSON.stringify(head)

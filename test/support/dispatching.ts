@@ -25,7 +25,7 @@ export interface RequestOptions {
 
 export const packed = (url: string, options: RequestOptions = {}): Uint8Array =>
   packRequest({
-    url,
+    url: new URL(url).href,
     method: options.method ?? 'POST',
     headers: options.headers ?? [['content-type', 'application/json']],
     body: typeof options.body === 'object' ? options.body : Buffer.from(options.body ?? '{"n":1}'),

@@ -1,0 +1,361 @@
+/** RECV: hostile and broken receivers, on bare sockets. */
+import { setImmediate } from 'node:timers/promises'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ThreadReport } from '#dispatch/frames.ts'
+import { HttpAttempts } from '#dispatch/http.ts'
+import type { Query } from '#dispatch/resolver.ts'
+import type { DispatchSettings } from '#dispatch/settings.ts'
+import { LOCAL_SETTINGS, packed, type RequestOptions } from '#test/support/dispatching.ts'
+import { type Behaviour, RawReceiver } from '#test/support/raw-receiver.ts'
+import { Receiver } from '#test/support/receiver.ts'
+import { RealWorld } from '#world/real-world.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+const raw = async (behave: Behaviour, at: 'head' | 'connect' = 'head'): Promise<RawReceiver> => {
+  const receiver = await RawReceiver.start(behave, { at })
+  cleanups.push(() => receiver.stop())
+  return receiver
+}
+const client = (settings: Partial<DispatchSettings> = {}, query?: Query) => {
+  const waiting = new Map<number, (report: ThreadReport) => void>()
+  const seen: number[] = []
+  const http = new HttpAttempts(
+    new RealWorld(),
+    { ...LOCAL_SETTINGS, ...settings },
+    (report) => {
+      seen.push(report.handle)
+      waiting.get(report.handle)?.(report)
+    },
+    query,
+  )
+  cleanups.push(() => http.close())
+  let handle = 0
+  const send = (
+    url: string,
+    options: RequestOptions & { readonly timeoutMs?: number; readonly brand?: string } = {},
+  ): Promise<ThreadReport> => {
+    handle += 1
+    const report = new Promise<ThreadReport>((resolve) => waiting.set(handle, resolve))
+    const { brand = 'default', timeoutMs = 5_000 } = options
+    http.start({ handle, timeoutMs, webhookId: `msg_${handle}`, brand, request: packed(url, options) })
+    return report
+  }
+  return { http, send, seen, abort: (which: number) => http.abort(which) }
+}
+const respond =
+  (text: string): Behaviour =>
+  (connection) =>
+    connection.write(text)
+const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
+
+const errorOf = (report: ThreadReport) =>
+  report.outcome.kind === 'error' ? report.outcome.error : report.outcome.status
+
+describe('RECV-01: no answer', () => {
+  it('ends at the total deadline, its socket destroyed, reported after that', async () => {
+    const receiver = await raw(() => {})
+    const report = await client().send(receiver.url, { timeoutMs: 300 })
+    expect(report).toMatchObject({ outcome: { kind: 'error', error: 'timeout' }, sent: true })
+    expect(report.networkMs).toBeGreaterThanOrEqual(300)
+    expect(report.networkMs).toBeLessThan(600)
+    expect(receiver.open, 'the receiver has seen the close before the permit is free').toBe(0)
+  })
+})
+
+describe('RECV-02: connections that fail', () => {
+  it('nobody listens: connect_refused, nothing sent', async () => {
+    const receiver = await RawReceiver.start(() => {})
+    const { url } = receiver
+    await receiver.stop()
+    const report = await client().send(url)
+    expect(report).toMatchObject({ outcome: { kind: 'error', error: 'connect_refused' }, sent: false })
+  })
+  it('reset after the request: in doubt', async () => {
+    const receiver = await raw((connection) => connection.reset())
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { error: 'reset_after_send' }, sent: true })
+  })
+  it('closed before any header: in doubt', async () => {
+    const receiver = await raw((connection) => connection.end())
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { error: 'reset_after_send' }, sent: true })
+  })
+  it('closed inside the headers: in doubt', async () => {
+    const receiver = await raw((connection) => {
+      connection.write('HTTP/1.1 200 OK\r\ncontent-le')
+      connection.end()
+    })
+    expect(await client().send(receiver.url)).toMatchObject({
+      outcome: { kind: 'error', error: 'reset_after_send' },
+      sent: true,
+    })
+  })
+  it.each([
+    ['reset', (c: { reset(): void }) => c.reset()],
+    ['closed', (c: { end(): void }) => c.end()],
+  ] as const)('%s inside the body: the status line has decided', async (_, cut) => {
+    const receiver = await raw((connection) => {
+      connection.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart')
+      setTimeout(() => cut(connection), 20)
+    })
+    const report = await client().send(receiver.url)
+    expect(report).toMatchObject({ outcome: { kind: 'response', status: 200 }, sent: true })
+  })
+})
+
+describe('RECV-03: drips', () => {
+  it('a status line dripped for ever ends at the deadline', async () => {
+    const receiver = await raw((connection) => connection.drip('HTTP/1.1 200 OK\r\nx-drip: yes\r\n\r\n', 50))
+    const report = await client().send(receiver.url, { timeoutMs: 300 })
+    expect(report).toMatchObject({ outcome: { error: 'timeout' } })
+    expect(report.networkMs).toBeLessThan(600)
+  })
+  it('a body dripped for ever is a delivery, reported soon after its status line', async () => {
+    const receiver = await raw((connection) => {
+      connection.write('HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n')
+      connection.drip('x'.repeat(1_000), 20)
+    })
+    const started = performance.now()
+    const report = await client().send(receiver.url)
+    expect(report.outcome).toMatchObject({ kind: 'response', status: 200 })
+    expect(performance.now() - started).toBeLessThan(700)
+    expect(receiver.open).toBe(0)
+  })
+  it('a flood of 103 ends after twenty', async () => {
+    const receiver = await raw((connection) =>
+      connection.drip(Array(500).fill('HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'), 1),
+    )
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { error: 'bad_response' } })
+  })
+  it('a slow trickle of 103 does not move the deadline', async () => {
+    const receiver = await raw((connection) => connection.drip(Array(500).fill('HTTP/1.1 103 Early Hints\r\n\r\n'), 50))
+    const report = await client().send(receiver.url, { timeoutMs: 400 })
+    expect(report).toMatchObject({ outcome: { error: 'timeout' } })
+    expect(report.networkMs).toBeLessThan(700)
+  })
+  it('a few 103 before the answer do no harm', async () => {
+    const receiver = await raw(respond(`HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n${OK}`))
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { kind: 'response', status: 200 } })
+  })
+})
+
+describe('RECV-05: a 100 Continue that nobody asked for', () => {
+  it('is a bad response', async () => {
+    const receiver = await raw(respond(`HTTP/1.1 100 Continue\r\n\r\n${OK}`))
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { error: 'bad_response' }, sent: true })
+  })
+})
+
+describe('RECV-07: headers', () => {
+  it.each([
+    ['a header block over 16 KiB', `HTTP/1.1 200 OK\r\nx-a: ${'a'.repeat(20_000)}\r\n\r\n`, 'too_large_headers'],
+    [
+      '10,000 tiny headers',
+      `HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(10_000)}content-length: 0\r\n\r\n`,
+      'too_large_headers',
+    ],
+    ['a reason phrase of 1 MB', `HTTP/1.1 200 ${'R'.repeat(1_000_000)}\r\ncontent-length: 0\r\n\r\n`, null],
+    ['200 Set-Cookie', `HTTP/1.1 200 OK\r\n${'set-cookie: a=b\r\n'.repeat(200)}content-length: 0\r\n\r\n`, null],
+    ['invalid UTF-8', 'HTTP/1.1 200 OK\r\nx-a: \xff\xfe\xc0\r\ncontent-length: 0\r\n\r\n', null],
+    ['CR inside a value', 'HTTP/1.1 200 OK\r\nx-a: a\rb\r\ncontent-length: 0\r\n\r\n', 'bad_response'],
+    ['Retry-After twice', 'HTTP/1.1 503 X\r\nretry-after: 1\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n', null],
+  ])('%s completes or fails cleanly', async (_, text, error) => {
+    const receiver = await raw(respond(text))
+    const report = await client().send(receiver.url)
+    if (error === null) expect(report.outcome.kind).toBe('response')
+    else expect(errorOf(report)).toBe(error)
+  })
+})
+
+describe('RECV-08: what is not HTTP', () => {
+  it.each([
+    ['TLS bytes', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
+    ['HTTP/0.9', '<html>hello</html>'],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['status 000', 'HTTP/1.1 000 Zero\r\ncontent-length: 0\r\n\r\n'],
+    ['status 99', 'HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n'],
+    ['status 999', 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n'],
+    ['status 2000', 'HTTP/1.1 2000 Long\r\ncontent-length: 0\r\n\r\n'],
+    ['101 unasked', 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'],
+    [
+      'length and chunks together',
+      'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello'],
+    ['a negative length', 'HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nhello'],
+  ])('%s is a failure and nothing else', async (_, text) => {
+    const receiver = await raw((connection) => {
+      connection.write(text)
+      setTimeout(() => connection.end(), 30)
+    })
+    const { send } = client()
+    const report = await send(receiver.url, { timeoutMs: 1_000 })
+    expect(report.outcome.kind === 'error' || report.outcome.status === 200, JSON.stringify(report)).toBe(true)
+    expect(report.outcome).not.toMatchObject({ status: 999 })
+    const sound = await raw(respond(OK))
+    expect(await send(sound.url)).toMatchObject({ outcome: { status: 200 } })
+  })
+})
+
+describe('RECV-10: redirects', () => {
+  it.each([301, 302, 303, 307, 308])(
+    '%i is not followed, and neither its target nor its body is kept',
+    async (status) => {
+      const target = await raw(respond(OK))
+      const receiver = await raw(
+        respond(`HTTP/1.1 ${status} X\r\nlocation: ${target.url}/secret\r\ncontent-length: 6\r\n\r\nsecret`),
+      )
+      const report = await client().send(receiver.url, { headers: [['x-api-key', 'k']] })
+      expect(report.outcome).toEqual({ kind: 'response', status, retryAfterMs: null, excerpt: null })
+      expect(target.connections).toHaveLength(0)
+    },
+  )
+  it.each(['', '/relative', 'http://user:secret@127.0.0.1/', '//evil', 'http://[', `/${'a'.repeat(10_000)}`])(
+    'Location %j does no harm',
+    async (location) => {
+      const receiver = await raw(respond(`HTTP/1.1 302 X\r\nlocation: ${location}\r\ncontent-length: 0\r\n\r\n`))
+      expect(await client().send(receiver.url)).toMatchObject({ outcome: { status: 302 } })
+    },
+  )
+})
+
+describe('RECV-13: early answers and receivers that do not read', () => {
+  it('200 before the body was read is a delivery', async () => {
+    const receiver = await raw((connection) => {
+      connection.socket.pause()
+      connection.write(OK)
+    }, 'connect')
+    const report = await client().send(receiver.url, { body: Buffer.alloc(1_000_000), timeoutMs: 3_000 })
+    expect(report).toMatchObject({ outcome: { kind: 'response', status: 200 } })
+  })
+  it('never reading the body ends at the deadline', async () => {
+    const receiver = await raw((connection) => void connection.socket.pause(), 'connect')
+    const report = await client().send(receiver.url, { body: Buffer.alloc(8_000_000), timeoutMs: 300 })
+    expect(report).toMatchObject({ outcome: { error: 'timeout' }, sent: true })
+  })
+})
+
+describe('RECV-18: answers with odd bodies', () => {
+  it.each([
+    ['204 with a body', 'HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello', 204],
+    ['205', 'HTTP/1.1 205 Reset\r\ncontent-length: 0\r\n\r\n', 205],
+    ['304', 'HTTP/1.1 304 Not Modified\r\n\r\n', 304],
+    ['no length, until the end', 'HTTP/1.1 200 OK\r\n\r\nhello', 200],
+    ['a length that never comes', 'HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\nabc', 200],
+    [
+      'trailers without end',
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n${'a: b\r\n'.repeat(5_000)}`,
+      200,
+    ],
+    [
+      'chunk extensions without end',
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;${'a'.repeat(50_000)}`,
+      200,
+    ],
+    ['chunked garbage', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n', 200],
+  ])('%s keeps its status', async (_, text, status) => {
+    const receiver = await raw(respond(text))
+    const report = await client().send(receiver.url, { timeoutMs: 2_000 })
+    expect(report.outcome).toMatchObject({ kind: 'response', status })
+  })
+  it('an endless body is a delivery of which 4 KiB are kept', async () => {
+    const receiver = await raw((connection) => {
+      connection.write('HTTP/1.1 200 OK\r\n\r\n')
+      connection.drip(
+        (function* () {
+          for (;;) yield 'x'.repeat(50_000)
+        })(),
+        1,
+      )
+    })
+    const report = await client().send(receiver.url)
+    expect(report.outcome).toMatchObject({ kind: 'response', status: 200 })
+    expect(report.outcome.kind === 'response' ? report.outcome.excerpt?.length : 0).toBe(4_096)
+    expect(receiver.open).toBe(0)
+  })
+  it('never decompresses', async () => {
+    const receiver = await raw(
+      respond('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x8b\x08\x00'),
+    )
+    const report = await client().send(receiver.url)
+    expect(report.outcome).toMatchObject({ excerpt: new Uint8Array([0x1f, 0x8b, 8, 0]) })
+  })
+})
+
+describe('the request on the wire', () => {
+  it('SSRF-06: holds exactly the intended lines', async () => {
+    const receiver = await raw(respond(OK))
+    await client().send(`${receiver.url}/a%0d%0ab?q=%20`, { headers: [['x-key', 'v\u00e9']], body: 'h\u00e9llo' })
+    const text = receiver.received.toString('latin1')
+    const timestamp = /webhook-timestamp: (\d+)/.exec(text)?.[1] ?? ''
+    expect(text).toBe(
+      [
+        'POST /a%0d%0ab?q=%20 HTTP/1.1',
+        `host: 127.0.0.1:${receiver.port}`,
+        'connection: keep-alive',
+        'x-key: v\u00e9',
+        'webhook-id: msg_1',
+        `webhook-timestamp: ${timestamp}`,
+        'user-agent: HookPulse/test',
+        'accept-encoding: identity',
+        'content-length: 6',
+        '',
+        'h\u00c3\u00a9llo',
+      ].join('\r\n'),
+    )
+    expect(Math.abs(Number(timestamp) - Date.now() / 1_000)).toBeLessThan(5)
+  })
+
+  it('reads Retry-After', async () => {
+    const receiver = await raw(respond('HTTP/1.1 503 X\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n'))
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { status: 503, retryAfterMs: 120_000 } })
+  })
+})
+
+describe('connections', () => {
+  it('are used again inside one brand and origin, never across brands', async () => {
+    const receiver = await Receiver.start()
+    cleanups.push(() => receiver.stop())
+    const { send } = client()
+    for (const brand of ['a', 'a', 'b', 'a', 'b']) {
+      await send(receiver.url, { brand })
+      // As in the thread, where the next order comes in a later turn.
+      await setImmediate()
+    }
+    expect(receiver.arrivals.map(({ connection }) => connection)).toEqual([1, 1, 2, 1, 2])
+  })
+  it('are not used again where that is turned off', async () => {
+    const receiver = await Receiver.start()
+    cleanups.push(() => receiver.stop())
+    const { send } = client({ connectionReuse: false })
+    for (let i = 0; i < 3; i++) await send(receiver.url)
+    expect(receiver.connections).toBe(3)
+  })
+  it('D-27: are as many as there are attempts', async () => {
+    const receiver = await Receiver.start(() => ({ hold: true }))
+    cleanups.push(() => receiver.stop())
+    const { send } = client()
+    const all = Promise.all(Array.from({ length: 40 }, () => send(receiver.url)))
+    await receiver.untilArrived(40)
+    expect(receiver.open).toBe(40)
+    receiver.release()
+    expect((await all).every(({ outcome }) => outcome.kind === 'response')).toBe(true)
+  })
+  it('WORK-05: cancelling one attempt disturbs no other', async () => {
+    const receiver = await Receiver.start(() => ({ hold: true }))
+    cleanups.push(() => receiver.stop())
+    const { send, abort, seen } = client()
+    const all = [send(receiver.url), send(receiver.url), send(receiver.url)]
+    await receiver.untilArrived(3)
+    abort(2)
+    abort(99)
+    expect(await all[1]).toMatchObject({ outcome: { error: 'in_doubt' }, sent: true })
+    abort(2)
+    receiver.release()
+    expect(await all[0]).toMatchObject({ outcome: { status: 200 } })
+    expect(await all[2]).toMatchObject({ outcome: { status: 200 } })
+    expect(seen).toHaveLength(3)
+  })
+})
