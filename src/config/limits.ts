@@ -143,3 +143,20 @@ export const DNS_NEGATIVE_MS = 5_000
 export const HEARTBEAT_CARRIER_MS = 250
 /** Heap of one dispatch thread: bodies are outside it (WORK-03). */
 export const CARRIER_HEAP_MB = 256
+/** Store: rows due later than what is asked for plus this lie by hour, without precise indexes (D-25). */
+export const FAR_AHEAD_MS = 600_000
+export const FAR_BUCKET_MS = 3_600_000
+/** Rows that move from an hour to the precise indexes in one transaction: ~3 ms. */
+export const FAR_PAGE_ROWS = 300
+/** Rows that an append writes in one transaction; a larger one goes in chunks under an `open_batches` row (D-16: <= 5 ms). */
+export const APPEND_CHUNK_ROWS = 300
+/** Index entries that a horizon read passes over at most, and rows that one page of a list looks at: bounded work per message. */
+export const HORIZON_SCAN_MAX = 10_000
+export const LIST_SCAN_MAX = 20_000
+/** Page caches of the writer and of the maintenance connection. */
+export const WRITER_CACHE_KIB = 49_152
+export const MAINTENANCE_CACHE_KIB = 8_192
+/** A passive checkpoint is asked for after this many written bytes (estimated), so that a commit never waits for one (D-16). */
+export const CHECKPOINT_BYTES = 4_194_304
+/** From this many frames on the writer finishes the checkpoint itself, so that the WAL starts anew: 4 KiB each. */
+export const WAL_FRAMES_MAX = 8_192

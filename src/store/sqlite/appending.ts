@@ -1,0 +1,180 @@
+/** Inserts the rows of a batch, one after the other, and takes them out again: shared by small appends and open batches. */
+import {
+  BadRow,
+  checkRow,
+  contentHashOf,
+  expiresAtOf,
+  firstNextAtOf,
+  idempotencyKeyOf,
+  timeoutMsOf,
+} from '#store/row-codec.ts'
+import { type Batch, openBatch, type PackedRow, readPackedRow } from '#store/rows.ts'
+import type { Appended } from '#store/store.ts'
+import type { WebhookId } from '#webhook/webhook.ts'
+import type { Connection } from './connection.ts'
+import type { CounterChanges } from './counters.ts'
+import type { FarRows } from './far-rows.ts'
+import type { LaneBook } from './lane-book.ts'
+
+type Conflict = Extract<Appended, { ok: false }>
+interface Known {
+  readonly seq: number
+  readonly id: WebhookId
+  readonly duplicate: boolean
+}
+
+/** Thrown when a row meets the key of a batch that is still open: whether it is a duplicate is not known yet. */
+export class BatchInTheWay extends Error {}
+
+/** One append on its way: where it stands and what it will answer. */
+export class Appending {
+  readonly batch: Batch
+  readonly bytes: Buffer
+  readonly firstSeq: number
+  nextSeq: number
+  index = 0
+  at: number
+  conflict: Conflict | null = null
+  readonly seqs: number[] = []
+  readonly ids: WebhookId[] = []
+  readonly duplicates: boolean[] = []
+  readonly inserted: number[] = []
+
+  /** Throws BadRow if the bytes are no batch. */
+  constructor(bytes: Buffer, firstSeq: number) {
+    this.bytes = bytes
+    this.batch = openBatch(bytes)
+    this.at = this.batch.firstAt
+    this.firstSeq = firstSeq
+    this.nextSeq = firstSeq
+  }
+  get isDone(): boolean {
+    return this.conflict !== null || this.index === this.batch.count
+  }
+  take(row: Known): void {
+    this.seqs.push(row.seq)
+    this.ids.push(row.id)
+    this.duplicates.push(row.duplicate)
+    this.index += 1
+  }
+  answer(): Appended {
+    return this.conflict ?? { ok: true, seqs: this.seqs, ids: this.ids, duplicates: this.duplicates }
+  }
+}
+
+export class Inserter {
+  readonly #lanes: LaneBook
+  readonly #far: FarRows
+  readonly #isOpen: (seq: number) => boolean
+  readonly #insert
+  readonly #insertKey
+  readonly #seqOfKey
+  readonly #seqOfId
+  readonly #read
+  readonly #removeWebhook
+  readonly #removeKey
+  readonly #removeLive
+
+  /** `isOpen`: the row belongs to a batch that is still open. */
+  constructor(db: Connection, lanes: LaneBook, far: FarRows, isOpen: (seq: number) => boolean) {
+    this.#lanes = lanes
+    this.#far = far
+    this.#isOpen = isOpen
+    this.#insert = db.prepare<[number, string, number, Buffer]>(
+      'INSERT INTO webhooks (seq, id, lane, row) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+    )
+    this.#insertKey = db.prepare<[string, string, number]>(
+      'INSERT INTO idempotency (brand, key, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    )
+    this.#seqOfKey = db
+      .prepare<[string, string], number>('SELECT seq FROM idempotency WHERE brand = ? AND key = ?')
+      .pluck()
+    this.#seqOfId = db.prepare<[string], number>('SELECT seq FROM webhooks WHERE id = ?').pluck()
+    this.#read = db
+      .prepare<[number], readonly [id: string, lane: number, row: Buffer]>(
+        'SELECT id, lane, row FROM webhooks WHERE seq = ?',
+      )
+      .raw()
+    this.#removeWebhook = db.prepare<[number]>('DELETE FROM webhooks WHERE seq = ?')
+    this.#removeKey = db.prepare<[string, string, number]>(
+      'DELETE FROM idempotency WHERE brand = ? AND key = ? AND seq = ?',
+    )
+    this.#removeLive = db.prepare<[number]>('DELETE FROM live WHERE seq = ?')
+  }
+
+  /** Inserts at most `limit` further rows; stops at a conflict. Within a transaction. Throws BadRow, BatchInTheWay. */
+  step(work: Appending, limit: number, changes: CounterChanges): void {
+    const end = Math.min(work.batch.count, work.index + limit)
+    while (work.index < end && work.conflict === null) {
+      const row = readPackedRow(work.bytes, work.at)
+      const key = work.batch.lanes[row.lane]
+      if (key === undefined) throw new BadRow('unknown lane')
+      checkRow(row.body)
+      this.#take(work, row, key.brand, this.#lanes.findOrAdd(key), changes)
+      work.at = row.next
+    }
+  }
+
+  /** Takes rows out again, wherever they lie. Their counters are the caller's. Within a transaction. */
+  remove(seqs: readonly number[]): void {
+    for (const seq of seqs) {
+      const found = this.#read.get(seq)
+      if (found === undefined) continue
+      const [, lane, row] = found
+      const key = idempotencyKeyOf(row)
+      if (key !== null) this.#removeKey.run(this.#lanes.key(lane).brand, key, seq)
+      if (this.#removeLive.run(seq).changes === 0) this.#far.remove(seq, firstNextAtOf(row))
+      this.#removeWebhook.run(seq)
+    }
+  }
+
+  #take(work: Appending, row: PackedRow, brand: string, lane: number, changes: CounterChanges): void {
+    const seq = work.nextSeq
+    const key = idempotencyKeyOf(row.body)
+    if (key !== null && this.#insertKey.run(brand, key, seq).changes === 0) {
+      this.#takeKnown(work, row, brand, key)
+      return
+    }
+    if (this.#insert.run(seq, row.id, lane, row.body).changes === 0) {
+      if (key !== null) this.#removeKey.run(brand, key, seq)
+      work.take({ seq: this.#closed(work, this.#seqOfId.get(row.id) ?? 0), id: row.id, duplicate: false })
+      return
+    }
+    this.#far.add(headOf(seq, row, lane))
+    changes.added(lane, 'scheduled', 1)
+    work.nextSeq += 1
+    work.inserted.push(seq)
+    work.take({ seq, id: row.id, duplicate: false })
+  }
+
+  /** The key is taken: by the row itself (sent again), by the same content (a duplicate), or by another (a conflict). */
+  #takeKnown(work: Appending, row: PackedRow, brand: string, key: string): void {
+    const seq = this.#closed(work, this.#seqOfKey.get(brand, key) ?? 0)
+    const found = this.#read.get(seq)
+    if (found === undefined) throw new Error(`idempotency key of row ${seq} outlived it`)
+    const [id, , body] = found
+    if (id === row.id) work.take({ seq, id, duplicate: false })
+    else if (isSame(contentHashOf(body), contentHashOf(row.body))) work.take({ seq, id, duplicate: true })
+    else {
+      const own = this.#seqOfId.get(row.id)
+      if (own === undefined) work.conflict = { ok: false, conflict: { index: work.index, idempotencyKey: key, id } }
+      else work.take({ seq: this.#closed(work, own), id: row.id, duplicate: false })
+    }
+  }
+
+  #closed(work: Appending, seq: number): number {
+    if (this.#isOpen(seq) && (seq < work.firstSeq || seq >= work.nextSeq)) throw new BatchInTheWay()
+    return seq
+  }
+}
+
+const headOf = (seq: number, row: PackedRow, lane: number) => ({
+  seq,
+  id: row.id,
+  lane,
+  nextAt: firstNextAtOf(row.body),
+  timeoutMs: timeoutMsOf(row.body),
+  expiresAt: expiresAtOf(row.body),
+})
+const isSame = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === null || b === null ? a === b : Buffer.compare(a, b) === 0

@@ -1,0 +1,43 @@
+/**
+ * One daemon per data directory. `BEGIN EXCLUSIVE` on a database of its own, held by the main thread from boot: a dying store
+ * thread does not free it, the death of the process does.
+ */
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { StoreError } from '#store/store.ts'
+import { storeErrorOf } from './connection.ts'
+import { dataFiles } from './data-files.ts'
+
+export interface DirectoryLock {
+  /** The directory's real path. */
+  readonly dir: string
+  release(): void
+}
+
+/** Makes the directory if it is missing. Throws StoreError `locked`, which names the pid of the holder. */
+export const lockDirectory = (path: string): DirectoryLock => {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const dir = realpathSync(path)
+  const files = dataFiles(dir)
+  const db = new Database(files.lock, { timeout: 0 })
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+    writeFileSync(files.holder, `${JSON.stringify({ pid: process.pid })}\n`, { mode: 0o600 })
+  } catch (error) {
+    db.close()
+    const failure = storeErrorOf(error, files.lock)
+    if (failure.code !== 'busy') throw failure
+    throw new StoreError('locked', `${dir} is in use by ${holderOf(files.holder)}: stop it, or choose another --data`)
+  }
+  return { dir, release: () => db.close() }
+}
+
+const holderOf = (file: string): string => {
+  try {
+    const holder: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (typeof holder === 'object' && holder !== null && 'pid' in holder) return `process ${Number(holder.pid)}`
+    return 'another process'
+  } catch {
+    return 'another process'
+  }
+}

@@ -1,0 +1,135 @@
+/** What the scheduler and the guards ask: the horizon, the head of a lane, lanes with due work, started rows. Exact. */
+import { HORIZON_SCAN_MAX } from '#config/limits.ts'
+import { createdAtOf, retryOf } from '#store/row-codec.ts'
+import { priorityIndex, priorityOf } from '#store/rows.ts'
+import type { ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
+import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
+import type { Connection } from './connection.ts'
+import type { LaneBook } from './lane-book.ts'
+
+type Asked<T extends ReadQuery['type']> = Extract<ReadQuery, { type: T }>
+type Answered<T extends ReadQuery['type']> = ReadResult<Asked<T>>
+type DueRow = readonly [
+  seq: number,
+  id: string,
+  nextAt: number,
+  lane: number,
+  attempts: number,
+  timeoutMs: number,
+  expiresAt: number | null,
+]
+type LaneRow = readonly [domain: string, brand: string, priority: number]
+type StartedColumns = [...DueRow, token: string, startedAt: number, row: Buffer]
+
+const DUE = 'l.seq, l.id, l.next_at, l.lane, l.attempts, l.timeout_ms, l.expires_at'
+/** Rows of a batch that is not committed yet are not there (D-16). */
+export const COMMITTED = 'NOT EXISTS (SELECT 1 FROM open_batches b WHERE l.seq BETWEEN b.first AND b.last)'
+const BEFORE_ALL: Edge = { nextAt: Number.MIN_SAFE_INTEGER, seq: 0 }
+
+export class DueReads {
+  readonly #lanes: LaneBook
+  readonly #horizon
+  readonly #passedOver
+  readonly #lane
+  readonly #dueLanes
+  readonly #dueLanesOfDomain
+  readonly #started
+
+  constructor(db: Connection, lanes: LaneBook) {
+    this.#lanes = lanes
+    const scan = `SELECT seq AS s, next_at AS n, lane AS k FROM live INDEXED BY live_due
+      WHERE started_at IS NULL AND (next_at, seq) > (?, ?) AND next_at <= ? ORDER BY next_at, seq`
+    this.#horizon = db
+      .prepare<[number, number, number, string, number], DueRow>(
+        `SELECT ${DUE} FROM (${scan} LIMIT ${HORIZON_SCAN_MAX}) JOIN live l ON l.seq = s
+         WHERE k NOT IN (SELECT value FROM json_each(?)) AND ${COMMITTED} ORDER BY n, s LIMIT ?`,
+      )
+      .raw()
+    this.#passedOver = db
+      .prepare<[number, number, number], readonly [number, number]>(
+        `SELECT n, s FROM (${scan} LIMIT 1 OFFSET ${HORIZON_SCAN_MAX - 1})`,
+      )
+      .raw()
+    this.#lane = db
+      .prepare<[number, number, number, number, number], DueRow>(
+        `SELECT ${DUE} FROM live l INDEXED BY live_lane
+         WHERE started_at IS NULL AND lane = ? AND (next_at, seq) > (?, ?) AND next_at <= ? AND ${COMMITTED}
+         ORDER BY next_at, seq LIMIT ?`,
+      )
+      .raw()
+    const dueLanes = (where: string): string =>
+      `SELECT domain, brand, priority FROM lanes k WHERE ${where} AND EXISTS (
+         SELECT 1 FROM live l INDEXED BY live_lane
+         WHERE l.started_at IS NULL AND l.lane = k.lane AND l.next_at <= ? AND ${COMMITTED})
+       ORDER BY domain, brand, priority LIMIT ?`
+    this.#dueLanes = db
+      .prepare<[string, string, number, number, number], LaneRow>(dueLanes('(domain, brand, priority) > (?, ?, ?)'))
+      .raw()
+    this.#dueLanesOfDomain = db
+      .prepare<[string, string, number, number, number], LaneRow>(dueLanes('domain = ? AND (brand, priority) > (?, ?)'))
+      .raw()
+    this.#started = db
+      .prepare<[number, number], StartedColumns>(
+        `SELECT ${DUE}, l.token, l.started_at, w.row FROM live l INDEXED BY live_started JOIN webhooks w ON w.seq = l.seq
+         WHERE l.started_at IS NOT NULL AND l.seq > ? ORDER BY l.seq LIMIT ?`,
+      )
+      .raw()
+  }
+
+  horizon(query: Asked<'horizon'>): Answered<'horizon'> {
+    const { nextAt, seq } = query.after
+    const except = query.except.map((lane) => this.#lanes.find(lane)).filter((lane) => lane !== null)
+    const found = this.#horizon.all(nextAt, seq, query.until, JSON.stringify(except), query.limit)
+    const rows = found.map((row) => this.#due(row))
+    const last = rows.at(-1)
+    if (rows.length === query.limit && last !== undefined) return { rows, edge: { nextAt: last.nextAt, seq: last.seq } }
+    const passed = this.#passedOver.get(nextAt, seq, query.until)
+    if (passed !== undefined) return { rows, edge: { nextAt: passed[0], seq: passed[1] } }
+    return { rows, edge: { nextAt: query.until, seq: Number.MAX_SAFE_INTEGER } }
+  }
+
+  lane(query: Asked<'lane'>): Answered<'lane'> {
+    const lane = this.#lanes.find(query.lane)
+    if (lane === null) return { rows: [], more: false }
+    const after = query.after ?? BEFORE_ALL
+    const found = this.#lane.all(lane, after.nextAt, after.seq, query.until, query.limit + 1)
+    const rows = found.slice(0, query.limit).map((row) => this.#due(row))
+    return { rows, more: found.length > query.limit }
+  }
+
+  dueLanes(query: Asked<'due-lanes'>): Answered<'due-lanes'> {
+    const found = this.#dueLaneRows(query).map(([domain, brand, priority]) => {
+      return { domain, brand, priority: priorityOf(priority) }
+    })
+    const lanes = found.slice(0, query.limit)
+    return { lanes, next: found.length > lanes.length ? (lanes.at(-1) ?? null) : null }
+  }
+  #dueLaneRows(query: Asked<'due-lanes'>): LaneRow[] {
+    const { domain, after, now } = query
+    const limit = query.limit + 1
+    const priority = after === null ? -1 : priorityIndex(after.priority)
+    if (domain === undefined) return this.#dueLanes.all(after?.domain ?? '', after?.brand ?? '', priority, now, limit)
+    const order = after === null ? 1 : compare(domain, after.domain)
+    if (order < 0) return []
+    const inside: LaneKey | null = order === 0 ? after : null
+    return this.#dueLanesOfDomain.all(domain, inside?.brand ?? '', inside === null ? -1 : priority, now, limit)
+  }
+
+  started(query: Asked<'started'>): Answered<'started'> {
+    const found = this.#started.all(query.after, query.limit + 1)
+    const rows = found.slice(0, query.limit).map((row) => this.#startedRow(row))
+    return { rows, next: found.length > query.limit ? (rows.at(-1)?.due.seq ?? null) : null }
+  }
+  #startedRow(columns: StartedColumns): StartedRow {
+    const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, token, startedAt, row] = columns
+    const due = this.#due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt])
+    return { due, attempt: attempts, token, startedAt, retry: retryOf(row), createdAt: createdAtOf(row) }
+  }
+
+  #due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt]: DueRow): Due {
+    const { brand, domain, priority } = this.#lanes.key(lane)
+    return { id, seq, nextAt, brand, domain, priority, attempts, timeoutMs, expiresAt }
+  }
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

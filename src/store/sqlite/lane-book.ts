@@ -1,0 +1,66 @@
+/** Lanes as small integers: a row carries a number, the words stand once. Kept in memory per connection. */
+import { priorityIndex, priorityOf } from '#store/rows.ts'
+import type { LaneKey } from '#webhook/webhook.ts'
+import type { Connection } from './connection.ts'
+
+type LaneRow = readonly [lane: number, domain: string, brand: string, priority: number]
+
+export class LaneBook {
+  readonly #byText = new Map<string, number>()
+  readonly #byNumber = new Map<number, LaneKey>()
+  readonly #find
+  readonly #insert
+  readonly #read
+
+  constructor(db: Connection) {
+    const columns = 'SELECT lane, domain, brand, priority FROM lanes'
+    this.#find = db
+      .prepare<[string, string, number], LaneRow>(`${columns} WHERE domain = ? AND brand = ? AND priority = ?`)
+      .raw()
+    this.#read = db.prepare<[number], LaneRow>(`${columns} WHERE lane = ?`).raw()
+    this.#insert = db.prepare<[string, string, number]>('INSERT INTO lanes (domain, brand, priority) VALUES (?, ?, ?)')
+  }
+
+  /** The number of a lane, or null if no row was ever of it. */
+  find(key: LaneKey): number | null {
+    const text = textOf(key)
+    const known = this.#byText.get(text)
+    if (known !== undefined) return known
+    const row = this.#find.get(key.domain, key.brand, priorityIndex(key.priority))
+    if (row === undefined) return null
+    this.#remember(row[0], key)
+    return row[0]
+  }
+  /** Within a transaction of the writer. After a rollback call `forget`. */
+  findOrAdd(key: LaneKey): number {
+    const known = this.find(key)
+    if (known !== null) return known
+    const lane = Number(this.#insert.run(key.domain, key.brand, priorityIndex(key.priority)).lastInsertRowid)
+    this.#remember(lane, key)
+    return lane
+  }
+  key(lane: number): LaneKey {
+    const known = this.#byNumber.get(lane)
+    if (known !== undefined) return known
+    const row = this.#read.get(lane)
+    if (row === undefined) throw new Error(`lane ${lane} is not in the book`)
+    const key = { domain: row[1], brand: row[2], priority: priorityOf(row[3]) }
+    this.#remember(lane, key)
+    return key
+  }
+  forget(): void {
+    this.#byText.clear()
+    this.#byNumber.clear()
+  }
+
+  #remember(lane: number, key: LaneKey): void {
+    if (this.#byNumber.size >= LANES_REMEMBERED_MAX) this.forget()
+    const { domain, brand, priority } = key
+    this.#byText.set(textOf(key), lane)
+    this.#byNumber.set(lane, { domain, brand, priority })
+  }
+}
+
+/** ~250 bytes each. */
+const LANES_REMEMBERED_MAX = 20_000
+const textOf = (key: LaneKey): string => `${key.domain} ${key.brand} ${key.priority}`

@@ -1,0 +1,180 @@
+/** The compare-and-set changes of one webhook: mark, outcome, hand-back, cancel. Each within a transaction of the writer. */
+import { checkRow, createdAtOf, expiresAtOf, firstNextAtOf, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
+import type {
+  Cancel,
+  Cancelled,
+  HandBack,
+  HandedBack,
+  Marked,
+  MarkStarted,
+  OutcomeRecorded,
+  RecordOutcome,
+} from '#store/store.ts'
+import type { AttemptRecord, Due } from '#webhook/webhook.ts'
+import type { Connection } from './connection.ts'
+import type { CounterChanges } from './counters.ts'
+import type { FarRows } from './far-rows.ts'
+import type { LaneBook } from './lane-book.ts'
+import { finalStateOf, restingState, type StoredState, stateCode } from './state-code.ts'
+
+type Found = readonly [
+  seq: number,
+  lane: number,
+  row: Buffer,
+  nextAt: number | null,
+  attempts: number | null,
+  startedAt: number | null,
+  token: string | null,
+  back: string | null,
+]
+interface Row {
+  readonly seq: number
+  readonly lane: number
+  readonly body: Buffer
+  /** Null: it lies in `far` or `done`. */
+  readonly live: Live | null
+}
+interface Live {
+  readonly nextAt: number
+  readonly attempts: number
+  readonly startedAt: number | null
+  readonly token: string | null
+  readonly back: string | null
+}
+type Done = readonly [state: number, attempts: number, finishedAt: number, nextAt: number]
+
+export class LiveRows {
+  readonly #lanes: LaneBook
+  readonly #far: FarRows
+  readonly #isOpen: (seq: number) => boolean
+  readonly #find
+  readonly #findDone
+  readonly #findAttempt
+  readonly #start
+  readonly #retry
+  readonly #unstart
+  readonly #remove
+  readonly #finish
+  readonly #addAttempt
+
+  constructor(db: Connection, lanes: LaneBook, far: FarRows, isOpen: (seq: number) => boolean) {
+    this.#lanes = lanes
+    this.#far = far
+    this.#isOpen = isOpen
+    this.#find = db
+      .prepare<[string], Found>(
+        `SELECT w.seq, w.lane, w.row, l.next_at, l.attempts, l.started_at, l.token, l.back
+         FROM webhooks w LEFT JOIN live l ON l.seq = w.seq WHERE w.id = ?`,
+      )
+      .raw()
+    this.#findDone = db
+      .prepare<[number], Done>('SELECT state, attempts, finished_at, next_at FROM done WHERE seq = ?')
+      .raw()
+    this.#findAttempt = db
+      .prepare<[number, number], string>('SELECT token FROM attempts WHERE seq = ? AND number = ?')
+      .pluck()
+    this.#start = db.prepare<[number, number, string, number]>(
+      'UPDATE live SET attempts = ?, started_at = ?, token = ? WHERE seq = ?',
+    )
+    this.#retry = db.prepare<[number, number]>('UPDATE live SET next_at = ?, started_at = NULL WHERE seq = ?')
+    this.#unstart = db.prepare<[number, string, number]>(
+      'UPDATE live SET attempts = ?, started_at = NULL, back = ? WHERE seq = ?',
+    )
+    this.#remove = db.prepare<[number]>('DELETE FROM live WHERE seq = ?')
+    this.#finish = db.prepare<[number, number, number, number, number]>(
+      'INSERT INTO done (seq, state, attempts, finished_at, next_at) VALUES (?, ?, ?, ?, ?)',
+    )
+    this.#addAttempt = db.prepare<unknown[]>('INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  }
+
+  markStarted(op: MarkStarted, changes: CounterChanges): Marked {
+    const row = this.#read(op.id)
+    if (row === null) return { ok: false, why: 'not-found' }
+    const live = row.live ?? this.#fetchFromFar(row)
+    if (live === null) return { ok: false, why: 'not-live' }
+    if (live.startedAt !== null && live.token !== op.token) return { ok: false, why: 'already-started' }
+    if (live.startedAt === null) {
+      if (live.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
+      checkRow(row.body)
+      this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
+      changes.moved(row.lane, restingState(live.attempts), 'executing')
+    }
+    return { ok: true, request: requestOf(row.body), retry: retryOf(row.body), createdAt: createdAtOf(row.body) }
+  }
+
+  recordOutcome(op: RecordOutcome, changes: CounterChanges): OutcomeRecorded {
+    const row = this.#read(op.id)
+    if (row === null) return { ok: false, why: 'not-found' }
+    const { seq, live } = row
+    if (live === null || live.startedAt === null || live.token !== op.token) {
+      const isResend = this.#findAttempt.get(seq, op.attempt.number) === op.token
+      return isResend ? { ok: true, seq } : { ok: false, why: 'stale' }
+    }
+    this.#keepAttempt(seq, op.token, op.attempt)
+    if (op.next.state === 'retrying') this.#retry.run(op.next.nextAt, seq)
+    else this.#end(seq, op.next.state, live.attempts, op.next.finishedAt, live.nextAt)
+    changes.moved(row.lane, 'executing', op.next.state)
+    return { ok: true, seq }
+  }
+
+  handBack(op: HandBack, changes: CounterChanges): HandedBack {
+    const row = this.#read(op.id)
+    if (row === null) return { ok: false, why: 'not-found' }
+    const live = row.live
+    if (live === null) return { ok: false, why: 'stale' }
+    if (live.back === op.token) return { ok: true, due: this.#due(op.id, row, live.nextAt, live.attempts) }
+    if (live.startedAt === null || live.token !== op.token) return { ok: false, why: 'stale' }
+    const attempts = live.attempts - 1
+    this.#unstart.run(attempts, op.token, row.seq)
+    changes.moved(row.lane, 'executing', restingState(attempts))
+    return { ok: true, due: this.#due(op.id, row, live.nextAt, attempts) }
+  }
+
+  cancel(op: Cancel, changes: CounterChanges): Cancelled {
+    const row = this.#read(op.id)
+    if (row === null || (op.brand !== null && this.#lanes.key(row.lane).brand !== op.brand))
+      return { outcome: 'notFound', due: null }
+    const live = row.live ?? this.#fetchFromFar(row)
+    if (live === null) return this.#cancelledBefore(op, row)
+    if (live.startedAt !== null) return { outcome: 'alreadyRunning', due: null }
+    this.#end(row.seq, 'cancelled', live.attempts, op.at, live.nextAt)
+    changes.moved(row.lane, restingState(live.attempts), 'cancelled')
+    return { outcome: 'cancelled', due: this.#due(op.id, row, live.nextAt, live.attempts) }
+  }
+
+  #cancelledBefore(op: Cancel, row: Row): Cancelled {
+    const done = this.#findDone.get(row.seq)
+    if (done === undefined) throw new Error(`webhook ${op.id} is neither live nor done`)
+    const [state, attempts, finishedAt, nextAt] = done
+    if (finalStateOf(state) !== 'cancelled' || finishedAt !== op.at) return { outcome: 'alreadyDone', due: null }
+    return { outcome: 'cancelled', due: this.#due(op.id, row, nextAt, attempts) }
+  }
+
+  #read(id: string): Row | null {
+    const found = this.#find.get(id)
+    if (found === undefined || this.#isOpen(found[0])) return null
+    const [seq, lane, body, nextAt, attempts, startedAt, token, back] = found
+    const live = nextAt === null || attempts === null ? null : { nextAt, attempts, startedAt, token, back }
+    return { seq, lane, body, live }
+  }
+  #fetchFromFar(row: Row): Live | null {
+    const nextAt = firstNextAtOf(row.body)
+    if (!this.#far.promote(row.seq, nextAt)) return null
+    return { nextAt, attempts: 0, startedAt: null, token: null, back: null }
+  }
+  #end(seq: number, state: StoredState, attempts: number, finishedAt: number, nextAt: number): void {
+    this.#remove.run(seq)
+    this.#finish.run(seq, stateCode(state), attempts, finishedAt, nextAt)
+  }
+  #keepAttempt(seq: number, token: string, a: AttemptRecord): void {
+    const { number, startedAt, endedAt, status, error, excerpt, timerMs, guardMs, networkMs } = a
+    const inDoubt = a.inDoubt ? 1 : 0
+    this.#addAttempt.run(
+      ...[seq, number, token, startedAt, endedAt, status, error, excerpt, timerMs, guardMs, networkMs, inDoubt],
+    )
+  }
+  #due(id: string, row: Row, nextAt: number, attempts: number): Due {
+    const timing = { nextAt, attempts, timeoutMs: timeoutMsOf(row.body), expiresAt: expiresAtOf(row.body) }
+    return { id, seq: row.seq, ...this.#lanes.key(row.lane), ...timing }
+  }
+}

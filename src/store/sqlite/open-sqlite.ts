@@ -1,0 +1,90 @@
+/** The embedded store: two threads behind the contract. The directory's lock is the caller's (`./directory-lock.ts`). */
+import { mkdirSync } from 'node:fs'
+import { WAL_FRAMES_MAX } from '#config/limits.ts'
+import {
+  type OpenStore,
+  type ReadQuery,
+  type ReadResult,
+  type Store,
+  StoreError,
+  type WriteOp,
+  type WriteResult,
+} from '#store/store.ts'
+import { StoreThread } from './store-thread.ts'
+import { packGroup, unpackResults } from './wire.ts'
+import { isWriterRead } from './writer-reads.ts'
+
+/** Opens the store in `dir`, made if missing. Workers are `.ts` in a clone and `.js` in an installed package. */
+export const openSqlite =
+  (dir: string): OpenStore =>
+  async (events) => {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
+    await writer.opened()
+    const maintenance = new StoreThread(import.meta.resolve('#store/sqlite/maintenance-thread.ts'), dir)
+    try {
+      await maintenance.opened()
+    } catch (error) {
+      await writer.end()
+      throw error
+    }
+    return new SqliteStore(writer, maintenance, events.ended)
+  }
+
+class SqliteStore implements Store {
+  readonly #writer: StoreThread
+  readonly #maintenance: StoreThread
+  readonly #ended: (reason: string) => void
+  #closing: Promise<void> | null = null
+  #isCheckpointing = false
+
+  constructor(writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+    this.#writer = writer
+    this.#maintenance = maintenance
+    this.#ended = ended
+    writer.onCheckpointWanted = () => this.#checkpoint()
+    maintenance.onCheckpointed = (frames, done) => this.#checkpointed(frames, done)
+    for (const thread of [writer, maintenance]) thread.gone.then((reason) => this.#die(reason))
+  }
+
+  async write<const G extends readonly WriteOp[]>(group: G): Promise<{ -readonly [I in keyof G]: WriteResult<G[I]> }> {
+    this.#mustBeOpen()
+    const { ops, rows } = packGroup(group)
+    const { results, bytes } = await this.#writer.write(ops, rows)
+    return unpackResults(results, bytes) as { -readonly [I in keyof G]: WriteResult<G[I]> }
+  }
+  async read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>> {
+    this.#mustBeOpen()
+    const thread = isWriterRead(query) ? this.#writer : this.#maintenance
+    return (await thread.read(query)) as ReadResult<Q>
+  }
+  /** The writer last: the last connection to close empties the WAL. */
+  close(): Promise<void> {
+    this.#closing ??= this.#maintenance.close().then(() => this.#writer.close())
+    return this.#closing
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== null) throw new StoreError('closed', 'the store is closed')
+  }
+  /** One thread is gone: the other goes too, and only then it is said, so that a new store finds no connection open. */
+  async #die(reason: string): Promise<void> {
+    if (this.#closing !== null) return
+    this.#closing = Promise.all([this.#writer.end(), this.#maintenance.end()]).then(() => undefined)
+    await this.#closing
+    this.#ended(reason)
+  }
+
+  #checkpoint(): void {
+    if (this.#isCheckpointing || this.#closing !== null) return
+    this.#isCheckpointing = true
+    this.#maintenance.checkpoint()
+  }
+  /** While commits go on, the WAL starts anew only when all of it is in the database: chase its end, then let the writer finish. */
+  #checkpointed(frames: number, done: number): void {
+    this.#isCheckpointing = false
+    if (this.#closing !== null || frames < WAL_FRAMES_MAX) return
+    if (frames - done > WAL_FRAMES_MAX / 8) this.#checkpoint()
+    else this.#writer.checkpoint()
+  }
+}

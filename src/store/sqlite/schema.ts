@@ -1,0 +1,88 @@
+/**
+ * The tables, as a list of migrations that only grows. A webhook is one row of `webhooks` (immutable) and exactly one of
+ * `far` (not started, due later than the precise indexes reach; by hour), `live` (due soon, waiting, retrying or started)
+ * or `done`. Far rows cost one append to the end of their hour instead of two inserts at random places (D-25); they move to
+ * `live` in pages before their hour comes. Instants are epoch milliseconds.
+ */
+import { StoreError } from '#store/store.ts'
+import { type Connection, guarded } from './connection.ts'
+
+/** "HkPs": tells our file from another program's. */
+export const APPLICATION_ID = 0x486b5073
+
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE lanes (
+    lane INTEGER PRIMARY KEY, domain TEXT NOT NULL, brand TEXT NOT NULL, priority INTEGER NOT NULL,
+    UNIQUE (domain, brand, priority)
+  ) STRICT;
+  CREATE INDEX lanes_brand ON lanes (brand);
+  CREATE TABLE webhooks (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, lane INTEGER NOT NULL, row BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE idempotency (
+    brand TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (brand, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE far (
+    bucket INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, lane INTEGER NOT NULL, next_at INTEGER NOT NULL,
+    timeout_ms INTEGER NOT NULL, expires_at INTEGER, PRIMARY KEY (bucket, seq)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE live (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, lane INTEGER NOT NULL, next_at INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    timeout_ms INTEGER NOT NULL, expires_at INTEGER, started_at INTEGER, token TEXT, back TEXT
+  ) STRICT;
+  CREATE INDEX live_due ON live (next_at, seq, lane) WHERE started_at IS NULL;
+  CREATE INDEX live_lane ON live (lane, next_at, seq) WHERE started_at IS NULL;
+  CREATE INDEX live_started ON live (seq) WHERE started_at IS NOT NULL;
+  CREATE TABLE done (
+    seq INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempts INTEGER NOT NULL, finished_at INTEGER NOT NULL,
+    next_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX done_finished ON done (finished_at);
+  CREATE INDEX done_undelivered ON done (state, seq) WHERE state <> 3;
+  CREATE TABLE attempts (
+    seq INTEGER NOT NULL, number INTEGER NOT NULL, token TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
+    status INTEGER, error TEXT, excerpt BLOB, timer_ms REAL NOT NULL, guard_ms REAL NOT NULL, network_ms REAL NOT NULL,
+    in_doubt INTEGER NOT NULL, PRIMARY KEY (seq, number)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE counters (lane INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (lane, state))
+    STRICT, WITHOUT ROWID;
+  CREATE TABLE open_batches (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+
+  CREATE TABLE limits (
+    kind TEXT NOT NULL, domain TEXT NOT NULL, brand TEXT NOT NULL, value REAL, burst REAL, set_by TEXT NOT NULL,
+    set_at INTEGER NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind, domain, brand)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE brands (brand TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE keys (
+    key_id TEXT PRIMARY KEY, digest BLOB NOT NULL, role TEXT NOT NULL, brand TEXT, created_at INTEGER NOT NULL,
+    expires_at INTEGER, revoked_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  `,
+]
+export const SCHEMA_VERSION = MIGRATIONS.length
+
+/** Brings the file to this version, each step in one transaction. Throws StoreError `version` or `corrupt`. */
+export const migrate = (db: Connection): void => {
+  guarded(db.name, () => {
+    const version = Number(db.pragma('user_version', { simple: true }))
+    const owner = Number(db.pragma('application_id', { simple: true }))
+    if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || hasTables(db)))
+      throw new StoreError('corrupt', `${db.name} is not a HookPulse store (application id ${owner})`)
+    if (version > SCHEMA_VERSION)
+      throw new StoreError('version', `${db.name} has schema ${version}, this release knows ${SCHEMA_VERSION}`)
+    for (const [index, sql] of MIGRATIONS.entries()) if (index >= version) step(db, sql, index + 1)
+  })
+}
+
+const step = (db: Connection, sql: string, version: number): void => {
+  db.transaction(() => {
+    db.exec(sql)
+    db.pragma(`application_id = ${APPLICATION_ID}`)
+    db.pragma(`user_version = ${version}`)
+  }).immediate()
+}
+const hasTables = (db: Connection): boolean => db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined

@@ -1,0 +1,156 @@
+/**
+ * Entry of the store's thread. Serves its port synchronously: between two transactions of a large append everything that has
+ * arrived meanwhile (marks and outcomes first of all) is done; large appends run one after the other (D-16).
+ */
+import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { APPEND_CHUNK_ROWS, CHECKPOINT_BYTES } from '#config/limits.ts'
+import { type ReadQuery, StoreError, type WriteOp } from '#store/store.ts'
+import { BatchInTheWay } from './appending.ts'
+import { isFatal } from './connection.ts'
+import { dataFiles } from './data-files.ts'
+import { type FromStore, packResults, type ToStore, unpackGroup } from './wire.ts'
+import { type Results, Writer } from './writer.ts'
+import { isWriterRead } from './writer-reads.ts'
+
+interface Job {
+  readonly id: number
+  readonly ops: readonly WriteOp[]
+}
+
+class WriterThread {
+  readonly #port: MessagePort
+  readonly #writer: Writer
+  /** Groups with a large append, and what ran into one. */
+  readonly #large: Job[] = []
+  #isLargeRunning = false
+  #isClosed = false
+
+  constructor(port: MessagePort, writer: Writer) {
+    this.#port = port
+    this.#writer = writer
+    port.on('message', (message: ToStore) => this.#wake(message))
+  }
+
+  #wake(message: ToStore): void {
+    this.#handle(message)
+    this.#drain()
+    while (!this.#isClosed && (this.#runLarge() || this.#tidy())) this.#drain()
+  }
+  #drain(): void {
+    while (!this.#isClosed) {
+      const next: { readonly message: ToStore } | undefined = receiveMessageOnPort(this.#port)
+      if (next === undefined) return
+      this.#handle(next.message)
+    }
+  }
+  #handle(message: ToStore): void {
+    switch (message.type) {
+      case 'write':
+        return this.#write({ id: message.id, ops: unpackGroup(message.ops, message.rows) })
+      case 'read':
+        return this.#attempt(message.id, () => this.#read(message.id, message.query))
+      case 'checkpoint':
+        return this.#attempt(0, () => this.#writer.finishCheckpoint())
+      case 'close':
+        return this.#close()
+      default:
+        return message satisfies never
+    }
+  }
+
+  #write(job: Job): void {
+    if (job.ops.some((op) => op.type === 'append' && op.count > APPEND_CHUNK_ROWS)) this.#large.push(job)
+    else this.#attempt(job.id, () => this.#runSmall(job))
+  }
+  #runSmall(job: Job): void {
+    const run = this.#writer.run(job.ops)
+    try {
+      let step = run.next()
+      while (step.done !== true) step = run.next()
+      this.#written(job.id, step.value)
+    } catch (error) {
+      if (!(error instanceof BatchInTheWay)) throw error
+      this.#large.push(job)
+    }
+  }
+  /** Runs the first large group to its end, serving the port after each transaction; false if there is none. */
+  #runLarge(): boolean {
+    const job = this.#isLargeRunning ? undefined : this.#large.shift()
+    if (job === undefined) return false
+    this.#isLargeRunning = true
+    this.#attempt(job.id, () => {
+      const run = this.#writer.run(job.ops)
+      let step = run.next()
+      while (step.done !== true) {
+        this.#drain()
+        if (this.#isClosed) return
+        step = run.next()
+      }
+      this.#written(job.id, step.value)
+    })
+    this.#isLargeRunning = false
+    return true
+  }
+  #read(id: number, query: ReadQuery): void {
+    if (!isWriterRead(query)) throw new StoreError('invalid', `${query.type} is not the writer's to answer`)
+    this.#say({ type: 'answered', id, value: this.#writer.read(query) })
+  }
+  #tidy(): boolean {
+    let more = false
+    this.#attempt(0, () => {
+      more = this.#writer.tidy()
+    })
+    return more
+  }
+
+  #written(id: number, found: Results): void {
+    const { results, bytes } = packResults(found)
+    this.#port.postMessage({ type: 'written', id, results, bytes } satisfies FromStore, [bytes.buffer])
+    this.#sinceCheckpoint += this.#writer.takeWritten()
+    if (this.#sinceCheckpoint < CHECKPOINT_BYTES) return
+    this.#sinceCheckpoint = 0
+    this.#say({ type: 'checkpoint-wanted' })
+  }
+  #sinceCheckpoint = 0
+
+  /** An error fails what asked; after one that makes the connection doubtful the thread ends. */
+  #attempt(id: number, body: () => void): void {
+    try {
+      body()
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      const { code, message, op } = error
+      if (id !== 0) this.#say({ type: 'failed', id, code, message, op })
+      if (!isFatal(error)) return
+      this.#say({ type: 'ended', code, message, op })
+      this.#isClosed = true
+      this.#port.close()
+    }
+  }
+  #close(): void {
+    this.#isClosed = true
+    try {
+      this.#writer.close()
+    } finally {
+      this.#port.close()
+    }
+  }
+  #say(message: FromStore): void {
+    this.#port.postMessage(message)
+  }
+}
+
+const start = (port: MessagePort, dir: string): void => {
+  try {
+    const writer = new Writer(dataFiles(dir))
+    new WriterThread(port, writer)
+    port.postMessage({ type: 'opened' } satisfies FromStore)
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    const { code, message, op } = error
+    port.postMessage({ type: 'ended', code, message, op } satisfies FromStore)
+    port.close()
+  }
+}
+
+if (!isMainThread && parentPort !== null) start(parentPort, String(workerData))

@@ -1,0 +1,527 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { NewWebhook, Store } from '#store/store.ts'
+import {
+  append,
+  appendOf,
+  attemptRecord,
+  DELIVERED,
+  ENGINES,
+  HOUR_MS,
+  idOf,
+  LANE,
+  newWebhook,
+  noEvents,
+  outcomeOf,
+  start,
+  T0,
+} from './fixtures.ts'
+
+describe.each(ENGINES)('a $name store', (engine) => {
+  let place: ReturnType<typeof engine.make>
+  let store: Store
+  beforeEach(async () => {
+    place = engine.make()
+    store = await place.open(noEvents)
+  })
+  afterEach(async () => {
+    await store.close()
+    place.dispose()
+  })
+  const reopen = async (): Promise<void> => {
+    await store.close()
+    store = await place.open(noEvents)
+  }
+  const webhook = (id: string, brand: string | null = null) => store.read({ type: 'webhook', id, brand })
+  const horizon = (until: number, limit = 500, except: (typeof LANE)[] = [], after = { nextAt: 0, seq: 0 }) =>
+    store.read({ type: 'horizon', after, until, limit, except })
+  const counts = (brand: string | null = null, domain: string | null = null) =>
+    store.read({ type: 'counts', brand, domain, now: T0 })
+
+  describe('append', () => {
+    it('numbers the rows from 1 in their order and keeps every field', async () => {
+      const full: Partial<NewWebhook> = {
+        name: 'Rechnung «ü» \u0000 end',
+        tags: ['a', 'b c', '✓'],
+        method: 'PUT',
+        priority: 'high',
+        expiresAt: T0 + HOUR_MS,
+        idempotencyKey: 'order-1',
+        contentHash: new Uint8Array([1, 2, 3]),
+        request: new Uint8Array(0),
+      }
+      const answer = await append(store, newWebhook(1), newWebhook(2, full))
+      expect(answer).toEqual({ ok: true, seqs: [1, 2], ids: [idOf(1), idOf(2)], duplicates: [false, false] })
+      expect(await webhook(idOf(2))).toEqual({
+        id: idOf(2),
+        seq: 2,
+        brand: 'acme',
+        name: 'Rechnung «ü» \u0000 end',
+        url: 'https://api.example.com/hooks/2',
+        domain: 'api.example.com',
+        method: 'PUT',
+        priority: 'high',
+        state: 'scheduled',
+        at: T0 + 2,
+        createdAt: T0 - HOUR_MS,
+        tags: ['a', 'b c', '✓'],
+        attempts: 0,
+        nextAt: T0 + 2,
+        lastStatus: null,
+        lastError: null,
+        finishedAt: null,
+        lateness: null,
+      })
+    })
+    it('is still there after the store was closed and opened', async () => {
+      await append(store, newWebhook(1), newWebhook(2, { at: T0 + 400 * HOUR_MS }))
+      await reopen()
+      expect((await webhook(idOf(2)))?.nextAt).toBe(T0 + 400 * HOUR_MS)
+      expect((await horizon(T0 + HOUR_MS)).rows.map((row) => row.id)).toEqual([idOf(1)])
+      expect(await append(store, newWebhook(3))).toMatchObject({ seqs: [3] })
+    })
+    it('sent again answers as the first time', async () => {
+      const rows = [newWebhook(1, { idempotencyKey: 'k' }), newWebhook(2)]
+      const first = await append(store, ...rows)
+      await append(store, newWebhook(3))
+      expect(await append(store, ...rows)).toEqual(first)
+      expect((await counts()).scheduled).toBe(3)
+    })
+    it('answers the same idempotency key and content with the first webhook', async () => {
+      const said = { idempotencyKey: 'k', contentHash: new Uint8Array([9]) }
+      await append(store, newWebhook(1, said))
+      const answer = await append(store, newWebhook(2), newWebhook(3, said))
+      expect(answer).toEqual({ ok: true, seqs: [2, 1], ids: [idOf(2), idOf(1)], duplicates: [false, true] })
+      expect(await webhook(idOf(3))).toBeNull()
+    })
+    it('refuses the same key with other content, and then stores nothing of the batch', async () => {
+      await append(store, newWebhook(1, { idempotencyKey: 'k', contentHash: new Uint8Array([1]) }))
+      const answer = await append(store, newWebhook(2), newWebhook(3, { idempotencyKey: 'k' }), newWebhook(4))
+      expect(answer).toEqual({ ok: false, conflict: { index: 1, idempotencyKey: 'k', id: idOf(1) } })
+      expect(await webhook(idOf(2))).toBeNull()
+      expect(await append(store, newWebhook(5))).toMatchObject({ seqs: [2] })
+      expect((await counts()).scheduled).toBe(2)
+    })
+    it('keeps the keys of brands apart', async () => {
+      await append(store, newWebhook(1, { idempotencyKey: 'k' }))
+      const answer = await append(store, newWebhook(2, { idempotencyKey: 'k', brand: 'other' }))
+      expect(answer).toMatchObject({ ok: true, duplicates: [false] })
+    })
+    it('takes 10,000 rows as one, with duplicates among them', async () => {
+      const rows = Array.from({ length: 10_000 }, (_, n) =>
+        newWebhook(n, { at: T0 + n * 10_000, idempotencyKey: `k${n === 9_999 ? 0 : n}` }),
+      )
+      const answer = await append(store, ...rows)
+      expect(answer).toMatchObject({ ok: true })
+      if (!answer.ok) return
+      expect(answer.duplicates.filter((duplicate) => duplicate)).toHaveLength(1)
+      expect(answer.ids[9_999]).toBe(idOf(0))
+      expect((await counts()).scheduled + (await counts()).waiting).toBe(9_999)
+      expect(await append(store, newWebhook(20_000))).toMatchObject({ seqs: [10_000] })
+      expect(await append(store, ...rows)).toEqual(answer)
+    })
+    it('takes nothing of 10,000 rows when the last one conflicts', async () => {
+      await append(store, newWebhook(1, { idempotencyKey: 'taken', contentHash: new Uint8Array([1]) }))
+      const rows = Array.from({ length: 10_000 }, (_, n) => newWebhook(n + 10, { idempotencyKey: `k${n}` }))
+      rows.push(newWebhook(50_000, { idempotencyKey: 'taken' }))
+      expect(await append(store, ...rows)).toMatchObject({ ok: false, conflict: { index: 10_000, id: idOf(1) } })
+      expect(await webhook(idOf(10))).toBeNull()
+      expect((await horizon(T0 + HOUR_MS)).rows).toHaveLength(1)
+      expect(await append(store, newWebhook(2, { idempotencyKey: 'k5' }))).toMatchObject({
+        seqs: [2],
+        duplicates: [false],
+      })
+      expect(await counts()).toMatchObject({ scheduled: 2, waiting: 0 })
+    })
+    it('rejects bytes that are no batch as invalid, naming the operation, and takes nothing of the group', async () => {
+      const bad = { type: 'append', count: 1, rows: new Uint8Array([1, 2, 3]) } as const
+      await expect(store.write([appendOf(newWebhook(1)), bad])).rejects.toMatchObject({ code: 'invalid', op: 1 })
+      expect(await webhook(idOf(1))).toBeNull()
+      expect(await append(store, newWebhook(1))).toMatchObject({ seqs: [1] })
+    })
+    it('rejects a batch with a flipped bit', async () => {
+      const op = appendOf(newWebhook(1))
+      const rows = Uint8Array.from(op.rows)
+      rows[60] = (rows[60] ?? 0) ^ 1
+      await expect(store.write([{ ...op, rows }])).rejects.toMatchObject({ code: 'invalid', op: 0 })
+    })
+    it('leaves the bytes of the caller whole', async () => {
+      const op = appendOf(newWebhook(1))
+      await store.write([op])
+      expect(op.rows.length).toBeGreaterThan(0)
+      expect((await store.write([op]))[0]).toMatchObject({ ok: true, seqs: [1] })
+    })
+  })
+
+  describe('mark-started', () => {
+    it('starts a live row once and gives its request', async () => {
+      const retry = {
+        maxAttempts: 3,
+        backoff: [1_000, 2_000],
+        initialDelayMs: 5,
+        maxDelayMs: 10,
+        jitter: 0.2,
+        inDoubt: 'stop',
+      } as const
+      await append(store, newWebhook(1, { retry }))
+      const marked = await start(store, idOf(1))
+      expect(marked).toMatchObject({ ok: true, retry, createdAt: T0 - HOUR_MS })
+      if (marked.ok) expect(Buffer.from(marked.request).toString()).toBe('{"n":1}')
+      expect((await webhook(idOf(1)))?.state).toBe('executing')
+      expect(await start(store, idOf(1), 1, 'other')).toEqual({ ok: false, why: 'already-started' })
+      expect((await horizon(T0 + HOUR_MS)).rows).toEqual([])
+    })
+    it('says yes again to the same token', async () => {
+      await append(store, newWebhook(1))
+      const first = await start(store, idOf(1))
+      expect(await start(store, idOf(1))).toEqual(first)
+      expect((await counts()).executing).toBe(1)
+    })
+    it('refuses what is not there, another attempt, and what is over', async () => {
+      await append(store, newWebhook(1))
+      expect(await start(store, idOf(9))).toEqual({ ok: false, why: 'not-found' })
+      expect(await start(store, idOf(1), 2)).toEqual({ ok: false, why: 'other-attempt' })
+      await store.write([{ type: 'cancel', id: idOf(1), brand: null, at: T0 }])
+      expect(await start(store, idOf(1))).toEqual({ ok: false, why: 'not-live' })
+    })
+    it('starts a row that is due in a year', async () => {
+      await append(store, newWebhook(1, { at: T0 + 8_760 * HOUR_MS }))
+      expect(await start(store, idOf(1))).toMatchObject({ ok: true })
+      expect((await store.read({ type: 'started', after: 0, limit: 10 })).rows).toHaveLength(1)
+    })
+    it('answers several marks of one group each with its own request', async () => {
+      await append(store, ...[1, 2, 3].map((n) => newWebhook(n)))
+      const marks = [1, 2, 3].map((n) => {
+        return { type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: T0 } as const
+      })
+      const texts = (await store.write(marks)).map((marked) =>
+        marked.ok ? Buffer.from(marked.request).toString() : '',
+      )
+      expect(texts).toEqual(['{"n":1}', '{"n":2}', '{"n":3}'])
+    })
+  })
+
+  describe('record-outcome', () => {
+    it('finishes a started row, keeps its attempt and its lateness', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      const attempt = attemptRecord(1, { excerpt: new Uint8Array([104, 105]), inDoubt: true, error: 'in_doubt' })
+      const outcome = outcomeOf(idOf(1), DELIVERED, attempt)
+      expect((await store.write([outcome]))[0]).toEqual({ ok: true, seq: 1 })
+      expect(await webhook(idOf(1))).toMatchObject({
+        state: 'delivered',
+        attempts: 1,
+        nextAt: null,
+        lastStatus: 200,
+        lastError: 'in_doubt',
+        finishedAt: T0 + 20,
+        lateness: { timerMs: 0.5, guardMs: 1, networkMs: 18.25 },
+      })
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: null })).toEqual([attempt])
+      expect(await counts()).toMatchObject({ executing: 0, delivered: 1 })
+    })
+    it('puts a failed row back with its next instant, and the next attempt starts from there', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 5_000 })])
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'retrying', attempts: 1, nextAt: T0 + 5_000 })
+      const { rows } = await store.read({ type: 'lane', lane: LANE, after: null, until: T0 + 5_000, limit: 10 })
+      expect(rows).toMatchObject([{ id: idOf(1), attempts: 1, nextAt: T0 + 5_000 }])
+      expect(await start(store, idOf(1), 1)).toEqual({ ok: false, why: 'other-attempt' })
+      expect(await start(store, idOf(1), 2)).toMatchObject({ ok: true })
+    })
+    it('sent again answers as the first time, also after the next attempt has started', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      const outcome = outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 5_000 })
+      await store.write([outcome])
+      expect((await store.write([outcome]))[0]).toEqual({ ok: true, seq: 1 })
+      await start(store, idOf(1), 2)
+      expect((await store.write([outcome]))[0]).toEqual({ ok: true, seq: 1 })
+      expect((await webhook(idOf(1)))?.state).toBe('executing')
+      await store.write([outcomeOf(idOf(1), DELIVERED, attemptRecord(2))])
+      expect((await store.write([outcomeOf(idOf(1), DELIVERED, attemptRecord(2))]))[0]).toEqual({ ok: true, seq: 1 })
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: null })).toHaveLength(2)
+    })
+    it('changes nothing with a token that has not started the row', async () => {
+      await append(store, newWebhook(1))
+      expect((await store.write([outcomeOf(idOf(1), DELIVERED)]))[0]).toEqual({ ok: false, why: 'stale' })
+      await start(store, idOf(1))
+      const stale = outcomeOf(idOf(1), DELIVERED, attemptRecord(1), 'other')
+      expect((await store.write([stale]))[0]).toEqual({ ok: false, why: 'stale' })
+      expect((await store.write([outcomeOf(idOf(7), DELIVERED)]))[0]).toEqual({ ok: false, why: 'not-found' })
+      expect((await webhook(idOf(1)))?.state).toBe('executing')
+    })
+  })
+
+  describe('hand-back', () => {
+    it('makes the row live as before the mark', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      const back = { type: 'hand-back', id: idOf(1), token: `${idOf(1)}/1` } as const
+      const due = { id: idOf(1), seq: 1, nextAt: T0 + 1, attempts: 0, timeoutMs: 30_000, expiresAt: null, ...LANE }
+      expect((await store.write([back]))[0]).toEqual({ ok: true, due })
+      expect((await store.write([back]))[0]).toEqual({ ok: true, due })
+      expect((await horizon(T0 + HOUR_MS)).rows).toEqual([due])
+      expect(await counts()).toMatchObject({ scheduled: 1, executing: 0 })
+      expect(await start(store, idOf(1), 1, 'again')).toMatchObject({ ok: true })
+    })
+    it('is stale with another token and after the outcome', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      expect((await store.write([{ type: 'hand-back', id: idOf(1), token: 'x' }]))[0]).toEqual({
+        ok: false,
+        why: 'stale',
+      })
+      await store.write([outcomeOf(idOf(1), DELIVERED)])
+      const late = { type: 'hand-back', id: idOf(1), token: `${idOf(1)}/1` } as const
+      expect((await store.write([late]))[0]).toEqual({ ok: false, why: 'stale' })
+      expect((await store.write([{ ...late, id: idOf(5) }]))[0]).toEqual({ ok: false, why: 'not-found' })
+    })
+  })
+
+  describe('cancel', () => {
+    const cancel = (n: number, brand: string | null = null, at = T0) =>
+      store.write([{ type: 'cancel', id: idOf(n), brand, at }]).then(([answer]) => answer)
+    it('ends a waiting row, whether due soon or in a year, and says what it was', async () => {
+      await append(store, newWebhook(1), newWebhook(2, { at: T0 + 8_760 * HOUR_MS }))
+      await horizon(T0 + HOUR_MS)
+      expect(await cancel(1)).toMatchObject({ outcome: 'cancelled', due: { id: idOf(1), nextAt: T0 + 1 } })
+      expect(await cancel(2)).toMatchObject({ outcome: 'cancelled', due: { nextAt: T0 + 8_760 * HOUR_MS } })
+      expect(await webhook(idOf(2))).toMatchObject({ state: 'cancelled', finishedAt: T0, nextAt: null })
+      expect((await horizon(Number.MAX_SAFE_INTEGER)).rows).toEqual([])
+      expect(await counts()).toMatchObject({ scheduled: 0, waiting: 0, cancelled: 2 })
+    })
+    it('sent again is answered as the first time; another cancel is told that it is over', async () => {
+      await append(store, newWebhook(1))
+      const first = await cancel(1)
+      expect(await cancel(1)).toEqual(first)
+      expect(await cancel(1, null, T0 + 5)).toEqual({ outcome: 'alreadyDone', due: null })
+    })
+    it('tells the truth about what runs, what is over, and what is not there', async () => {
+      await append(store, newWebhook(1), newWebhook(2))
+      await start(store, idOf(1))
+      expect(await cancel(1)).toEqual({ outcome: 'alreadyRunning', due: null })
+      await store.write([outcomeOf(idOf(1), DELIVERED)])
+      expect(await cancel(1)).toEqual({ outcome: 'alreadyDone', due: null })
+      expect(await cancel(9)).toEqual({ outcome: 'notFound', due: null })
+      expect(await cancel(2, 'other')).toEqual({ outcome: 'notFound', due: null })
+      expect(await cancel(2, 'acme')).toMatchObject({ outcome: 'cancelled' })
+    })
+  })
+
+  describe('horizon', () => {
+    it('gives rows in due order, by page, to the end', async () => {
+      await append(
+        store,
+        newWebhook(3, { at: T0 + 30 }),
+        newWebhook(1, { at: T0 + 10 }),
+        newWebhook(2, { at: T0 + 10 }),
+      )
+      const first = await horizon(T0 + 20, 1)
+      expect(first.rows.map((row) => row.seq)).toEqual([2])
+      expect(first.edge).toEqual({ nextAt: T0 + 10, seq: 2 })
+      const rest = await horizon(T0 + 20, 5, [], first.edge)
+      expect(rest.rows.map((row) => row.seq)).toEqual([3])
+      expect(rest.edge).toEqual({ nextAt: T0 + 20, seq: Number.MAX_SAFE_INTEGER })
+    })
+    it('leaves lanes out, and its edge goes on over them', async () => {
+      await append(store, newWebhook(1), newWebhook(2, { domain: 'b.example.com' }), newWebhook(3))
+      const page = await horizon(T0 + 100, 10, [LANE])
+      expect(page.rows.map((row) => row.domain)).toEqual(['b.example.com'])
+      expect(page.edge).toEqual({ nextAt: T0 + 100, seq: Number.MAX_SAFE_INTEGER })
+    })
+    it('finds rows of every distance exactly, hour by hour', async () => {
+      const hours = [0, 1, 5, 23, 24, 200, 9_000]
+      await append(store, ...hours.map((hour, n) => newWebhook(n, { at: T0 + hour * HOUR_MS })))
+      for (const [n, hour] of hours.entries()) {
+        const { rows } = await horizon(T0 + hour * HOUR_MS)
+        expect(rows.map((row) => row.id)).toEqual(hours.slice(0, n + 1).map((_, m) => idOf(m)))
+      }
+    })
+    it('pages through 3,000 rows of one instant', async () => {
+      await append(store, ...Array.from({ length: 3_000 }, (_, n) => newWebhook(n, { at: T0 })))
+      const seqs: number[] = []
+      let after = { nextAt: 0, seq: 0 }
+      for (;;) {
+        const page = await horizon(T0, 500, [], after)
+        seqs.push(...page.rows.map((row) => row.seq))
+        after = page.edge
+        if (after.seq === Number.MAX_SAFE_INTEGER) break
+      }
+      expect(seqs).toEqual(Array.from({ length: 3_000 }, (_, n) => n + 1))
+    })
+  })
+
+  describe('lanes', () => {
+    it('gives the head of one lane and whether there is more', async () => {
+      await append(store, ...[5, 4, 3].map((n) => newWebhook(n)), newWebhook(1, { priority: 'low' }))
+      const lane = (limit: number) => store.read({ type: 'lane', lane: LANE, after: null, until: T0 + 9, limit })
+      expect((await lane(2)).rows.map((row) => row.id)).toEqual([idOf(3), idOf(4)])
+      expect((await lane(2)).more).toBe(true)
+      expect((await lane(3)).more).toBe(false)
+      const after = { nextAt: T0 + 3, seq: 3 }
+      const rest = await store.read({ type: 'lane', lane: LANE, after, until: T0 + 4, limit: 9 })
+      expect(rest.rows.map((row) => row.id)).toEqual([idOf(4)])
+      const other = { ...LANE, brand: 'nobody' }
+      expect(await store.read({ type: 'lane', lane: other, after: null, until: T0, limit: 1 })).toEqual({
+        rows: [],
+        more: false,
+      })
+    })
+    it('names the lanes that have a row due, in order, by page, and of one domain', async () => {
+      const lanes = [
+        { domain: 'b.com', brand: 'x', priority: 'normal' },
+        { domain: 'a.com', brand: 'y', priority: 'low' },
+        { domain: 'a.com', brand: 'y', priority: 'high' },
+        { domain: 'a.com', brand: 'x', priority: 'low' },
+        { domain: 'c.com', brand: 'x', priority: 'low' },
+      ] as const
+      await append(store, ...lanes.map((lane, n) => newWebhook(n, { ...lane, at: T0 + (n === 4 ? 50 : 0) })))
+      const ask = (after: (typeof lanes)[number] | null, limit: number, domain?: string) =>
+        store.read({ type: 'due-lanes', now: T0, after, limit, ...(domain === undefined ? {} : { domain }) })
+      expect(await ask(null, 3)).toEqual({ lanes: [lanes[3], lanes[2], lanes[1]], next: lanes[1] })
+      expect(await ask(lanes[1], 3)).toEqual({ lanes: [lanes[0]], next: null })
+      expect(await ask(lanes[3], 10, 'a.com')).toEqual({ lanes: [lanes[2], lanes[1]], next: null })
+      await start(store, idOf(3))
+      expect((await ask(null, 10, 'a.com')).lanes).toEqual([lanes[2], lanes[1]])
+    })
+    it('counts a backlog to a cap', async () => {
+      await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n)), newWebhook(5, { domain: 'b.com', at: T0 - 5 }))
+      const ask = (cap: number, now = T0 + 3) => store.read({ type: 'backlog', domain: LANE.domain, now, cap })
+      expect(await ask(10)).toEqual({ count: 3, oldestAt: T0 + 1 })
+      expect(await ask(2)).toEqual({ count: 2, oldestAt: T0 + 1 })
+      expect(await ask(2, T0)).toEqual({ count: 0, oldestAt: null })
+    })
+  })
+
+  it('names started rows by seq, by page, also after it was opened again', async () => {
+    await append(store, ...[1, 2, 3].map((n) => newWebhook(n)))
+    for (const n of [3, 1, 2]) await start(store, idOf(n))
+    await reopen()
+    const first = await store.read({ type: 'started', after: 0, limit: 2 })
+    expect(first.rows.map((row) => row.due.seq)).toEqual([1, 2])
+    expect(first.next).toBe(2)
+    const rest = await store.read({ type: 'started', after: 2, limit: 2 })
+    expect(rest).toMatchObject({ next: null, rows: [{ attempt: 1, token: `${idOf(3)}/1`, startedAt: T0 }] })
+  })
+
+  describe('lists and counts', () => {
+    const listed = async (filter: object, now = T0): Promise<string[]> => {
+      const ids: string[] = []
+      let cursor: string | null = null
+      do {
+        const query = { type: 'list', filter: { brand: null, ...filter }, limit: 2, cursor, now } as const
+        const page: { webhooks: readonly { id: string }[]; nextCursor: string | null } = await store.read(query)
+        ids.push(...page.webhooks.map((row) => row.id))
+        cursor = page.nextCursor
+      } while (cursor !== null)
+      return ids
+    }
+    it('lists newest first by every filter', async () => {
+      await append(
+        store,
+        newWebhook(1, { at: T0 - 1 }),
+        newWebhook(2, { tags: ['x', 'y'] }),
+        newWebhook(3, { name: 'bill', domain: 'b.com' }),
+        newWebhook(4, { brand: 'zed' }),
+        newWebhook(5, { at: T0 + 500 * HOUR_MS }),
+      )
+      expect(await listed({})).toEqual([5, 4, 3, 2, 1].map(idOf))
+      expect(await listed({ tag: 'y' })).toEqual([idOf(2)])
+      expect(await listed({ name: 'bill' })).toEqual([idOf(3)])
+      expect(await listed({ domain: 'b.com' })).toEqual([idOf(3)])
+      expect(await listed({ brand: 'zed' })).toEqual([idOf(4)])
+      expect(await listed({ brand: 'acme', domain: 'nowhere.com' })).toEqual([])
+      expect(await listed({ from: T0 + 2, to: T0 + 3 })).toEqual([3, 2].map(idOf))
+      expect(await listed({ state: 'waiting' })).toEqual([idOf(1)])
+      expect(await listed({ state: 'held' })).toEqual([])
+    })
+    it('lists and counts by state, disjoint', async () => {
+      await append(store, ...[1, 2, 3, 4, 5, 6].map((n) => newWebhook(n, { at: T0 + (n === 6 ? 0 : n) })))
+      for (const n of [1, 2, 3]) await start(store, idOf(n))
+      await store.write([
+        outcomeOf(idOf(1), { state: 'dead', finishedAt: T0 }),
+        outcomeOf(idOf(2), { state: 'retrying', nextAt: T0 + 9 }),
+        { type: 'cancel', id: idOf(4), brand: null, at: T0 },
+      ])
+      expect(await listed({ state: 'dead' })).toEqual([idOf(1)])
+      expect(await listed({ state: 'retrying' })).toEqual([idOf(2)])
+      expect(await listed({ state: 'executing' })).toEqual([idOf(3)])
+      expect(await listed({ state: 'cancelled' })).toEqual([idOf(4)])
+      expect(await listed({ state: 'scheduled' })).toEqual([idOf(5)])
+      expect(await listed({ state: 'waiting' })).toEqual([idOf(6)])
+      const figures = { scheduled: 1, waiting: 1, executing: 1, retrying: 1, delivered: 0, dead: 1, cancelled: 1 }
+      expect(await counts()).toEqual({ ...figures, expired: 0, quarantined: 0 })
+      expect(await counts('acme', LANE.domain)).toEqual({ ...figures, expired: 0, quarantined: 0 })
+      expect(await counts('nobody')).toMatchObject({ scheduled: 0, waiting: 0 })
+    })
+    it('shows a brand nothing of another', async () => {
+      await append(store, newWebhook(1))
+      expect(await webhook(idOf(1), 'other')).toBeNull()
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: 'other' })).toBeNull()
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: 'acme' })).toEqual([])
+    })
+  })
+
+  describe('limits, brands, keys', () => {
+    const limit = { type: 'set-limit', kind: 'rate', domain: 'a.com', brand: null, burst: 2, setBy: 'ops' } as const
+    it('counts the changes of a limit, also over its removal', async () => {
+      const set = (value: number | null, setAt: number) =>
+        store.write([{ ...limit, value, setAt }]).then(([stored]) => stored.version)
+      expect(await set(1.5, 1)).toBe(1)
+      expect(await set(1.5, 1)).toBe(1)
+      expect(await set(2, 2)).toBe(2)
+      expect(await set(null, 3)).toBe(3)
+      expect(await store.read({ type: 'limits' })).toEqual([])
+      expect(await set(4, 4)).toBe(4)
+      await reopen()
+      const { type: _type, ...stored } = limit
+      expect(await store.read({ type: 'limits' })).toEqual([{ ...stored, value: 4, setAt: 4, version: 4 }])
+    })
+    it('keeps brands and keys', async () => {
+      const key = {
+        keyId: 'k1',
+        digest: new Uint8Array([1, 2]),
+        role: 'brand',
+        brand: 'acme',
+        createdAt: 1,
+        expiresAt: null,
+        revokedAt: null,
+      } as const
+      await store.write([
+        { type: 'put-brand', brand: 'zed', createdAt: 1 },
+        { type: 'put-brand', brand: 'acme', createdAt: 2 },
+        { type: 'put-brand', brand: 'zed', createdAt: 3 },
+        { type: 'put-key', key },
+        { type: 'put-key', key: { ...key, revokedAt: 9 } },
+      ])
+      await reopen()
+      expect(await store.read({ type: 'brands' })).toEqual([
+        { brand: 'acme', createdAt: 2 },
+        { brand: 'zed', createdAt: 1 },
+      ])
+      expect(await store.read({ type: 'keys' })).toEqual([{ ...key, revokedAt: 9 }])
+    })
+  })
+
+  it('applies the operations of a group in their order', async () => {
+    const results = await store.write([
+      appendOf(newWebhook(1)),
+      { type: 'mark-started', id: idOf(1), attempt: 1, token: 't', startedAt: T0 },
+      { type: 'cancel', id: idOf(1), brand: null, at: T0 },
+      outcomeOf(idOf(1), DELIVERED, attemptRecord(1), 't'),
+    ])
+    expect(results.map((result) => ('outcome' in result ? result.outcome : 'ok' in result && result.ok))).toEqual([
+      true,
+      true,
+      'alreadyRunning',
+      true,
+    ])
+  })
+  it('rejects with `closed` after close, which may be called twice', async () => {
+    await store.close()
+    await store.close()
+    await expect(store.write([])).rejects.toMatchObject({ code: 'closed' })
+    await expect(store.read({ type: 'limits' })).rejects.toMatchObject({ code: 'closed' })
+  })
+})
