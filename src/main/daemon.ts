@@ -1,0 +1,131 @@
+/**
+ * The daemon as a whole: configuration -> world -> store -> root supervisor; signals -> shutdown. Its end is always one of
+ * three: asked to stop (0), asked twice (130), or something that no restart inside it cured (70, with the reason).
+ */
+import { readFileSync } from 'node:fs'
+import type { Config } from '#config/config.ts'
+import { ConfigError } from '#config/config.ts'
+import { openDispatchPool } from '#dispatch/pool.ts'
+import type { DispatchSettings } from '#dispatch/settings.ts'
+import { parseHosts } from '#dispatch/settings.ts'
+import { describeReason } from '#runtime/exit.ts'
+import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
+import { lockDirectory } from '#store/sqlite/directory-lock.ts'
+import { openSqlite } from '#store/sqlite/open-sqlite.ts'
+import { root, rootSupervisor } from '#supervisors/root.ts'
+import { EventHub } from '#telemetry/event-hub.ts'
+import { type LogSink, startLogSink } from '#telemetry/log-sink.ts'
+import { type AddressPolicy, parseAllowedTarget } from '#webhook/address.ts'
+import { RealWorld } from '#world/real-world.ts'
+import type { World } from '#world/world.ts'
+import { controlParts } from './control-parts.ts'
+import { processEvent } from './process-events.ts'
+import { shutDown } from './shutdown.ts'
+
+const EXIT_TWICE = 130
+/** EX_SOFTWARE: the service manager's turn. */
+const EXIT_BROKEN = 70
+const STDOUT = 1
+
+/** Rejects with ConfigError or StoreError (`locked`, `corrupt`, ...) before anything runs. */
+export const startDaemon = async (config: Config, version: string): Promise<void> => {
+  const policy = addressPolicy(config)
+  const lock = lockDirectory(config.data)
+  const world = new RealWorld({ failpoints: process.env['FP'] })
+  const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
+  const events = new EventHub((error) => log.error('a subscriber of events threw', error))
+  const broken = (what: string, detail: unknown): void => breakDown(what, detail, log)
+  process.on('uncaughtException', (error) => broken('an error outside every actor', error))
+  process.on('unhandledRejection', (error) => broken('a rejection outside every actor', error))
+
+  const runtime = new Runtime(world, {
+    report: (report) => {
+      const event = processEvent(report, world.wallNow())
+      if (event !== null) events.emit(event)
+    },
+    crashed: (error) => broken('an error outside every actor', error),
+  })
+  const tree = rootSupervisor({
+    events,
+    runId: Buffer.from(world.randomBytes(9)).toString('base64url'),
+    openStore: openSqlite(lock.dir),
+    openDispatch: () =>
+      openDispatchPool({
+        world,
+        settings: dispatchSettings(config, policy, version),
+        threads: config.threads,
+        failed: (error) => log.error('a dispatch thread failed', error),
+      }),
+    control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log }),
+  })
+  const started = await runtime.start(supervisor, tree, { name: root })
+  if (!started.ok) return broken('the daemon did not start', started)
+  events.emit({ type: 'daemon.started', at: world.wallNow(), detail: version })
+  let stopping = false
+  runtime.monitor(root, (reason) => {
+    if (!stopping) broken('the root supervisor ended', describeReason(reason))
+  })
+  onSignals(() => {
+    if (stopping) process.exit(EXIT_TWICE)
+    stopping = true
+    events.emit({ type: 'daemon.stopping', at: world.wallNow(), detail: 'asked by a signal' })
+    void stopInPeace(runtime, world, events, log, lock.release)
+  })
+}
+
+const stopInPeace = async (
+  runtime: Runtime,
+  world: World,
+  events: EventHub,
+  log: LogSink,
+  release: () => void,
+): Promise<void> => {
+  await shutDown(runtime)
+  events.emit({ type: 'daemon.stopped', at: world.wallNow(), detail: 'in peace' })
+  release()
+  await log.close()
+  process.exit(0)
+}
+
+/** Never half-alive: what is on disk is safe at any instant, so the end may be at once. */
+const breakDown = (what: string, detail: unknown, log: LogSink): void => {
+  process.stderr.write(`hookpulse: ${what}: ${detail instanceof Error ? detail.stack : JSON.stringify(detail)}\n`)
+  log.error(what, detail)
+  void log.close().finally(() => process.exit(EXIT_BROKEN))
+}
+
+const onSignals = (stop: () => void): void => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+}
+
+const addressPolicy = (config: Config): AddressPolicy => ({
+  allowPrivate: config.allowPrivate,
+  allowTargets: config.allowTarget.map((text) => {
+    const target = parseAllowedTarget(text)
+    if (target === null)
+      throw new ConfigError(
+        `--allow-target must be <cidr>[:ports], like 10.1.0.0/16:8080-8090; got ${JSON.stringify(text)}`,
+      )
+    return target
+  }),
+  denyTargets: [],
+})
+
+const dispatchSettings = (config: Config, policy: AddressPolicy, version: string): DispatchSettings => ({
+  policy,
+  userAgent: `HookPulse/${version}`,
+  connectionReuse: true,
+  hosts: config.allowPrivate ? hostsFile() : {},
+  dnsServers: null,
+  extraCertificates: [],
+  failpoints: process.env['FP'],
+})
+const hostsFile = (): Record<string, string[]> => {
+  try {
+    return parseHosts(readFileSync('/etc/hosts', 'utf8'))
+  } catch (error) {
+    process.stderr.write(`hookpulse: /etc/hosts is not read: ${String(error)}\n`)
+    return {}
+  }
+}
