@@ -48,7 +48,7 @@ export const FRAME_CHUNKS_PLAIN_MAX = 1_024
 export const FRAME_CHUNKS_MAX = 16_384
 /** Requests being answered per socket; beyond it the socket is not read (C7). */
 export const REQUESTS_IN_FLIGHT_MAX = 64
-/** Frames read ahead of the 64 when one chunk held more; beyond it the socket is closed, since it was paused long before. */
+/** Requests of one JSON-RPC batch (CTRL-05). */
 export const BATCH_REQUESTS_MAX = 100
 export const RPC_ID_CHARS_MAX = 64
 /** Nesting of a frame (C6): far above any honest one, far below what recursion minds. */
@@ -74,8 +74,6 @@ export const SOCKET_BUFFERED_END_BYTES = 4_194_304
 export const SOCKET_DRAIN_MS_MAX = 30_000
 /** Wrong keys per address and minute that are answered at once; further ones wait longer each time (CTRL-01). */
 export const AUTH_FAILURES_PER_MINUTE = 5
-/** Connections without a valid key, per address (CTRL-01). */
-export const UNAUTHENTICATED_PER_ADDRESS_MAX = 64
 export const CONNECTIONS_MAX = 10_000
 /** A request is answered with TIMEOUT after it; a dead target is asked again within it. */
 export const REQUEST_MS_MAX = 10_000
@@ -160,3 +158,12 @@ export const MAINTENANCE_CACHE_KIB = 8_192
 export const CHECKPOINT_BYTES = 4_194_304
 /** From this many frames on the writer finishes the checkpoint itself, so that the WAL starts anew: 4 KiB each. */
 export const WAL_FRAMES_MAX = 8_192
+/** Store-keeper: operations and bytes of one group; one group of each kind (marks, promises, large appends) is under way. */
+export const GROUP_OPS_MAX = 500
+export const GROUP_BYTES_MAX = 1_048_576
+/** A store that cannot be written or opened is tried again after these; a booting one for this long in all. */
+export const STORE_RETRY_MS = 100
+export const STORE_RETRY_MS_MAX = 5_000
+export const STORE_OPEN_PATIENCE_MS = 20_000
+/** A promised operation that was under way this often when the store died is answered `failed`. */
+export const STORE_RESENDS_MAX = 3

@@ -4,6 +4,9 @@ import { Worker } from 'node:worker_threads'
 import type { AddressPolicy } from '#webhook/address.ts'
 import type { Ingest, IngestedFrame, IngestJob, StartIngest } from './ingest.ts'
 
+/** Smaller frames are copied, a tenth of a millisecond at most, so that they can be read again should the thread die. */
+const COPIED_BYTES_MAX = 1_048_576
+
 interface Waiting {
   readonly resolve: (frame: IngestedFrame) => void
   readonly reject: (error: Error) => void
@@ -48,7 +51,7 @@ class IngestThread implements Ingest {
     if (this.#closed) return Promise.reject(new Error('ingest thread is closed'))
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
-      this.#worker.postMessage(job, [job.bytes.buffer])
+      this.#worker.postMessage(job, job.bytes.length > COPIED_BYTES_MAX ? [job.bytes.buffer] : [])
     })
   }
 

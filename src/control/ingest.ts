@@ -8,7 +8,7 @@ import type { PackedHeads } from './heads.ts'
 import type { RpcId } from './json-rpc.ts'
 
 export interface IngestJob {
-  /** Detached by the hand-over. */
+  /** Detached by the hand-over where it is large. */
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly caller: Caller
   readonly now: Instant

@@ -40,7 +40,8 @@ export const isAskingMethod = (name: MethodName): name is AskingMethod => Object
 const noWebhook = (id: string): Refusal =>
   new Refusal('NOT_FOUND', `there is no webhook ${JSON.stringify(id)}`, { field: 'id' })
 
-const domainOf = (text: string): Domain => {
+/** The guard key of what people type. Throws Refusal. */
+export const domainOf = (text: string): Domain => {
   const parsed = parseDomain(text)
   if (!parsed.ok) throw refused(parsed.refusal)
   return parsed.domain

@@ -1,0 +1,113 @@
+/** What a session asks of other actors, for the methods: one that is being restarted is asked again within the request's time. */
+import { limits } from '#actors/limits.ts'
+import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
+import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
+import { REQUEST_MS_MAX } from '#config/limits.ts'
+import type { Backend, GuardRow, Host } from '#control/backend.ts'
+import { Refusal } from '#control/refusal.ts'
+import { FIGURES_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
+import type { Context } from '#runtime/context.ts'
+import { CallExit } from '#runtime/exit.ts'
+import type { Protocol } from '#runtime/protocol.ts'
+import type { Table } from '#runtime/table.ts'
+import type { ReadQuery, ReadResult, StoredLimit, StoreErrorCode } from '#store/store.ts'
+import type { Monitor } from '#telemetry/monitor.ts'
+import type { Brand } from '#webhook/webhook.ts'
+
+/** Brands that are known to exist, by name. Owned by the supervisor `control`. */
+export const BRANDS_TABLE = 'brands'
+/** Stored keys by their public id. Owned by the supervisor `control`. */
+export const KEYS_TABLE = 'keys'
+/** Who was asked is being restarted: again after this. */
+export const ASK_AGAIN_MS = 20
+/** What a client is told to wait where the store does not take it. */
+const STORE_RETRY_MS = 1_000
+
+export const backendOf = <P extends Protocol>(
+  ctx: Context<P>,
+  shared: { readonly monitor: Monitor; readonly host: Host },
+): Backend => ({
+  now: () => ctx.world.wallNow(),
+  monitor: shared.monitor,
+  host: shared.host,
+  read: (query) => read(query, ctx),
+  cancel: (id, brand) =>
+    patiently(ctx, (timeoutMs) =>
+      ctx.call<SchedulerProtocol, 'cancel'>(scheduler, { type: 'cancel', id, brand }, timeoutMs),
+    ),
+  setLimit: async (limit) =>
+    (await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))).limit,
+  ensureBrand: (brand) => ensureBrand(brand, ctx),
+  limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)),
+  guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
+})
+
+const rowsOf = <V>(table: Table<string, V>): readonly V[] => [...table.entries()].map(([, row]) => row)
+
+type Read<Q extends ReadQuery> = { readonly ok: true; readonly value: ReadResult<Q> } | StoreFailed
+/** A read of the store, asked again while it is being opened. */
+export const read = async <P extends Protocol, Q extends ReadQuery>(
+  query: Q,
+  ctx: Context<P>,
+): Promise<ReadResult<Q>> => {
+  const answer = await patiently(
+    ctx,
+    (timeoutMs) => ctx.call<StoreKeeperProtocol>(storeKeeper, query, timeoutMs) as Promise<Read<Q>>,
+  )
+  return answer.value
+}
+
+/** Makes the brand if it is not known yet. */
+export const ensureBrand = async <P extends Protocol>(brand: Brand, ctx: Context<P>): Promise<void> => {
+  const known = ctx.table<Brand, true>(BRANDS_TABLE)
+  if (known.has(brand)) return
+  const put = { type: 'put-brand', brand, createdAt: ctx.world.wallNow() } as const
+  await patiently(ctx, (timeoutMs) => ctx.call<StoreKeeperProtocol, 'put-brand'>(storeKeeper, put, timeoutMs))
+  known.set(brand, true)
+}
+
+/** Rejects with Refusal: TIMEOUT, STORAGE_UNAVAILABLE. */
+export const patiently = async <V, P extends Protocol>(
+  ctx: Context<P>,
+  ask: (timeoutMs: number) => Promise<V>,
+): Promise<Exclude<V, StoreFailed>> => {
+  const deadlineMono = ctx.world.monoNow() + REQUEST_MS_MAX
+  for (;;) {
+    const leftMs = deadlineMono - ctx.world.monoNow()
+    if (leftMs <= 0) throw unavailable('restarting')
+    const answer = await orDead(ask(leftMs))
+    if (isFailed(answer)) {
+      if (!isPassing(answer.failed)) throw unavailable(answer.failed)
+    } else if (answer !== DEAD) return answer as Exclude<V, StoreFailed>
+    await new Promise<void>((resolve) => ctx.world.setTimer(ASK_AGAIN_MS, resolve))
+  }
+}
+
+const DEAD = Symbol('dead')
+const orDead = async <V>(answer: Promise<V>): Promise<V | typeof DEAD> => {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof CallExit)) throw error
+    if (error.reason === 'timeout') throw timedOut()
+    return DEAD
+  }
+}
+
+const isFailed = (answer: unknown): answer is StoreFailed =>
+  typeof answer === 'object' && answer !== null && 'failed' in answer
+/** The keeper is opening the store again. */
+export const isPassing = (code: StoreErrorCode): boolean => code === 'closed' || code === 'busy'
+
+export const timedOut = (): Refusal =>
+  new Refusal(
+    'TIMEOUT',
+    `no answer within ${REQUEST_MS_MAX} ms; it may have been done: ask again with the same idempotency key`,
+    {
+      retryAfterMs: STORE_RETRY_MS,
+    },
+  )
+export const unavailable = (why: StoreErrorCode | 'restarting'): Refusal =>
+  new Refusal('STORAGE_UNAVAILABLE', `the store does not take it now (${why}); nothing was done, try again`, {
+    retryAfterMs: STORE_RETRY_MS,
+  })

@@ -1,0 +1,55 @@
+/** The subscriptions of one session: which topics, from which number on. Numbers ascend per topic. */
+import { SUBSCRIPTIONS_MAX } from '#config/limits.ts'
+import type { FeedEntry, SupervisionEvent } from '#telemetry/feed.ts'
+import type { Domain } from '#webhook/webhook.ts'
+import { formatInstant } from './instant.ts'
+import { noticeText } from './json-rpc.ts'
+import type { Topic } from './protocol.ts'
+import { Refusal } from './refusal.ts'
+
+export interface Subscribed {
+  readonly id: string
+  readonly topics: readonly Topic[]
+  readonly domain: Domain | null
+  /** Something was left out because the client did not read. */
+  gap: boolean
+}
+
+export class Subscriptions {
+  readonly #all = new Map<string, Subscribed>()
+  #last = 0
+
+  /** Refusal RESOURCE_EXHAUSTED beyond 64. */
+  add(topics: readonly Topic[], domain: Domain | null): Subscribed {
+    if (this.#all.size >= SUBSCRIPTIONS_MAX)
+      throw new Refusal(
+        'RESOURCE_EXHAUSTED',
+        `a socket holds at most ${SUBSCRIPTIONS_MAX} subscriptions; end one first`,
+      )
+    this.#last += 1
+    const subscribed = { id: `sub_${this.#last}`, topics, domain, gap: false }
+    this.#all.set(subscribed.id, subscribed)
+    return subscribed
+  }
+
+  remove(id: string): boolean {
+    return this.#all.delete(id)
+  }
+
+  of(topic: Topic): readonly Subscribed[] {
+    return [...this.#all.values()].filter((one) => one.topics.includes(topic))
+  }
+}
+
+/** The notification `event`. `data` is JSON text; after a gap the first event says so. */
+export const eventText = (subscribed: Subscribed, topic: Topic, seq: number, data: string): string => {
+  const gap = subscribed.gap ? ',"gap":true' : ''
+  subscribed.gap = false
+  return noticeText('event', `{"subscription":"${subscribed.id}","seq":${seq},"topic":"${topic}","data":${data}${gap}}`)
+}
+
+/** What is said of a process: `{ type, at, name, pid, supervisor, reason }`. */
+export const supervisionData = ({ event }: FeedEntry): string => {
+  const { at, ...facts }: SupervisionEvent = event
+  return JSON.stringify({ ...facts, at: formatInstant(at) })
+}

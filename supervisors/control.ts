@@ -1,0 +1,33 @@
+/**
+ * control: who comes in, and what they say. one_for_one: a listener that dies costs its sessions nothing, a session only
+ * itself. Sessions are temporary: their clients connect again. House intensity.
+ *
+ * Start order: `sessions` before the listener that fills it. Stopped in reverse: nobody new is let in, then the sessions say
+ * goodbye. The tables of keys, brands and the port belong to the supervisor, so they outlive the listener.
+ */
+import { CONTROL_TABLES, type ControlArgs, control, controlActor, sessions } from '#actors/control.ts'
+import { ingest, ingestActor } from '#actors/ingest.ts'
+import { type TelemetryArgs, telemetry, telemetryActor } from '#actors/telemetry.ts'
+import type { StartIngest } from '#control/ingest.ts'
+import { dynamicSupervisorSpec } from '#runtime/dynamic-supervisor.ts'
+import { supervisorSpec } from '#runtime/supervisor.ts'
+import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
+import { HOUSE_FLAGS } from './house.ts'
+
+/** The supervisor `control`: sessions and the listener. Last child of root. */
+export const controlSupervisor = (args: ControlArgs): ChildSpec =>
+  supervisorSpec({
+    id: 'control-channel',
+    name: 'control-channel',
+    flags: HOUSE_FLAGS,
+    tables: CONTROL_TABLES,
+    children: [
+      dynamicSupervisorSpec({ id: sessions, name: sessions, flags: HOUSE_FLAGS }),
+      worker(controlActor, args, { name: control }),
+    ],
+  })
+
+/** Children of root, before delivery: the thread that reads large frames, and the listeners of the daemon's facts. */
+export const telemetryWorker = (args: TelemetryArgs): ChildSpec => worker(telemetryActor, args, { name: telemetry })
+export const ingestWorker = (args: { readonly start: StartIngest }): ChildSpec =>
+  worker(ingestActor, args, { name: ingest, shutdownMs: 10_000 })
