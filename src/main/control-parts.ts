@@ -1,0 +1,81 @@
+/** The control channel's place in the daemon: its children of root, and what it may know of the daemon around the actors. */
+import { scheduler } from '#actors/scheduler.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
+import type { Config } from '#config/config.ts'
+import { firstStartText, keepAdminKey } from '#control/admin-key.ts'
+import type { Host } from '#control/backend.ts'
+import { ingestThread } from '#control/ingest-thread.ts'
+import { WebhookReader } from '#control/new-webhook.ts'
+import type { ExitReason } from '#runtime/exit.ts'
+import type { Runtime } from '#runtime/runtime.ts'
+import { supervisionTree } from '#runtime/supervision-tree.ts'
+import { controlSupervisor, ingestWorker, telemetryWorker } from '#supervisors/control.ts'
+import { type RootArgs, root } from '#supervisors/root.ts'
+import type { EventHub } from '#telemetry/event-hub.ts'
+import { Feed } from '#telemetry/feed.ts'
+import type { LogSink } from '#telemetry/log-sink.ts'
+import { Metrics } from '#telemetry/metrics.ts'
+import { Monitor } from '#telemetry/monitor.ts'
+import type { AddressPolicy } from '#webhook/address.ts'
+import { WebhookIds } from '#webhook/id.ts'
+import type { World } from '#world/world.ts'
+
+export interface ControlPartsArgs {
+  readonly config: Config
+  readonly version: string
+  readonly dataDir: string
+  readonly policy: AddressPolicy
+  readonly runtime: Runtime
+  readonly world: World
+  readonly events: EventHub
+  readonly log: LogSink
+}
+
+export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
+  const { config, dataDir, policy, world, events, log } = args
+  const monitor = new Monitor()
+  const metrics = new Metrics(monitor)
+  const feed = new Feed(world.wallNow())
+  return {
+    before: [
+      telemetryWorker({ events, listeners: [monitor, metrics, feed, log] }),
+      ingestWorker({ start: ingestThread(policy) }),
+    ],
+    after: [
+      controlSupervisor({
+        host: config.host,
+        port: config.port,
+        allowOrigin: config.allowOrigin,
+        shared: { reader: new WebhookReader(policy), ids: new WebhookIds(), monitor, feed, host: hostOf(args) },
+        metrics,
+        keepFirstKey: (key) => keepAdminKey(dataDir, key),
+        listening: (url, firstKey) => {
+          process.stdout.write(`listening on ${url}\n`)
+          if (firstKey !== null) process.stdout.write(firstStartText(firstKey, url, config.data))
+        },
+      }),
+    ],
+  }
+}
+
+const hostOf = ({ version, runtime, world }: ControlPartsArgs): Host => ({
+  version,
+  node: process.version,
+  processId: process.pid,
+  startedAt: world.wallNow(),
+  store: 'sqlite',
+  tree: () => supervisionTree(runtime, root),
+  kill: (target, reason) => {
+    const pid = typeof target === 'number' ? runtime.pidOf(target) : runtime.whereis(target)
+    if (pid === null) return null
+    runtime.exit(pid, exitReasonOf(reason))
+    return pid.id
+  },
+  notReady: () => {
+    const down = [root, storeKeeper, scheduler].find((name) => runtime.whereis(name) === null)
+    return down === undefined ? null : `${down} is being started`
+  },
+})
+
+const exitReasonOf = (text: string): ExitReason =>
+  text === 'kill' || text === 'normal' || text === 'shutdown' ? text : { type: 'term', term: text }
