@@ -1,6 +1,37 @@
-import type { Call, Name } from '#runtime/protocol.ts'
-import { name } from '#runtime/protocol.ts'
-import type { ReadQuery, ReadResult, StoreErrorCode, WriteOp, WriteResult } from '#store/store.ts'
+/**
+ * Started by root, first of all. Owns the store and is the only one that talks to it. Its state: what waits to be written, and
+ * which groups are under way. On restart it opens the store again; what it had not answered its callers send again (D-3).
+ * A crash costs the time of an open, nothing that was acknowledged. `ctx.own` closes the store at every death, kill included.
+ *
+ * Three roads, each with at most one group under way, the next one as soon as the previous returns (no commit timer, D-6):
+ * `urgent` (marks, outcomes, hand-backs: not synced, never answered with a failure, kept and tried again), `promised`, and
+ * `large` (appends that the store writes in chunks, so that the other roads pass by). Reads go straight to the store.
+ */
+import {
+  APPEND_CHUNK_ROWS,
+  GROUP_BYTES_MAX,
+  GROUP_OPS_MAX,
+  STORE_OPEN_PATIENCE_MS,
+  STORE_RESENDS_MAX,
+  STORE_RETRY_MS,
+  STORE_RETRY_MS_MAX,
+} from '#config/limits.ts'
+import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { From } from '#runtime/from.ts'
+import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
+import {
+  isPromised,
+  type OpenStore,
+  type ReadQuery,
+  type ReadResult,
+  type Store,
+  StoreError,
+  type StoreErrorCode,
+  type WriteOp,
+  type WriteResult,
+} from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
 
 /**
  * The store did not take it (disk full, locked, reopening); nothing of it is durable, try again.
@@ -13,9 +44,9 @@ export interface StoreFailed {
 type Writes<Op> = Op extends WriteOp
   ? Call<
       Op,
-      Op extends { type: 'append' | 'cancel' | 'set-limit' | 'put-brand' | 'put-key' }
-        ? WriteResult<Op> | StoreFailed
-        : WriteResult<Op>
+      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' }
+        ? WriteResult<Op>
+        : WriteResult<Op> | StoreFailed
     >
   : never
 type Reads<Q> = Q extends ReadQuery
@@ -26,7 +57,374 @@ type Reads<Q> = Q extends ReadQuery
 export interface StoreKeeperProtocol {
   readonly call: Writes<WriteOp> | Reads<ReadQuery>
   readonly cast: never
-  readonly info: never
+  readonly info:
+    | Answer<'written', Written, { readonly road: Road; readonly incarnation: number }>
+    | Answer<'was-read', { readonly ok: true; readonly value: unknown } | StoreFailed, From<never>>
+    | Answer<'opened', Opened>
+    | { readonly type: 'store-ended'; readonly incarnation: number; readonly reason: string }
+    /** Everything that was in the mailbox is in the queues now. */
+    | { readonly type: 'flush' }
+    | { readonly type: 'try-again'; readonly road: Road }
+    | { readonly type: 'open-again' }
   readonly continue: never
 }
 export const storeKeeper: Name<StoreKeeperProtocol> = name('store-keeper')
+
+type Road = 'urgent' | 'promised' | 'large'
+const ROADS: readonly Road[] = ['urgent', 'promised', 'large']
+type Written =
+  | { readonly ok: true; readonly results: readonly unknown[] }
+  | { readonly ok: false; readonly failed: StoreErrorCode; readonly op: number | null; readonly detail: string }
+type Opened = { readonly ok: true } | { readonly ok: false; readonly detail: string }
+
+interface Pending {
+  readonly op: WriteOp
+  readonly from: From<never>
+  /** How often it was under way when the store died. */
+  sent: number
+}
+interface RoadState {
+  waiting: Pending[]
+  underWay: Pending[] | null
+  /** Its answer, for `terminate`. */
+  writing: Promise<Written> | null
+  /** After a full disk: nothing is sent before `try-again`. */
+  pauseMs: number
+  paused: boolean
+}
+/** What `ctx.own` closes: outlives the state's changes. */
+interface Holding {
+  store: Store | null
+  /** An open under way: at a death it is awaited and closed. */
+  opening: Promise<unknown>
+  /** Counts the opens, so that a late word of an older store is ignored. */
+  incarnation: number
+}
+export interface StoreKeeperArgs {
+  readonly open: OpenStore
+  readonly events: Events
+}
+interface State {
+  readonly args: StoreKeeperArgs
+  readonly holding: Holding
+  readonly roads: Record<Road, RoadState>
+  phase: 'open' | 'reopening'
+  /** The last attempt to open failed: nobody is kept waiting for the next. */
+  isDown: boolean
+  reopenMs: number
+  flushSent: boolean
+  /** Said once per streak of failures. */
+  isFailing: boolean
+}
+type Ctx = Context<StoreKeeperProtocol>
+
+const road = (): RoadState => ({ waiting: [], underWay: null, writing: null, pauseMs: STORE_RETRY_MS, paused: false })
+
+const takeWrite = (op: WriteOp, from: From<never>, state: State, ctx: Ctx): typeof keep => {
+  if (state.isDown && isPromised(op)) {
+    answer(ctx, { op, from, sent: 0 }, { ok: false, failed: 'closed' })
+    return keep
+  }
+  state.roads[roadOf(op)].waiting.push({ op, from, sent: 0 })
+  if (!state.flushSent) {
+    state.flushSent = true
+    ctx.send<StoreKeeperProtocol>(ctx.self, { type: 'flush' })
+  }
+  return keep
+}
+const takeRead = (query: ReadQuery, from: From<never>, state: State, ctx: Ctx): typeof keep => {
+  const { store } = state.holding
+  if (store === null) answerWith(ctx, from, { ok: false, failed: 'closed' })
+  else ctx.pipe(readingOf(store, query), 'was-read', from)
+  return keep
+}
+
+export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, State> = {
+  name: 'store-keeper',
+  version: 1,
+
+  /** Async: boot waits for the store. A store that cannot be opened is tried again with growing delay, for a bounded time. */
+  async init(args, ctx) {
+    ctx.trapExit(true)
+    const holding: Holding = { store: null, opening: Promise.resolve(), incarnation: 0 }
+    ctx.own(() => closeAll(holding))
+    const failure = await openPatiently(args, holding, ctx)
+    if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
+    const roads = { urgent: road(), promised: road(), large: road() }
+    const flags = { isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
+    return ok({ args, holding, roads, phase: 'open' as const, ...flags })
+  },
+
+  call: {
+    append: takeWrite,
+    'mark-started': takeWrite,
+    'record-outcome': takeWrite,
+    'hand-back': takeWrite,
+    cancel: takeWrite,
+    'set-limit': takeWrite,
+    'put-brand': takeWrite,
+    'put-key': takeWrite,
+    horizon: takeRead,
+    lane: takeRead,
+    'due-lanes': takeRead,
+    started: takeRead,
+    webhook: takeRead,
+    attempts: takeRead,
+    list: takeRead,
+    limits: takeRead,
+    brands: takeRead,
+    keys: takeRead,
+    counts: takeRead,
+    backlog: takeRead,
+  },
+
+  info(message, state, ctx) {
+    switch (message.type) {
+      case 'flush':
+        state.flushSent = false
+        flush(state, ctx)
+        return keep
+      case 'written':
+        if (message.ok) written(state, ctx, message.data.road, message.data.incarnation, message.value)
+        return keep
+      case 'was-read':
+        if (message.ok) answerWith(ctx, message.data, message.value)
+        return keep
+      case 'try-again':
+        state.roads[message.road].paused = false
+        flush(state, ctx)
+        return keep
+      case 'store-ended':
+        if (message.incarnation === state.holding.incarnation) reopen(state, ctx, message.reason)
+        return keep
+      case 'open-again':
+        openAgain(state, ctx)
+        return keep
+      case 'opened':
+        if (message.ok) opened(state, ctx, message.value)
+        return keep
+      case 'DOWN':
+      case 'EXIT':
+      case 'timeout':
+        return keep
+      default:
+        return message satisfies never
+    }
+  },
+
+  /** What is known but not written would be in doubt after the next start: written now. `ctx.own` closes the store then. */
+  async terminate(_reason, state, ctx) {
+    const { store } = state.holding
+    for (const name of ROADS) {
+      const { underWay, writing, waiting } = state.roads[name]
+      if (underWay !== null && writing !== null) settle(ctx, underWay, await writing)
+      if (waiting.length > 0 && store !== null) settle(ctx, waiting, await writingOf(store, waiting))
+    }
+  },
+}
+
+// ---------------------------------------------------------------- writing
+
+const roadOf = (op: WriteOp): Road => {
+  if (!isPromised(op)) return 'urgent'
+  return op.type === 'append' && op.count > APPEND_CHUNK_ROWS ? 'large' : 'promised'
+}
+
+const flush = (state: State, ctx: Ctx): void => {
+  const { store } = state.holding
+  if (state.phase !== 'open' || store === null) return
+  for (const name of ROADS) {
+    const road = state.roads[name]
+    if (road.underWay !== null || road.paused || road.waiting.length === 0) continue
+    const group = road.waiting.splice(0, groupLength(road.waiting))
+    road.underWay = group
+    road.writing = writingOf(store, group)
+    ctx.pipe(road.writing, 'written', { road: name, incarnation: state.holding.incarnation })
+  }
+}
+
+/** How many of the first operations make a group: one transaction's worth. */
+const groupLength = (waiting: readonly Pending[]): number => {
+  let rows = 0
+  let bytes = 0
+  const end = waiting.findIndex(({ op }, index) => {
+    rows += op.type === 'append' ? op.count : 0
+    bytes += op.type === 'append' ? op.rows.length : 0
+    return index > 0 && (index >= GROUP_OPS_MAX || rows > APPEND_CHUNK_ROWS || bytes > GROUP_BYTES_MAX)
+  })
+  return end === -1 ? waiting.length : end
+}
+
+const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcome: Written): void => {
+  const road = state.roads[name]
+  const group = road.underWay ?? []
+  road.underWay = null
+  road.writing = null
+  if (outcome.ok) {
+    settle(ctx, group, outcome)
+    road.pauseMs = STORE_RETRY_MS
+    recovered(state, ctx)
+  } else failed(state, ctx, name, incarnation, group, outcome)
+  flush(state, ctx)
+}
+
+const settle = (ctx: Ctx, group: readonly Pending[], outcome: Written): void => {
+  if (!outcome.ok) return
+  for (const [i, pending] of group.entries()) answerWith(ctx, pending.from, outcome.results[i])
+}
+
+const failed = (
+  state: State,
+  ctx: Ctx,
+  name: Road,
+  incarnation: number,
+  group: readonly Pending[],
+  why: Extract<Written, { ok: false }>,
+): void => {
+  const road = state.roads[name]
+  if (why.failed === 'invalid' && why.op !== null) {
+    report(state, ctx, why.detail)
+    for (const [i, pending] of group.entries()) if (i === why.op) answer(ctx, pending, { ok: false, failed: 'invalid' })
+    road.waiting.unshift(...group.filter((_, i) => i !== why.op))
+    return
+  }
+  if (why.failed === 'full' || why.failed === 'busy' || why.failed === 'invalid') {
+    complain(state, ctx, why.detail)
+    hold(road, ctx, group, why.failed)
+    road.paused = true
+    ctx.sendAfter(road.pauseMs, { type: 'try-again', road: name })
+    road.pauseMs = Math.min(road.pauseMs * 2, STORE_RETRY_MS_MAX)
+    return
+  }
+  for (const pending of group) pending.sent += 1
+  road.waiting.unshift(...giveUp(ctx, group))
+  if (incarnation === state.holding.incarnation) reopen(state, ctx, why.detail)
+}
+
+/** Promises are refused, marks and outcomes are kept, in their order. */
+const hold = (road: RoadState, ctx: Ctx, group: readonly Pending[], code: StoreErrorCode): void => {
+  const kept = group.filter((pending) => !isPromised(pending.op))
+  for (const pending of group) if (isPromised(pending.op)) answer(ctx, pending, { ok: false, failed: code })
+  road.waiting.unshift(...kept)
+}
+/** Whoever was under way too often when the store died may be the reason. */
+const giveUp = (ctx: Ctx, group: readonly Pending[]): Pending[] => {
+  const [spent, rest] = [group.filter(isSpent), group.filter((pending) => !isSpent(pending))]
+  for (const pending of spent) answer(ctx, pending, { ok: false, failed: 'io' })
+  return rest
+}
+const isSpent = (pending: Pending): boolean => isPromised(pending.op) && pending.sent >= STORE_RESENDS_MAX
+
+/** Answers a failure in the words of the operation. */
+const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
+  const { op, from } = pending
+  if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
+  else if (op.type === 'record-outcome' || op.type === 'hand-back') answerWith(ctx, from, { ok: false, why: 'stale' })
+  else answerWith(ctx, from, failure)
+}
+const answerWith = (ctx: Ctx, from: From<never>, value: unknown): void => ctx.reply(from as From<unknown>, value)
+
+const writingOf = (store: Store, group: readonly Pending[]): Promise<Written> =>
+  store.write(group.map((pending) => pending.op)).then(
+    (results): Written => ({ ok: true, results }),
+    (error: unknown): Written => ({ ok: false, ...failureOf(error) }),
+  )
+const readingOf = (store: Store, query: ReadQuery): Promise<{ ok: true; value: unknown } | StoreFailed> =>
+  store.read(query).then(
+    (value) => ({ ok: true, value }) as const,
+    (error: unknown) => ({ ok: false, failed: failureOf(error).failed }) as const,
+  )
+/** An error that is no StoreError is a bug in the store: it is opened anew. */
+const failureOf = (error: unknown): { failed: StoreErrorCode; op: number | null; detail: string } => {
+  if (error instanceof StoreError)
+    return { failed: error.code, op: error.op, detail: `${error.code}: ${error.message}` }
+  return { failed: 'io', op: null, detail: String(error) }
+}
+
+// ---------------------------------------------------------------- opening
+
+const openPatiently = async (args: StoreKeeperArgs, holding: Holding, ctx: Ctx): Promise<Error | null> => {
+  let delayMs = STORE_RETRY_MS
+  const until = ctx.world.monoNow() + STORE_OPEN_PATIENCE_MS
+  for (;;) {
+    const error = await open(args, holding, ctx)
+    if (error === null) return null
+    args.events.emit({ type: 'store.failed', at: ctx.world.wallNow(), detail: error.message })
+    if (isHopeless(error) || ctx.world.monoNow() + delayMs > until) return error
+    await new Promise<void>((resolve) => ctx.world.setTimer(delayMs, resolve))
+    delayMs = Math.min(delayMs * 2, STORE_RETRY_MS_MAX)
+  }
+}
+/** Time does not cure a corrupt file or one of a later release. */
+const isHopeless = (error: Error): boolean =>
+  error instanceof StoreError && (error.code === 'corrupt' || error.code === 'version')
+
+const open = async (args: StoreKeeperArgs, holding: Holding, ctx: Ctx): Promise<Error | null> => {
+  holding.incarnation += 1
+  const { incarnation } = holding
+  const self = ctx.self
+  const ended = (reason: string): void =>
+    ctx.send<StoreKeeperProtocol>(self, { type: 'store-ended', incarnation, reason })
+  const opening = args.open({ ended }).then(
+    (store) => {
+      holding.store = store
+      args.events.emit({ type: 'store.opened', at: ctx.world.wallNow(), detail: `open ${incarnation}` })
+      return null
+    },
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  )
+  holding.opening = opening
+  return opening
+}
+
+const closeAll = async (holding: Holding): Promise<void> => {
+  await holding.opening
+  await holding.store?.close()
+}
+
+/** The store is gone or cannot be trusted: close it, open it again; what was under way waits at the head of its road. */
+const reopen = (state: State, ctx: Ctx, reason: string): void => {
+  if (state.phase === 'reopening') return
+  complain(state, ctx, reason)
+  state.phase = 'reopening'
+  openAgain(state, ctx)
+}
+const openAgain = (state: State, ctx: Ctx): void => {
+  const { args, holding } = state
+  const old = holding.store
+  holding.store = null
+  const closing = Promise.resolve(old?.close())
+  const reopening = closing.then(() => open(args, holding, ctx))
+  holding.opening = reopening
+  ctx.pipe(
+    reopening.then((error): Opened => (error === null ? { ok: true } : { ok: false, detail: error.message })),
+    'opened',
+  )
+}
+const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
+  if (outcome.ok) {
+    state.phase = 'open'
+    state.isDown = false
+    state.reopenMs = STORE_RETRY_MS
+    flush(state, ctx)
+    return
+  }
+  state.isDown = true
+  for (const name of ROADS) hold(state.roads[name], ctx, state.roads[name].waiting.splice(0), 'closed')
+  ctx.sendAfter(state.reopenMs, { type: 'open-again' })
+  state.reopenMs = Math.min(state.reopenMs * 2, STORE_RETRY_MS_MAX)
+}
+
+// ---------------------------------------------------------------- telling
+
+const report = (state: State, ctx: Ctx, detail: string): void =>
+  state.args.events.emit({ type: 'store.failed', at: ctx.world.wallNow(), detail })
+const complain = (state: State, ctx: Ctx, detail: string): void => {
+  if (!state.isFailing) report(state, ctx, detail)
+  state.isFailing = true
+}
+const recovered = (state: State, ctx: Ctx): void => {
+  if (!state.isFailing) return
+  state.isFailing = false
+  state.args.events.emit({ type: 'store.opened', at: ctx.world.wallNow(), detail: 'writes again' })
+}

@@ -167,3 +167,10 @@ export const STORE_RETRY_MS_MAX = 5_000
 export const STORE_OPEN_PATIENCE_MS = 20_000
 /** A promised operation that was under way this often when the store died is answered `failed`. */
 export const STORE_RESENDS_MAX = 3
+/** An attempt that runs for longer is slow; slow ones may hold this share of the node together (D-14). */
+export const SLOW_ATTEMPT_MS = 1_000
+export const SLOW_SHARE_MAX = 0.75
+/** Figures and shares of guards that died without a successor are taken away this often. */
+export const GUARD_SWEEP_MS = 5_000
+/** Shorter closures are not worth a synced write: the dead process's receiver waits at most this long for nothing. */
+export const CLOSURE_KEPT_MS_MIN = 2_000

@@ -1,0 +1,229 @@
+import { describe, expect, it } from 'vitest'
+import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
+import { worker } from '#runtime/supervisor-spec.ts'
+import { MemoryDisk } from '#store/memory/memory-disk.ts'
+import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
+import { encodeRows } from '#store/rows.ts'
+import { type NewWebhook, StoreError, type WriteOp } from '#store/store.ts'
+import { EventHub } from '#telemetry/event-hub.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+
+const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
+const webhook = (n: number): NewWebhook => ({
+  id: idOf(n),
+  brand: 'acme',
+  name: null,
+  url: 'https://a.com/',
+  host: 'a.com',
+  domain: 'a.com',
+  method: 'POST',
+  priority: 'normal',
+  at: n,
+  nextAt: n,
+  createdAt: 0,
+  timeoutMs: 1_000,
+  expiresAt: null,
+  retry: null,
+  tags: [],
+  idempotencyKey: null,
+  contentHash: null,
+  request: new Uint8Array([n % 256]),
+})
+const appendOf = (...numbers: readonly number[]) =>
+  ({ type: 'append', count: numbers.length, rows: encodeRows(numbers.map(webhook)) }) as const
+const markOf = (n: number) => ({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: 0 }) as const
+const cancelOf = (n: number) => ({ type: 'cancel', id: idOf(n), brand: null, at: 1 }) as const
+
+const stage = async (faults: MemoryFaults = {}) => {
+  const world = new VirtualWorld({ seed: 3 })
+  const disk = new MemoryDisk()
+  const events: string[] = []
+  const groups: WriteOp['type'][][] = []
+  const hub = new EventHub((error) => {
+    throw error
+  })
+  hub.on(['store.opened', 'store.failed'], (event) => events.push(`${event.type} ${event.detail}`))
+  const watched: MemoryFaults = {
+    ...faults,
+    beforeWrite: (group) => {
+      groups.push(group.map((op) => op.type))
+      return faults.beforeWrite?.(group)
+    },
+  }
+  const runtime = new Runtime(world, { safeMessages: true })
+  const args = { open: openMemoryStore(disk, watched), events: hub }
+  const starting = runtime.start(
+    supervisor,
+    {
+      flags: { strategy: 'one_for_one', intensity: 5, periodMs: 10_000 },
+      children: [worker(storeKeeperActor, args, { name: storeKeeper })],
+    },
+    { name: 'root' },
+  )
+  await world.settle()
+  const ask = <Op extends WriteOp>(op: Op) =>
+    runtime.call<never>(storeKeeper as never, op as never, Number.POSITIVE_INFINITY) as Promise<unknown>
+  return { world, disk, events, groups, runtime, starting, ask }
+}
+
+describe('the store-keeper', () => {
+  it('writes what waits in one group, marks and outcomes apart from promises', async () => {
+    const { world, groups, ask } = await stage()
+    const answers = [ask(appendOf(1)), ask(appendOf(2)), ask(markOf(1)), ask(cancelOf(2))]
+    await world.settle()
+    expect(groups).toEqual([['mark-started'], ['append', 'append', 'cancel']])
+    expect(await Promise.all(answers)).toMatchObject([
+      { ok: true, seqs: [1] },
+      { ok: true, seqs: [2] },
+      { ok: false, why: 'not-found' },
+      { outcome: 'cancelled' },
+    ])
+  })
+
+  it('sends the next group as soon as the previous one has returned, and marks pass a large append', async () => {
+    const gates: (() => void)[] = []
+    const { world, groups, ask } = await stage({
+      beforeWrite: (group) => {
+        if (group[0]?.type !== 'append') return
+        return new Promise<void>((resolve) => gates.push(resolve))
+      },
+    })
+    const large = ask(appendOf(...Array.from({ length: 301 }, (_, n) => n + 1_000)))
+    await world.settle()
+    const small = [ask(appendOf(1)), ask(appendOf(2))]
+    await world.settle()
+    const late = [ask(appendOf(3)), ask(appendOf(4))]
+    const mark = ask(markOf(9))
+    await world.settle()
+    expect(await mark).toEqual({ ok: false, why: 'not-found' })
+    expect(groups.map((group) => group.length)).toEqual([1, 2, 1])
+    gates[1]?.()
+    await world.settle()
+    expect(groups.at(-1)).toEqual(['append', 'append'])
+    for (const open of gates) open()
+    await world.settle()
+    await Promise.all([large, ...small, ...late])
+  })
+
+  it('answers promises that meet a full disk with `full`, and keeps marks until there is space', async () => {
+    let isFull = false
+    const { world, events, ask } = await stage({
+      beforeWrite: () => {
+        if (isFull) throw new StoreError('full', 'no space left')
+      },
+    })
+    await ask(appendOf(1, 2))
+    isFull = true
+    const promise = ask(appendOf(3))
+    const mark = ask(markOf(1))
+    await world.settle()
+    expect(await promise).toEqual({ ok: false, failed: 'full' })
+    await world.advance(60_000)
+    isFull = false
+    await world.advance(5_000)
+    expect(await mark).toMatchObject({ ok: true })
+    expect(events).toEqual(['store.opened open 1', 'store.failed full: no space left', 'store.opened writes again'])
+  })
+
+  it('opens the store again when its thread dies, and sends again what was not answered', async () => {
+    let lose = false
+    const held = await stage({
+      afterWrite: () => {
+        if (!lose) return
+        lose = false
+        held.disk.crash('thread died')
+      },
+    })
+    await held.ask(appendOf(1))
+    lose = true
+    const answer = held.ask(appendOf(2))
+    const mark = held.ask(markOf(1))
+    await held.world.settle()
+    expect(await answer).toMatchObject({ ok: true, seqs: [2] })
+    expect(await mark).toMatchObject({ ok: true })
+    expect(held.events).toContain('store.opened open 2')
+    expect(held.disk.bySeq.size).toBe(2)
+  })
+
+  it('answers promises with a failure while the store cannot be opened, and comes back by itself', async () => {
+    let isGone = false
+    const { world, disk, ask } = await stage({
+      beforeOpen: () => {
+        if (isGone) throw new StoreError('io', 'no such device')
+      },
+    })
+    await ask(appendOf(1))
+    isGone = true
+    disk.crash('device lost')
+    await world.settle()
+    const mark = ask(markOf(1))
+    expect(await ask(appendOf(2))).toEqual({ ok: false, failed: 'closed' })
+    await world.advance(30_000)
+    isGone = false
+    await world.advance(5_000)
+    expect(await mark).toMatchObject({ ok: true })
+    expect(await ask(appendOf(2))).toMatchObject({ ok: true })
+  })
+
+  it('refuses the one operation that can never be taken, and writes the others', async () => {
+    const { world, ask } = await stage()
+    const bad = { type: 'append', count: 1, rows: new Uint8Array([1]) } as const
+    const answers = [ask(appendOf(1)), ask(bad), ask(appendOf(2))]
+    await world.settle()
+    expect(await Promise.all(answers)).toMatchObject([{ ok: true }, { ok: false, failed: 'invalid' }, { ok: true }])
+  })
+
+  it('gives a promise up that was under way each time the store died', async () => {
+    const held = await stage({
+      beforeWrite: (group) => {
+        if (group[0]?.type === 'append') held.disk.crash('thread died')
+      },
+    })
+    const answer = held.ask(appendOf(1))
+    await held.world.advance(10_000)
+    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await held.ask(markOf(1))).toEqual({ ok: false, why: 'not-found' })
+  })
+
+  it('closes the store at its death, and its successor opens it', async () => {
+    const { world, disk, runtime, ask, events } = await stage()
+    await ask(appendOf(1))
+    runtime.exit(storeKeeper, 'kill')
+    await world.settle()
+    expect(events).toEqual(['store.opened open 1', 'store.opened open 1'])
+    expect(await ask(markOf(1))).toMatchObject({ ok: true })
+    expect(disk.started.size).toBe(1)
+  })
+
+  it('waits at boot for a store that is locked, and gives up at once on a corrupt one', async () => {
+    const disk = new MemoryDisk()
+    let tries = 0
+    const locked = await stage({
+      beforeOpen: () => {
+        if (tries++ < 5) throw new StoreError('locked', 'held')
+      },
+    })
+    await locked.world.advance(10_000)
+    expect((await locked.starting).ok).toBe(true)
+    const corrupt = await stage({
+      beforeOpen: () => {
+        throw new StoreError('corrupt', 'hookpulse.db is damaged')
+      },
+    })
+    expect(await corrupt.starting).toMatchObject({ ok: false })
+    expect(corrupt.events).toEqual(['store.failed hookpulse.db is damaged'])
+    expect(disk.nextSeq).toBe(1)
+  })
+
+  it('writes what waits before it stops', async () => {
+    const { world, runtime, disk, ask } = await stage()
+    const answer = ask(appendOf(1))
+    const stopped = runtime.stop('root', 'shutdown')
+    await world.settle()
+    await stopped
+    expect(await answer).toMatchObject({ ok: true })
+    expect(disk.bySeq.size).toBe(1)
+  })
+})
