@@ -14,22 +14,45 @@ import {
 } from '#actors/brand-limiter.ts'
 import type { DispatchPoolProtocol, Registered } from '#actors/dispatch-pool.ts'
 import type { ExecutorProtocol } from '#actors/executor.ts'
+import type { LimitSet, LimitsProtocol } from '#actors/limits.ts'
 import type { SchedulerProtocol } from '#actors/scheduler.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
-import { FIGURES_MS, GUARD_IDLE_MS, LANE_WINDOW_LOW, LANE_WINDOW_MAX, PAGE_ROWS_MAX } from '#config/limits.ts'
+import {
+  CLOSURE_KEPT_MS_MIN,
+  FIGURES_MS,
+  GUARD_IDLE_MS,
+  LANE_WINDOW_LOW,
+  LANE_WINDOW_MAX,
+  PAGE_ROWS_MAX,
+} from '#config/limits.ts'
+import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import {
   type Block,
+  concurrencyNow,
   type Ground,
   nextVerdict,
   releasePermit,
   releaseReserved,
   type Start,
   startGranted,
+  takeUpPermit,
 } from '#guard/admission.ts'
 import { endDueMono, isPressed, noPressure, observe, type Pressure } from '#guard/backpressure.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
+import { BREAKER_OPEN_MS_DEFAULT, openBreaker } from '#guard/breaker.ts'
+import { close } from '#guard/closure.ts'
+import {
+  type ConditionChange,
+  type ConditionPolicy,
+  type Conditions,
+  hear,
+  newConditions,
+  passTime,
+  saysNothing,
+} from '#guard/conditions.ts'
 import { endedHolds, type Flights, type Hold, nextHoldEnd } from '#guard/flights.ts'
-import { concurrencyOf, domainConcurrencyOf, rateOf } from '#guard/limits.ts'
+import { concurrencyOf, isPaused, type LimitTable, limitKey, rateOf, settingOf } from '#guard/limits.ts'
+import { isNodeFull, reportLoad, slowFlights } from '#guard/node-load.ts'
 import {
   caughtUp,
   dropWaiting,
@@ -46,12 +69,16 @@ import {
 import { countStart, emptyCounter, type StartCounter, startsLastSecond } from '#guard/start-counter.ts'
 import {
   brandHolds,
+  CONDITIONS_TABLE,
+  type ConditionsRow,
   domainHolds,
   FIGURES_TABLE,
   HOLDS_TABLE,
   type HoldsRow,
   LIMITS_TABLE,
   type LimitsRow,
+  NODE_TABLE,
+  type NodeLoad,
   RATES_KNOWN_SINCE,
   RATES_TABLE,
   type RatesRow,
@@ -133,6 +160,7 @@ export interface GuardProtocol {
     | Answer<'lanes', Read<LanePage>, number>
     | Answer<'head', Read<HeadPage>, { readonly lane: LaneKey; readonly until: Instant; readonly round: number }>
     | Answer<'limiter-started', DynamicChildStarted, Brand>
+    | Answer<'kept', LimitSet>
   readonly continue: { readonly type: 'register' }
 }
 export interface GuardArgs {
@@ -164,7 +192,7 @@ export const holdPermits = (ctx: Context, holds: readonly (Hold & { readonly dom
 /** What a guard shows of itself; also a row of the table `guard-figures`, keyed by domain. */
 export interface GuardFigures {
   readonly domain: Domain
-  readonly state: 'starting' | 'open' | 'paused'
+  readonly state: 'starting' | 'open' | 'paused' | 'closed' | 'breaker-open' | 'breaker-half-open'
   readonly concurrency: { readonly current: number; readonly limit: number | null }
   readonly rate: { readonly startsLastSecond: number; readonly limit: number | null; readonly burst: number | null }
   /** Waiting in the windows; `more` if the store holds more. */
@@ -212,6 +240,7 @@ const AGAIN_MS = 20
 const dispatchPool: Name<DispatchPoolProtocol> = name('dispatch-pool')
 const executor: Name<ExecutorProtocol> = name('executor')
 const scheduler: Name<SchedulerProtocol> = name('scheduler')
+const limits: Name<LimitsProtocol> = name('limits')
 
 export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   name: 'guard',
@@ -260,7 +289,8 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       for (const lane of more) wantMore(state.queues, windowAt(state.queues, lane.brand, lane.priority))
       return turn(state, ctx)
     },
-    'attempt-ended': ({ attemptId }, state, ctx) => {
+    'attempt-ended': ({ attemptId, brand, outcome }, state, ctx) => {
+      if (outcome !== null) listen(attemptId, brand, outcome, state, ctx)
       endFlight(attemptId, state, ctx)
       return turn(state, ctx)
     },
@@ -310,6 +340,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       case 'DOWN':
         onDown(message, state, ctx)
         return turn(state, ctx)
+      case 'kept':
       case 'EXIT':
       case 'timeout':
         return keep
@@ -318,6 +349,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
     }
   },
   terminate(_reason, state, ctx) {
+    reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, 0)
     ctx.table<Domain, GuardFigures>(FIGURES_TABLE).delete(state.domain)
   },
 }
@@ -331,7 +363,8 @@ const turn = (state: State, ctx: Ctx): Result => {
   return keep
 }
 const step = (state: State, ctx: Ctx): void => {
-  const ground = groundOf(ctx)
+  const ground = groundOf(state, ctx)
+  for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state, ctx)
   const admitted: Admitted[] = []
   if (state.phase === 'open') admit(admitted, ground, state, ctx)
   if (admitted.length > 0) ctx.cast(executor, { type: 'start', admitted })
@@ -342,7 +375,8 @@ const step = (state: State, ctx: Ctx): void => {
   arm(ground.nowMono, state, ctx)
 }
 
-const groundOf = (ctx: Ctx): Ground => {
+/** Everything that an admission reads, fresh from the tables: nothing is copied (D-10). */
+const groundOf = (state: State, ctx: Ctx): Ground => {
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   const nowMono = ctx.world.monoNow()
   let known = rates.get(RATES_KNOWN_SINCE)
@@ -350,19 +384,38 @@ const groundOf = (ctx: Ctx): Ground => {
     known = { nominalMono: nowMono, lastStartMono: nowMono, perSecond: 0, burst: 1 }
     rates.set(RATES_KNOWN_SINCE, known)
   }
-  return {
-    limits: ctx.table<string, LimitsRow>(LIMITS_TABLE),
-    rates,
-    unknownSinceMono: known.lastStartMono,
-    nowMono,
-  }
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
+  const conditions = conditionsOf(state, limits, ctx)
+  return { limits, rates, unknownSinceMono: known.lastStartMono, conditions, nodeFull: nodeFull(state, ctx), nowMono }
+}
+
+/** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */
+const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions => {
+  const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const there = table.get(state.domain)
+  if (there !== undefined) return there
+  const conditions = newConditions()
+  table.set(state.domain, conditions)
+  const now = ctx.world.monoNow()
+  const left = (kind: 'closed-until' | 'breaker-until'): number =>
+    settingOf(limits, limitKey(kind, state.domain, null), 0) - ctx.world.wallNow()
+  if (left('closed-until') > 0) close(conditions.domain.closure, left('closed-until'), now)
+  if (left('breaker-until') > 0)
+    openBreaker(conditions.domain.breaker, { enabled: true, openMs: left('breaker-until') }, now)
+  return conditions
+}
+
+const nodeFull = (state: State, ctx: Ctx): boolean => {
+  const slow = slowFlights(state.flights, ctx.world.monoNow())
+  const sum = reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, state.flights.size, slow)
+  return isNodeFull(sum, slow)
 }
 
 const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {
   state.block = null
   const asking = new Set<BrandQueue>()
   for (;;) {
-    const verdict = nextVerdict(state.queues, ground, 'free')
+    const verdict = nextVerdict(state.queues, ground)
     if (verdict.kind === 'start') admitted.push(takeOff(verdict.start, null, ground, state, ctx))
     else if (verdict.kind === 'ask') asking.add(verdict.queue)
     else {
@@ -384,7 +437,7 @@ const takeOff = (
   const attemptId = attemptIdOf(due.id, due.attempts + 1)
   state.flights.set(attemptId, { brand: due.brand, limiter, admittedMono: ground.nowMono, heldUntilMono: null })
   countStart(state.starts, ground.nowMono)
-  if (state.flights.size > domainConcurrencyOf(ground.limits, state.queues.keys.concurrency)) state.overshoot += 1
+  if (state.flights.size > concurrencyNow(state.queues, ground).permits) state.overshoot += 1
   return {
     due,
     permit: {
@@ -407,11 +460,67 @@ const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
   state.flights.delete(attemptId)
   if (flight.heldUntilMono !== null) state.holds -= 1
   const queue = queueOf(state.queues, flight.brand)
-  releasePermit(state.queues, queue)
+  const now = ctx.world.monoNow()
+  releasePermit(state.queues, queue, now, flight.heldUntilMono === null ? now - flight.admittedMono : null)
   if (state.refilling > 0) state.gone.add(attemptId)
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   if (flight.limiter === null && concurrencyOf(limits, queue.keys.overall) !== null)
     ctx.cast(brandLimiterOf(flight.brand), { type: 'attempt-ended', attemptId })
+}
+
+// ---------------------------------------------------------------- what the receiver says
+
+const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, state: State, ctx: Ctx): void => {
+  const flight = state.flights.get(attemptId)
+  if (flight === undefined) return
+  const { conditions, limits, nowMono } = groundOf(state, ctx)
+  const changes = hear(conditions, policyOf(state, limits), {
+    brand,
+    outcome,
+    latencyMs: nowMono - flight.admittedMono,
+    inFlight: state.flights.size,
+    othersWait: state.queues.ring.queues.some((queue) => queue.brand !== brand && queue.size > 0),
+    nowMono,
+  })
+  for (const change of changes) tellChange(change, state, ctx)
+}
+const policyOf = ({ queues }: State, limits: LimitTable): ConditionPolicy => ({
+  closure: settingOf(limits, queues.keys.closure, 1),
+  breaker: {
+    enabled: settingOf(limits, queues.keys.breaker, 1) > 0,
+    openMs: settingOf(limits, queues.keys.breakerOpenMs, BREAKER_OPEN_MS_DEFAULT),
+  },
+  adaptiveCeiling:
+    settingOf(limits, queues.keys.adaptive, 0) > 0
+      ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
+      : null,
+})
+
+const CHANGED = {
+  closed: 'guard.closed',
+  reopened: 'guard.reopened',
+  'breaker-opened': 'breaker.opened',
+  'breaker-half-opened': 'breaker.half-opened',
+  'breaker-closed': 'breaker.closed',
+  adapted: 'guard.adapted',
+} as const
+
+/** Every change is an event with its cause; a long one that concerns the whole domain is kept in the store as well (D-10). */
+const tellChange = ({ what, brand, untilMono, cause }: ConditionChange, state: State, ctx: Ctx): void => {
+  const at = ctx.world.wallNow()
+  const leftMs = untilMono === null ? 0 : untilMono - ctx.world.monoNow()
+  const until = untilMono === null ? null : Math.ceil(at + leftMs)
+  state.events.emit({ type: CHANGED[what], at, domain: state.domain, brand, until, cause })
+  if (brand !== null || until === null || leftMs < CLOSURE_KEPT_MS_MIN) return
+  const kind = what === 'closed' ? 'closed-until' : 'breaker-until'
+  ctx.request(
+    limits,
+    {
+      type: 'set',
+      limit: { kind, domain: state.domain, brand: null, value: until, burst: null, setBy: 'guard', setAt: at },
+    },
+    'kept',
+  )
 }
 
 // ---------------------------------------------------------------- brand-limiters
@@ -486,8 +595,8 @@ const onGranted = (granted: BrandGranted, state: State, ctx: Ctx): void => {
     releaseReserved(state.queues, queue)
     queue.parked = granted.count < granted.asked
   } else queue.parked = false
-  const ground = groundOf(ctx)
-  const started = state.phase === 'open' ? startGranted(state.queues, queue, granted.count, ground, 'free') : []
+  const ground = groundOf(state, ctx)
+  const started = state.phase === 'open' ? startGranted(state.queues, queue, granted.count, ground) : []
   const admitted = started.map((start) => takeOff(start, granted.limiter, ground, state, ctx))
   if (granted.count > 0)
     ctx.cast(brandLimiterOf(granted.brand), {
@@ -545,8 +654,7 @@ const takeUp = (
   const queue = queueOf(state.queues, brand)
   state.flights.set(attemptId, { brand, limiter: null, admittedMono, heldUntilMono })
   if (heldUntilMono !== null) state.holds += 1
-  state.queues.inFlight += 1
-  queue.inFlight += 1
+  takeUpPermit(state.queues, queue, admittedMono)
 }
 const takeHolds = (state: State, ctx: Ctx): void => {
   const now = ctx.world.monoNow()
@@ -675,6 +783,9 @@ const onWake = (state: State, ctx: Ctx): Result => {
   if (state.againMono <= now) again(state, ctx)
   if (mayStop(now, state, ctx)) {
     ctx.unregister()
+    const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+    const conditions = table.get(state.domain)
+    if (conditions !== undefined && saysNothing(conditions, now)) table.delete(state.domain)
     state.events.emit({ type: 'guard.stopped', at: ctx.world.wallNow(), domain: state.domain })
     return stop('normal', state)
   }
@@ -728,8 +839,8 @@ const tellPressure = (nowMono: number, state: State, ctx: Ctx): void => {
   if (change.kind === 'started')
     state.events.emit({ type: 'backpressure.started', at, domain, limit: change.limit, depth: change.depth })
   else {
-    const { limit, durationMs, peak } = change
-    state.events.emit({ type: 'backpressure.ended', at, domain, limit, durationMs, peak })
+    const { limit, durationMs, peak, spans } = change
+    state.events.emit({ type: 'backpressure.ended', at, domain, limit, durationMs, peak, spans })
   }
 }
 
@@ -742,14 +853,24 @@ const writeFigures = (nowMono: number, state: State, ctx: Ctx): void => {
   sweepBrands(state.queues)
 }
 
+const stateShown = (state: State, ground: Ground): GuardFigures['state'] => {
+  if (state.phase !== 'open') return 'starting'
+  const { keys } = state.queues
+  if (isPaused(ground.limits, keys.pause) || rateOf(ground.limits, keys.rate)?.perSecond === 0) return 'paused'
+  if (settingOf(ground.limits, keys.concurrency, 1) === 0) return 'paused'
+  const { closure, breaker } = ground.conditions.domain
+  if (ground.nowMono < closure.untilMono) return 'closed'
+  return breaker.state === 'closed' ? 'open' : breaker.state === 'open' ? 'breaker-open' : 'breaker-half-open'
+}
 const figures = (state: State, ctx: Ctx): GuardFigures => {
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const rate = rateOf(limits, state.queues.keys.rate)
-  const limit = domainConcurrencyOf(limits, state.queues.keys.concurrency)
+  const ground = groundOf(state, ctx)
+  const limit = concurrencyNow(state.queues, ground).permits
   const pressed = isPressed(state.pressure)
   return {
     domain: state.domain,
-    state: state.phase !== 'open' ? 'starting' : limit === 0 || rate?.perSecond === 0 ? 'paused' : 'open',
+    state: stateShown(state, ground),
     concurrency: { current: state.flights.size, limit },
     rate: {
       startsLastSecond: startsLastSecond(state.starts, ctx.world.monoNow()),

@@ -9,11 +9,16 @@
 import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
 import { type GuardFigures, guardOf, guards } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
+import { GUARD_SWEEP_MS } from '#config/limits.ts'
 import { limitKey } from '#guard/limits.ts'
+import { reportLoad } from '#guard/node-load.ts'
 import {
   FIGURES_TABLE,
   LIMITS_TABLE,
   type LimitsRow,
+  NODE_SUM,
+  NODE_TABLE,
+  type NodeLoad,
   RATES_KNOWN_SINCE,
   RATES_TABLE,
   type RatesRow,
@@ -33,7 +38,7 @@ export interface LimitsProtocol {
   /** Answered when the change is on disk and in the table. `failed`: nothing has changed, try again. */
   readonly call: Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
   readonly cast: never
-  readonly info: Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>>
+  readonly info: Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>> | { readonly type: 'sweep' }
   readonly continue: never
 }
 export const limits: Name<LimitsProtocol> = name('limits')
@@ -53,6 +58,7 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: guards })
     for (const row of stored) table.set(keyOf(row), row)
     knowSince(ctx)
+    ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
     return ok({ events })
   },
   call: {
@@ -62,8 +68,11 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     },
   },
   info(message, state, ctx) {
-    if (message.type !== 'stored') return keep
-    ctx.reply(message.data, settle(message, state, ctx))
+    if (message.type === 'stored') ctx.reply(message.data, settle(message, state, ctx))
+    if (message.type === 'sweep') {
+      sweep(ctx)
+      ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
+    }
     return keep
   },
 }
@@ -95,6 +104,7 @@ const settle = (
   const stored = message.value
   if ('failed' in stored) return stored
   ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)
+  if (stored.kind === 'closed-until' || stored.kind === 'breaker-until') return { ok: true, limit: stored }
   tellConcerned(stored.domain, stored.brand, ctx)
   const { kind, domain, brand, value, version, setBy } = stored
   events.emit({ type: 'limit.changed', at: ctx.world.wallNow(), kind, domain, brand, value, version, setBy })
@@ -108,4 +118,13 @@ const tellConcerned = (domain: Domain | null, brand: Brand | null, ctx: Ctx): vo
   ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'limits-changed' })
   for (const [live] of ctx.table<Domain, GuardFigures>(FIGURES_TABLE).entries())
     ctx.cast(guardOf(live), { type: 'limits-changed' })
+}
+
+/** A guard that was killed and has no successor leaves its figures and its share of the node's load behind. */
+const sweep = (ctx: Ctx): void => {
+  const figures = ctx.table<Domain, GuardFigures>(FIGURES_TABLE)
+  const loads = ctx.table<string, NodeLoad>(NODE_TABLE)
+  for (const [domain] of [...figures.entries()]) if (ctx.whereis(guardOf(domain)) === null) figures.delete(domain)
+  for (const [domain] of [...loads.entries()])
+    if (domain !== NODE_SUM && ctx.whereis(guardOf(domain)) === null) reportLoad(loads, domain, 0, 0)
 }

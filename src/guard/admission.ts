@@ -1,17 +1,28 @@
 /** All limits of a guard in one step: who may start now, or what stands in the way and until when. */
 import type { Due, Instant } from '#webhook/webhook.ts'
-import { type BrandQueue, peekNext, type RetryShare, takeNext } from './brand-queue.ts'
-import { type Candidate, nextByInFlight, nextByRound, sweepRing } from './fairness.ts'
-import { concurrencyOf, domainConcurrencyOf, type LimitTable, rateOf } from './limits.ts'
+import { ADAPTIVE_CEILING } from './adaptive.ts'
+import { accrue, type BrandQueue, peekNext, type RetryShare, takeNext } from './brand-queue.ts'
+import { type Conditions, fails, gateOf, noteStarted } from './conditions.ts'
+import { type Candidate, creditSlots, nextByInFlight, nextByRound, sweepRing } from './fairness.ts'
+import { concurrencyOf, domainConcurrencyOf, isPaused, type LimitTable, rateOf, settingOf, weightOf } from './limits.ts'
 import type { Queues } from './queues.ts'
-import { earliestAfter, earliestStart, type RateLimit, type RateState, recordStart, unknownHistory } from './rate.ts'
+import { earliestAfter, type RateLimit, type RateState, recordStart, unknownHistory } from './rate.ts'
+import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
 
+/** What can stand in the way of a start, as `explainWebhook` and events name it. */
 export type LimitName =
+  | 'domain-paused'
+  | 'brand-paused'
+  | 'closed'
+  | 'breaker'
+  | 'node-capacity'
   | 'domain-concurrency'
+  | 'adaptive-concurrency'
   | 'domain-rate'
   | 'brand-in-domain-concurrency'
   | 'brand-in-domain-rate'
   | 'brand-concurrency'
+  | 'retry-budget'
 
 /** What an admission reads; nothing of it is kept. */
 export interface Ground {
@@ -20,6 +31,10 @@ export interface Ground {
   readonly rates: RateTable
   /** A missing row's history counts as `burst` starts made then (D-10). */
   readonly unknownSinceMono: number
+  /** What the receiver has said; outlives the guard. */
+  readonly conditions: Conditions
+  /** The node's slots are taken, or its share for slow attempts is and this guard has some (D-14). */
+  readonly nodeFull: boolean
   readonly nowMono: number
 }
 export interface RateTable {
@@ -46,6 +61,8 @@ export type Verdict =
 
 const NOTHING: Verdict = { kind: 'nothing' }
 const FOREVER = Number.POSITIVE_INFINITY
+/** Nobody tells when the node has room again: look. */
+const NODE_AGAIN_MS = 20
 
 const rateState = (ground: Ground, key: string, limit: RateLimit): RateState => {
   const there = ground.rates.get(key)
@@ -55,85 +72,127 @@ const rateState = (ground: Ground, key: string, limit: RateLimit): RateState => 
   return state
 }
 
+/** Permits at once, and which limit says so. */
+export const concurrencyNow = (
+  queues: Queues,
+  ground: Ground,
+): { readonly permits: number; readonly by: 'domain-concurrency' | 'adaptive-concurrency' } => {
+  const { limits, conditions } = ground
+  const adaptive = settingOf(limits, queues.keys.adaptive, 0) > 0
+  const set = adaptive
+    ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
+    : domainConcurrencyOf(limits, queues.keys.concurrency)
+  const found = adaptive && conditions.adaptive !== null ? Math.floor(conditions.adaptive.limit) : set
+  return found < set ? { permits: found, by: 'adaptive-concurrency' } : { permits: set, by: 'domain-concurrency' }
+}
+
 /** The domain's own limits. */
-const domainBlock = (queues: Queues, ground: Ground): Block | null => {
-  if (queues.inFlight + queues.reserved >= domainConcurrencyOf(ground.limits, queues.keys.concurrency))
-    return { by: 'domain-concurrency', untilMono: FOREVER }
-  const rate = rateOf(ground.limits, queues.keys.rate)
+export const domainBlock = (queues: Queues, ground: Ground): Block | null => {
+  const { limits, conditions, nowMono } = ground
+  const { inFlight, reserved, keys } = queues
+  if (isPaused(limits, keys.pause)) return { by: 'domain-paused', untilMono: FOREVER }
+  const gate = gateOf(conditions.domain, inFlight, reserved, nowMono)
+  if (gate !== null) return gate
+  const { permits, by } = concurrencyNow(queues, ground)
+  if (inFlight + reserved >= permits) return { by, untilMono: FOREVER }
+  if (ground.nodeFull) return { by: 'node-capacity', untilMono: nowMono + NODE_AGAIN_MS }
+  const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
-  const untilMono = earliestAfter(rate, rateState(ground, queues.keys.rate, rate), queues.reserved)
-  return untilMono > ground.nowMono ? { by: 'domain-rate', untilMono } : null
+  const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
+  return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
 }
 
 /** The limits of one brand in this domain, and whether its limiter has been asked in vain. */
-const brandBlock = (queue: BrandQueue, ground: Ground): Block | null => {
+export const brandBlock = (queue: BrandQueue, ground: Ground): Block | null => {
   if (queue.parked || queue.asking) return { by: 'brand-concurrency', untilMono: FOREVER }
   return shareBlock(queue, ground)
 }
 const shareBlock = (queue: BrandQueue, ground: Ground): Block | null => {
-  const permits = concurrencyOf(ground.limits, queue.keys.inDomain)
+  const { limits, conditions, nowMono } = ground
+  if (isPaused(limits, queue.keys.pause)) return { by: 'brand-paused', untilMono: FOREVER }
+  const share = conditions.shares.get(queue.brand)
+  const gate = share === undefined ? null : gateOf(share, queue.inFlight, queue.reserved, nowMono)
+  if (gate !== null) return gate
+  const permits = concurrencyOf(limits, queue.keys.inDomain)
   if (permits !== null && queue.inFlight + queue.reserved >= permits)
     return { by: 'brand-in-domain-concurrency', untilMono: FOREVER }
-  const rate = rateOf(ground.limits, queue.keys.rateInDomain)
+  const rate = rateOf(limits, queue.keys.rateInDomain)
   if (rate === null) return null
   const untilMono = earliestAfter(rate, rateState(ground, queue.keys.rateInDomain, rate), queue.reserved)
-  return untilMono > ground.nowMono ? { by: 'brand-in-domain-rate', untilMono } : null
+  return untilMono > nowMono ? { by: 'brand-in-domain-rate', untilMono } : null
 }
+
+/** While the domain fails for this brand, first tries keep half of the starts and retries have a budget (D-21). */
+export const retryShare = (queues: Queues, queue: BrandQueue, ground: Ground): RetryShare =>
+  !fails(ground.conditions, queue.brand) ? 'free' : retryAt(queues, ground) <= ground.nowMono ? 'half' : 'none'
+const retryAt = (queues: Queues, { limits, conditions, nowMono }: Ground): number =>
+  nextRetry(conditions.budget, settingOf(limits, queues.keys.retryBudget, RETRY_SHARE_DEFAULT), nowMono)
 
 const earlier = (a: Block | null, b: Block): Block => (a === null || b.untilMono < a.untilMono ? b : a)
 
 /** Decides the next step and takes it in `queues`: call again until it answers `blocked` or `nothing`. */
-export const nextVerdict = (queues: Queues, ground: Ground, share: RetryShare): Verdict => {
+export const nextVerdict = (queues: Queues, ground: Ground): Verdict => {
   if (queues.waiting.size === 0) return NOTHING
   const block = domainBlock(queues, ground)
   if (block !== null) {
     queues.bound = block.by === 'domain-rate' ? 'rate' : 'concurrency'
     return { kind: 'blocked', ...block }
   }
-  const { candidates, blocked } = whoCanStart(queues, ground, share)
-  const chosen =
-    queues.bound === 'rate' ? nextByRound(queues.ring, candidates) : nextByInFlight(queues.ring, candidates)
+  const { candidates, blocked } = whoCanStart(queues, ground)
+  const chosen = choose(queues, candidates, ground)
   if (chosen === undefined) return blocked === null ? NOTHING : { kind: 'blocked', ...blocked }
-  return begin(queues, chosen.queue, ground, share)
+  return begin(queues, chosen.queue, ground)
+}
+
+const choose = (queues: Queues, candidates: readonly Candidate[], ground: Ground): Candidate | undefined => {
+  if (queues.bound === 'rate') return nextByRound(queues.ring, candidates)
+  if (candidates.length > 1) creditSlots(queues.ring, candidates, queues.serviceMs, ground.nowMono)
+  return nextByInFlight(queues.ring, candidates)
 }
 
 const whoCanStart = (
   queues: Queues,
   ground: Ground,
-  share: RetryShare,
 ): { readonly candidates: readonly Candidate[]; readonly blocked: Block | null } => {
   const candidates: Candidate[] = []
   let blocked: Block | null = null
   sweepRing(queues.ring)
   for (const [at, queue] of queues.ring.queues.entries()) {
-    if (queue.size <= queue.reserved || peekNext(queue, share) === undefined) continue
-    const block = brandBlock(queue, ground)
-    if (block === null) candidates.push({ queue, weight: 1, at })
+    if (queue.size <= queue.reserved) continue
+    const block = brandBlock(queue, ground) ?? budgetBlock(queues, queue, ground)
+    if (block === null) candidates.push({ queue, weight: weightOf(ground.limits, queue.keys), at })
     else blocked = earlier(blocked, block)
   }
   return { candidates, blocked }
 }
+const budgetBlock = (queues: Queues, queue: BrandQueue, ground: Ground): Block | null =>
+  peekNext(queue, retryShare(queues, queue, ground)) === undefined
+    ? { by: 'retry-budget', untilMono: retryAt(queues, ground) }
+    : null
 
-const begin = (queues: Queues, queue: BrandQueue, ground: Ground, share: RetryShare): Verdict => {
+const begin = (queues: Queues, queue: BrandQueue, ground: Ground): Verdict => {
   if (concurrencyOf(ground.limits, queue.keys.overall) !== null) {
     queue.reserved += 1
     queues.reserved += 1
     return { kind: 'ask', queue }
   }
-  const started = start(queues, queue, ground, share)
+  const started = start(queues, queue, ground)
   return started === undefined ? NOTHING : { kind: 'start', start: started }
 }
 
 /** Takes the brand's next webhook and counts its start against every limit. */
-const start = (queues: Queues, queue: BrandQueue, ground: Ground, share: RetryShare): Start | undefined => {
-  const due = takeNext(queue, share)
+const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undefined => {
+  const due = takeNext(queue, retryShare(queues, queue, ground))
   if (due === undefined) return undefined
   const enteredAt = queues.waiting.get(due.id)?.enteredAt ?? due.nextAt
   queues.waiting.delete(due.id)
+  accrue(queue, ground.nowMono)
   queues.inFlight += 1
   queue.inFlight += 1
   countRate(ground, queues.keys.rate)
   countRate(ground, queue.keys.rateInDomain)
+  countTry(ground.conditions.budget, due.attempts > 0, ground.nowMono)
+  noteStarted(ground.conditions, queue.brand, ground.nowMono)
   return { due, enteredAt }
 }
 const countRate = (ground: Ground, key: string): void => {
@@ -149,31 +208,31 @@ export const releaseReserved = (queues: Queues, queue: BrandQueue): void => {
 }
 
 /** Starts up to `granted` of this brand, as far as every limit still allows; what is not started goes back to the limiter. */
-export const startGranted = (
-  queues: Queues,
-  queue: BrandQueue,
-  granted: number,
-  ground: Ground,
-  share: RetryShare,
-): readonly Start[] => {
+export const startGranted = (queues: Queues, queue: BrandQueue, granted: number, ground: Ground): readonly Start[] => {
   const started: Start[] = []
   while (started.length < granted) {
     if (domainBlock(queues, ground) !== null || shareBlock(queue, ground) !== null) break
-    const next = start(queues, queue, ground, share)
+    const next = start(queues, queue, ground)
     if (next === undefined) break
     started.push(next)
   }
   return started
 }
 
-/** A permit has come back. */
-export const releasePermit = (queues: Queues, queue: BrandQueue): void => {
-  queues.inFlight -= 1
-  queue.inFlight -= 1
+/** An attempt holds a permit of which this guard did not know: it was in flight already. */
+export const takeUpPermit = (queues: Queues, queue: BrandQueue, nowMono: number): void => {
+  accrue(queue, nowMono)
+  queues.inFlight += 1
+  queue.inFlight += 1
 }
 
-/** The earliest start that the domain's rate allows; 0 if it has none. For prediction. */
-export const domainEarliest = (queues: Queues, ground: Ground): number => {
-  const rate = rateOf(ground.limits, queues.keys.rate)
-  return rate === null ? 0 : earliestStart(rate, rateState(ground, queues.keys.rate, rate))
+/** A permit has come back, after so long (null: it was never used, or nobody knows). */
+export const releasePermit = (queues: Queues, queue: BrandQueue, nowMono: number, tookMs: number | null): void => {
+  accrue(queue, nowMono)
+  queues.inFlight -= 1
+  queue.inFlight -= 1
+  if (tookMs === null) return
+  queues.serviceMs = queues.serviceMs === 0 ? tookMs : queues.serviceMs + (tookMs - queues.serviceMs) * SMOOTHING
 }
+/** How much one attempt moves the smoothed service time. */
+const SMOOTHING = 0.1

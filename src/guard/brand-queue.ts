@@ -23,6 +23,11 @@ export interface BrandQueue {
   inRing: boolean
   /** Starts that it is owed by the round (deficit round robin). */
   deficit: number
+  /** Slots, in parts, that it is owed where concurrency binds; between -1 and 1. */
+  credit: number
+  /** Slots held, times milliseconds, since shares were last compared; up to `heldMono`. */
+  heldSlotMs: number
+  heldMono: number
 }
 
 export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => ({
@@ -37,12 +42,21 @@ export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => ({
   parked: false,
   inRing: false,
   deficit: 0,
+  credit: 0,
+  heldSlotMs: 0,
+  heldMono: 0,
 })
 
 export const windowOf = (queue: BrandQueue, priority: Priority): Window => {
   const window = queue.windows[PRIORITIES.indexOf(priority)]
   if (window === undefined) throw new Error(`no such priority: ${priority}`)
   return window
+}
+
+/** Brings `heldSlotMs` up to now; before every change of `inFlight`. */
+export const accrue = (queue: BrandQueue, nowMono: number): void => {
+  queue.heldSlotMs += queue.inFlight * (nowMono - queue.heldMono)
+  queue.heldMono = nowMono
 }
 
 /** Nothing of it is waiting, running, asked for or left in the store: it may be forgotten. */

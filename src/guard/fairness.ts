@@ -3,7 +3,7 @@
  * SIGCOMM 1995), one start a visit. Where concurrency binds: the least in flight by weight, ties by that round (D-20).
  * Work-conserving: only brands that can start now take part, and nothing is saved up by those that cannot (D-11).
  */
-import type { BrandQueue } from './brand-queue.ts'
+import { accrue, type BrandQueue } from './brand-queue.ts'
 
 /** The brands with waiting work, in the order of the round. */
 export interface Ring {
@@ -17,6 +17,8 @@ export const joinRing = (ring: Ring, queue: BrandQueue): void => {
   if (queue.inRing) return
   queue.inRing = true
   queue.deficit = 0
+  queue.credit = 0
+  queue.heldSlotMs = 0
   ring.queues.push(queue)
 }
 
@@ -75,7 +77,10 @@ const serve = (ring: Ring, candidate: Candidate): Candidate => {
   return candidate
 }
 
-/** The candidate with the least in flight by weight; among equals the next of the round. */
+/**
+ * The candidate with the least in flight by weight, corrected by what whole slots cannot share out (`creditSlots`); among
+ * equals the next of the round.
+ */
 export const nextByInFlight = (ring: Ring, candidates: readonly Candidate[]): Candidate | undefined => {
   let least = Number.POSITIVE_INFINITY
   for (const candidate of candidates) least = Math.min(least, loadOf(candidate))
@@ -84,5 +89,24 @@ export const nextByInFlight = (ring: Ring, candidates: readonly Candidate[]): Ca
     candidates.filter((candidate) => loadOf(candidate) <= least + ROUNDING),
   )
 }
+const loadOf = ({ queue, weight }: Candidate): number => (slotsOf(queue) - queue.credit) / weight
+const slotsOf = (queue: BrandQueue): number => queue.inFlight + queue.reserved
 
-const loadOf = ({ queue, weight }: Candidate): number => (queue.inFlight + queue.reserved) / weight
+/**
+ * Ten slots at weights 3 : 1 are 7.5 and 2.5: over time each brand is credited with the slots that it should have held and
+ * did not, at most one, in units of the time that an attempt takes. Those that cannot start save nothing up (D-11).
+ */
+export const creditSlots = (ring: Ring, candidates: readonly Candidate[], serviceMs: number, nowMono: number): void => {
+  for (const queue of ring.queues) accrue(queue, nowMono)
+  let slotMs = 0
+  let weights = 0
+  for (const { queue, weight } of candidates) {
+    slotMs += queue.heldSlotMs
+    weights += weight
+  }
+  for (const { queue, weight } of candidates) {
+    const owed = (slotMs * weight) / weights - queue.heldSlotMs
+    queue.credit = Math.max(-1, Math.min(1, queue.credit + owed / Math.max(serviceMs, 1)))
+  }
+  for (const queue of ring.queues) queue.heldSlotMs = 0
+}

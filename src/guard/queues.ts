@@ -25,6 +25,8 @@ export interface Queues {
   reserved: number
   /** What the guard last ran into decides how brands are chosen (D-20). */
   bound: 'rate' | 'concurrency'
+  /** How long an attempt takes here, smoothed; 0: not known yet. */
+  serviceMs: number
 }
 
 export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
@@ -38,6 +40,7 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
   inFlight: 0,
   reserved: 0,
   bound: 'concurrency',
+  serviceMs: 0,
 })
 
 export const queueOf = (queues: Queues, brand: Brand): BrandQueue => {

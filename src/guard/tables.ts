@@ -1,5 +1,6 @@
 /** The node-local tables of the guards: their names and rows. They outlive the actors that fill them (D-10). */
 import type { Domain } from '#webhook/webhook.ts'
+import type { Conditions } from './conditions.ts'
 import type { Hold } from './flights.ts'
 import type { LimitRow } from './limits.ts'
 import type { RateState } from './rate.ts'
@@ -20,8 +21,21 @@ export type HoldsRow = readonly Hold[]
 export const domainHolds = (domain: Domain): string => `domain ${domain}`
 export const brandHolds = (brand: string): string => `brand ${brand}`
 
+/** What each domain's receiver has said, by domain. */
+export const CONDITIONS_TABLE = 'conditions'
+export type ConditionsRow = Conditions
+
+/** Slots of the node by domain, and their sum under `NODE_SUM` (D-14). */
+export const NODE_TABLE = 'node-load'
+export const NODE_SUM = ' sum'
+export interface NodeLoad {
+  inFlight: number
+  /** Running for longer than SLOW_ATTEMPT_MS. */
+  slow: number
+}
+
 /** What each live guard shows of itself, by domain. */
 export const FIGURES_TABLE = 'guard-figures'
 
 /** Owned by the supervisor `guards`; the table `limits` is the actor's own, and `guards` keeps it while that restarts. */
-export const GUARDS_TABLES: readonly string[] = [RATES_TABLE, HOLDS_TABLE, FIGURES_TABLE]
+export const GUARDS_TABLES: readonly string[] = [RATES_TABLE, HOLDS_TABLE, CONDITIONS_TABLE, NODE_TABLE, FIGURES_TABLE]

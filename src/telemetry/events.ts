@@ -59,6 +59,23 @@ export type Event =
       readonly limit: string
       readonly durationMs: number
       readonly peak: number
+      /** Short pauses in between are folded: how many times it pressed. */
+      readonly spans: number
+    }
+  /** What the receiver's answers did to the guard. `brand` null: the whole domain. `until` null: not until an instant. */
+  | {
+      readonly type:
+        | 'guard.closed'
+        | 'guard.reopened'
+        | 'guard.adapted'
+        | 'breaker.opened'
+        | 'breaker.half-opened'
+        | 'breaker.closed'
+      readonly at: Instant
+      readonly domain: Domain
+      readonly brand: Brand | null
+      readonly until: Instant | null
+      readonly cause: string
     }
   | {
       readonly type: 'limit.changed'
