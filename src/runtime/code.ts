@@ -20,6 +20,7 @@ export interface Code {
 
 export class CodeSlot {
   current: Code
+  old: Code | null = null
   constructor(code: Code) {
     this.current = code
   }
@@ -28,6 +29,24 @@ export class CodeSlot {
 export class CodeTable {
   private readonly byObject = new WeakMap<Code, CodeSlot>()
   private readonly byName = new Map<string, Set<CodeSlot>>()
+
+  /**
+   * Makes this the current version of its name; the next callback of every process of that name runs it, with the state as it is. What was
+   * current becomes old, what was old is returned: whoever still runs it must go (OTP-C1).
+   */
+  load(code: Code): { readonly slots: readonly CodeSlot[]; readonly purged: readonly Code[] } {
+    const slots = [...(this.byName.get(code.name) ?? [this.slotOf(code)])]
+    const purged: Code[] = []
+    for (const slot of slots) {
+      if (slot.current === code) continue
+      if (slot.old !== null) purged.push(slot.old)
+      slot.old = slot.current
+      slot.current = code
+    }
+    const [first] = slots
+    if (first !== undefined) this.byObject.set(code, first)
+    return { slots, purged }
+  }
 
   /** The slot of this behaviour; a restart with an old object therefore gets the newest loaded version. */
   slotOf(code: Code): CodeSlot {

@@ -54,6 +54,8 @@ export interface Context<P extends Protocol = Protocol> {
     label: Answer<L, V, D> extends P['info'] ? L : never,
     ...data: D extends null ? [data?: null] : [data: D]
   ): void
+  /** For async callbacks: ends a process through its `terminate`; rejects with CallExit if it ended otherwise (OTP-G19). */
+  stop(ref: Pid | string, reason?: ExitReason, timeoutMs?: number): Promise<void>
   reply<R>(from: From<R>, value: R): void
 
   monitor(target: Pid | string): MonitorRef

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 /**
  * Why a process ends. `normal`, `shutdown` and `{ type: 'shutdown' }` are benign (OTP-P5).
  * An uncaught error is `{ type: 'error', error }`; a term of the user's own is any other tagged object or string.
@@ -57,6 +59,10 @@ export const reasonOf = (thrown: unknown): ExitReason => {
   if (thrown instanceof Error) return { type: 'error', error: thrown }
   return { type: 'nocatch', value: thrown }
 }
+
+/** Equal as Erlang terms are equal: by value. */
+export const isSameReason = (a: ExitReason, b: ExitReason): boolean =>
+  a === b || (typeof a === 'object' && typeof b === 'object' && a.type === b.type && isDeepStrictEqual(a, b))
 
 /** One line for logs and pages. */
 export const describeReason = (reason: ExitReason): string => {

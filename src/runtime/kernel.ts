@@ -45,6 +45,9 @@ export interface KernelOptions {
   readonly permute: ((bound: number) => number) | null
 }
 
+/** How an alias ends (OTP-M9). */
+export type AliasMode = 'explicit_unalias' | 'reply' | 'demonitor' | 'reply_demonitor'
+
 /** The sender of signals that come from outside every process. */
 export const HOST = new Pid(0)
 
@@ -57,8 +60,15 @@ export class Kernel {
   readonly processes = new Map<number, Process>()
   readonly names = new Map<string, Process>()
   readonly timers = new Map<number, SendTimer>()
+  /** Active aliases, by number; a monitor's alias has the monitor's ref. */
+  readonly aliases = new Map<
+    number,
+    { readonly owner: Process; readonly mode: AliasMode; readonly monitor: Monitor | null }
+  >()
   /** Takes one message, or the continuation, of the process. Set by the runtime. */
   step: (process: Process, message: unknown, meta: unknown) => void = () => {}
+  /** Gives a plain process its start or its message (plain.ts). */
+  stepPlain: (process: Process) => void = () => {}
   /** The process whose callback runs now. */
   current: Process | null = null
 
@@ -101,6 +111,34 @@ export class Kernel {
     const process = typeof to === 'string' ? this.names.get(to) : this.processes.get(to.id)
     return process ?? null
   }
+  /** Where a message goes: as `resolve`, and through aliases (OTP-M9). */
+  addressee(to: Pid | string): Process | null {
+    const process = typeof to === 'string' ? this.names.get(to) : this.processes.get(to.id)
+    if (process !== undefined) return process
+    return typeof to === 'string' || this.aliases.size === 0 ? null : this.throughAlias(to.id)
+  }
+  private throughAlias(id: number): Process | null {
+    const alias = this.aliases.get(id)
+    if (alias === undefined) return null
+    if (alias.mode === 'reply' || alias.mode === 'reply_demonitor') {
+      this.unalias(id)
+      if (alias.monitor !== null && alias.mode === 'reply_demonitor') this.demonitor(alias.monitor)
+    }
+    return alias.owner
+  }
+  /** False if it is not active (OTP-M10). */
+  unalias(id: number): boolean {
+    const alias = this.aliases.get(id)
+    alias?.owner.aliases?.delete(id)
+    return this.aliases.delete(id)
+  }
+  alias(owner: Process, mode: AliasMode, monitor: Monitor | null, id = this.uniqueInteger()): Pid {
+    this.aliases.set(id, { owner, mode, monitor })
+    owner.aliases ??= new Set()
+    owner.aliases.add(id)
+    return new Pid(id)
+  }
+
   /** A process that is alive (OTP-P7). */
   alive(to: Pid | string): Process | null {
     const process = this.resolve(to)
@@ -136,7 +174,7 @@ export class Kernel {
   /** It has something to do: a message, a continuation, or it has just become free. */
   wake(process: Process): void {
     if (process.phase !== RUNNING || process.busy || process.queued) return
-    if (process.mailboxLength > 0 || process.continuation !== NOTHING) this.enqueue(process)
+    if (process.hasWork) this.enqueue(process)
   }
   private enqueue(process: Process): void {
     process.queued = true
@@ -187,6 +225,7 @@ export class Kernel {
     this.current = process
     for (let taken = 0; taken < SLICE_MESSAGES; taken++) {
       if (process.phase !== RUNNING || process.busy) break
+      if (process.plain || process.suspended) return this.takeSpecially(process)
       if (process.continuation === NOTHING && (mailbox === null || mailbox.length === 0)) break
       this.sinceIo += 1
       process.reductions += 1
@@ -198,11 +237,27 @@ export class Kernel {
       this.step(process, mailbox.shift(), meta)
     }
   }
+  private takeSpecially(process: Process): void {
+    const { mailbox } = process
+    if (!process.suspended) return this.stepPlain(process)
+    const index = process.urgentIndex()
+    if (index < 0 || mailbox === null) return
+    const meta = mailbox.metaAt(index)
+    this.step(process, mailbox.removeAt(index), meta)
+  }
   private reportLong(process: Process, ms: number, callbacks: number): void {
     const { pid, name } = process
     this.report({ type: 'process-ran-long', pid, name, behaviour: process.slot.current.name, ms, callbacks })
   }
 
+  /** A callback has returned a promise: nothing more is dispatched until it settles (OTP-J1). */
+  setBusy(process: Process, busy: boolean): void {
+    if (process.busy === busy) return
+    process.busy = busy
+    process.runningCode = busy ? process.slot.current : null
+    if (busy) this.workStarts()
+    else this.workEnds()
+  }
   /** Work that is not in a queue: a busy callback, a closing process. */
   workStarts(): void {
     this.working += 1
@@ -232,11 +287,27 @@ export class Kernel {
     settle: (request: Request | null, answer: Settled) => void,
   ): void {
     if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs must be at least 0, got ${timeoutMs}`)
-    const target = this.resolve(to)
+    const target = this.addressee(to)
     if (target === null) return settle(null, { ok: false, reason: 'noproc' })
     const request = new Request(target, caller, settle, this.expire)
     if (timeoutMs !== Number.POSITIVE_INFINITY) this.wheel.set(request, timeoutMs)
     this.send(target, message, request)
+  }
+  /** Asks the process itself, between two callbacks, not its behaviour (section Y). */
+  askSystem(
+    to: Pid | string,
+    caller: Process | null,
+    timeoutMs: number,
+    run: (target: Process) => Settled,
+    settle: (answer: Settled) => void,
+  ): void {
+    const target = this.resolve(to)
+    if (target === null) return settle({ ok: false, reason: 'noproc' })
+    const request = new Request(target, caller, (_request, answer) => settle(answer), this.expire)
+    if (timeoutMs !== Number.POSITIVE_INFINITY) this.wheel.set(request, timeoutMs)
+    this.systemRequest(target, () => {
+      if (!request.done) this.answer(request, run(target))
+    })
   }
   private readonly expire = (request: Request): void => this.answer(request, { ok: false, reason: 'timeout' })
 
@@ -287,14 +358,20 @@ export class Kernel {
   demonitor(monitor: Monitor): void {
     monitor.target.removeWatcher(monitor)
     monitor.watcher?.monitors?.delete(monitor.ref)
+    this.endAliasOf(monitor.ref)
+  }
+  /** Demonitor and DOWN end the monitor's alias, unless that waits for an explicit end. */
+  private endAliasOf(ref: number): void {
+    if (this.aliases.size === 0) return
+    const alias = this.aliases.get(ref)
+    if (alias !== undefined && alias.monitor !== null && alias.mode !== 'explicit_unalias') this.unalias(ref)
   }
 
   // ------------------------------------------------------------------ timers
 
   /** A pid's timer goes with it (OTP-T4); a name is looked up at expiry. `fenced`: its sender is dead, nothing happens. */
-  sendAfter(delayMs: number, to: Pid | string, message: unknown, fenced: boolean): number {
+  sendAfter(delayMs: number, to: Pid | string, message: unknown, fenced: boolean, ref = this.uniqueInteger()): number {
     if (!(delayMs >= 0)) throw new TypeError(`delayMs must be at least 0, got ${delayMs}`)
-    const ref = this.uniqueInteger()
     const target = typeof to === 'string' ? null : this.alive(to)
     if (fenced || (typeof to !== 'string' && target === null)) return ref
     const copied = this.options.safeMessages ? safeCopy(message) : message
@@ -345,6 +422,7 @@ export class Kernel {
     process.continuation = NOTHING
     if (process.timeout !== null) this.wheel.cancel(process.timeout)
     process.timeout = null
+    this.setBusy(process, false)
     process.abort?.abort(reason)
     if (process.owned === null) this.release(process)
     else this.close(process, process.owned)
@@ -413,6 +491,7 @@ export class Kernel {
     if (process.monitors !== null)
       for (const monitor of process.monitors.values()) monitor.target.removeWatcher(monitor)
     process.monitors = null
+    for (const id of process.aliases ?? []) this.aliases.delete(id)
     while (process.asked !== null) this.forget(process.asked)
     process.ctx = null
     process.state = undefined
@@ -440,6 +519,7 @@ export class Kernel {
     }
     if (monitor.watcher === null) return
     monitor.watcher.monitors?.delete(monitor.ref)
+    this.endAliasOf(monitor.ref)
     this.push(monitor.watcher, { type: 'DOWN', ref: monitor.ref, pid, name: monitor.name, reason }, INFO)
   }
   private callBack(callback: (reason: ExitReason) => void, reason: ExitReason): void {

@@ -1,13 +1,14 @@
 /** The Context of a behaviour process. Each effect looks first whether the process still lives (OTP-J2). */
 import type { World } from '#world/world.ts'
 import type { Code } from './code.ts'
-import { CallExit, type ExitReason, reasonOf } from './exit.ts'
+import { CallExit, type ExitReason, isSameReason, reasonOf } from './exit.ts'
 import type { From } from './from.ts'
 import type { Kernel } from './kernel.ts'
 import { CAST, INFO } from './mailbox.ts'
 import type { Pid } from './pid.ts'
 import { CLOSING, type Process, Request } from './process.ts'
 import type { Message, MonitorRef, TimerRef } from './protocol.ts'
+import { terminate } from './server.ts'
 import type { StartOptions, StartResult } from './start.ts'
 import { start } from './starting.ts'
 import type { Table } from './table.ts'
@@ -52,12 +53,12 @@ export class ProcessContext {
 
   cast(to: Pid | string, message: Message): void {
     if (this.fenced) return
-    const target = this.kernel.resolve(to)
+    const target = this.kernel.addressee(to)
     if (target !== null) this.kernel.send(target, message, CAST)
   }
   send(to: Pid | string, message: Message): void {
     if (this.fenced) return
-    const target = this.kernel.resolve(to)
+    const target = this.kernel.addressee(to)
     if (target !== null) return this.kernel.send(target, message, INFO)
     if (typeof to === 'string') throw new Error(`send to the unregistered name ${to}`)
   }
@@ -163,9 +164,44 @@ export class ProcessContext {
     if (this.fenced) return NEVER
     return start(kernel, (child) => new ProcessContext(kernel, child), behaviour, args, options, process, true)
   }
+  /** Started without a link, and monitored from its first moment (OTP-I12, P8); a failed start leaves no DOWN. */
+  async startMonitor(behaviour: Code, args: unknown, options: StartOptions = {}): Promise<MonitoredStart> {
+    const { kernel, process } = this
+    let ref: MonitorRef = 0
+    const born = (child: Process): void => {
+      ref = this.monitor(child.pid)
+    }
+    const maker = (child: Process): ProcessContext => new ProcessContext(kernel, child)
+    const started = await start(kernel, maker, behaviour, args, options, process, false, born)
+    return started.ok ? { ok: true, pid: started.pid, ref } : started
+  }
   async startLink(behaviour: Code, args: unknown, options: StartOptions = {}): Promise<StartResult> {
     const started = await this.startLinked(behaviour, args, options)
     return this.fenced ? NEVER : started
+  }
+
+  /**
+   * Ends a process through its `terminate`. Resolves only if it ended with exactly that reason, else rejects with the real one; after a
+   * timeout the request stays with the process (OTP-G19).
+   */
+  stop(ref: Pid | string, reason: ExitReason = 'normal', timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
+    if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs must be at least 0, got ${timeoutMs}`)
+    if (this.fenced) return NEVER
+    const { kernel, process } = this
+    const failed = (why: ExitReason): CallExit => new CallExit(why, { target: String(ref), request: 'stop', timeoutMs })
+    const target = kernel.resolve(ref)
+    if (target === null) return Promise.reject(failed('noproc'))
+    if (target === process) return Promise.reject(failed('calling_self'))
+    return new Promise((resolve, reject) => {
+      const bounded = timeoutMs !== Number.POSITIVE_INFINITY
+      const limit = bounded ? kernel.wheel.after(timeoutMs, () => reject(failed('timeout'))) : null
+      kernel.monitor(target.pid, process, (why) => {
+        if (limit !== null) kernel.wheel.cancel(limit)
+        if (isSameReason(why, reason)) resolve()
+        else reject(failed(why))
+      })
+      kernel.systemRequest(target, () => terminate(kernel, target, reason, { byItself: true }))
+    })
   }
 
   // ------------------------------------------------------------------ timers
@@ -202,6 +238,10 @@ export class ProcessContext {
     return this.kernel.tables.create(name, this.process, options.heir ?? null) as Table<never, never>
   }
 }
+
+export type MonitoredStart =
+  | { readonly ok: true; readonly pid: Pid; readonly ref: MonitorRef }
+  | Exclude<StartResult, { readonly ok: true }>
 
 const isDownOf = (message: Message & { readonly ref?: unknown }, ref: MonitorRef): boolean =>
   message.type === 'DOWN' && message.ref === ref

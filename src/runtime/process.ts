@@ -1,7 +1,8 @@
 /** The runtime's own record of a process. Nothing outside src/runtime sees it; everything rare is null until it is needed. */
-import type { CodeSlot } from './code.ts'
+import type { Code, CodeSlot } from './code.ts'
+import type { Debug } from './debug.ts'
 import type { ExitReason } from './exit.ts'
-import type { Mailbox } from './mailbox.ts'
+import { INFO, type Mailbox, SYSTEM } from './mailbox.ts'
 import type { Pid } from './pid.ts'
 import { WheelEntry } from './wheel.ts'
 
@@ -110,6 +111,16 @@ export abstract class TargetTimer extends WheelEntry {
   }
 }
 
+/** A plain process waits for a message (OTP-R2). */
+export interface Receiver {
+  readonly match: ((message: unknown) => boolean) | null
+  readonly resolve: (message: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** Messages looked at and skipped so far. */
+  scanned: number
+  timer: WheelEntry | null
+}
+
 const NO_ANCESTORS: readonly Pid[] = []
 
 export class Process {
@@ -138,6 +149,17 @@ export class Process {
   /** Callbacks run so far. */
   reductions = 0
 
+  /** Not a behaviour: its body takes its messages itself. */
+  plain = false
+  receiver: Receiver | null = null
+  aliases: Set<number> | null = null
+  /** What `sys` watches: statistics, log, trace, installed functions; null while nobody does. */
+  debug: Debug | null = null
+  /** Free-form, for humans (OTP-P11). */
+  label: unknown = null
+  /** The code of the callback that is under way (OTP-C1). */
+  runningCode: Code | null = null
+
   /** Most processes have one link, to their parent. */
   linkOne: Process | null = null
   linkMany: Set<Process> | null = null
@@ -159,6 +181,27 @@ export class Process {
     this.startedAt = startedAt
   }
 
+  /** Whether a turn of its own would do anything. */
+  get hasWork(): boolean {
+    if (this.suspended) return this.urgentIndex() >= 0
+    if (this.plain) return this.continuation !== NOTHING || this.hasNews
+    return this.continuation !== NOTHING || this.mailboxLength > 0
+  }
+  private get hasNews(): boolean {
+    return this.receiver !== null && this.receiver.scanned < this.mailboxLength
+  }
+  /** While suspended only system messages and the parent's EXIT are looked at (OTP-Y3); -1 if there is none. */
+  urgentIndex(): number {
+    for (let i = 0; i < this.mailboxLength; i++) {
+      const meta = this.mailbox?.metaAt(i)
+      if (meta === SYSTEM || (meta === INFO && this.isParentExit(this.mailbox?.messageAt(i)))) return i
+    }
+    return -1
+  }
+  isParentExit(message: unknown): boolean {
+    if (this.parent === null || typeof message !== 'object' || message === null) return false
+    return 'type' in message && message.type === 'EXIT' && 'pid' in message && message.pid === this.parent
+  }
   get mailboxLength(): number {
     return this.mailbox === null ? 0 : this.mailbox.length
   }

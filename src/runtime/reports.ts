@@ -17,7 +17,22 @@ export type Report =
       readonly id: string
       readonly supervisor: string
     }
-  /** A behaviour process ends by itself with a reason that is not benign. */
+  /** A server ends by itself with a reason that is not benign (OTP-O1). `state` went through formatStatus. */
+  | {
+      readonly type: 'server-terminated'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly behaviour: string
+      readonly reason: ExitReason
+      readonly lastMessage: unknown
+      readonly state: unknown
+      /** What `sys` logged, if it did. */
+      readonly log: readonly unknown[]
+      /** Whose call it was. */
+      readonly client: Pid | null
+      readonly label: unknown
+    }
+  /** Then its process's crash report (OTP-O2). */
   | {
       readonly type: 'process-crashed'
       readonly pid: Pid
@@ -26,7 +41,13 @@ export type Report =
       readonly reason: ExitReason
       readonly ancestors: readonly Pid[]
       readonly mailboxLength: number
+      readonly links: readonly Pid[]
+      readonly trapExit: boolean
+      readonly reductions: number
+      readonly label: unknown
     }
+  /** A plain process let an error escape (OTP-O9). */
+  | { readonly type: 'process-error'; readonly pid: Pid; readonly name: string | null; readonly reason: ExitReason }
   /** A child ended where its supervisor says so (OTP-O6), did not start, or did not stop as it should (O7). */
   | {
       readonly type: 'child-terminated' | 'child-start-failed' | 'child-shutdown-failed'

@@ -8,6 +8,7 @@ import { CallExit, type ExitReason } from './exit.ts'
 import { asError, HOST, Kernel } from './kernel.ts'
 import { CAST, INFO } from './mailbox.ts'
 import type { Pid } from './pid.ts'
+import { type Body, spawn, stepPlain } from './plain.ts'
 import { CLOSING, type Monitor, type Process, RUNNING, STARTING, TERMINATING } from './process.ts'
 import { ProcessContext } from './process-context.ts'
 import type { Message, OpenProtocol, Protocol, Ref, ReplyOf, RequestOf } from './protocol.ts'
@@ -60,6 +61,7 @@ export class Runtime {
       safeMessages: options.safeMessages ?? false,
       permute: options.permute === true ? (bound) => Math.floor(world.random() * bound) : null,
     })
+    this.kernel.stepPlain = (process) => stepPlain(this.kernel, process)
     this.kernel.step = (process, message, meta) => step(this.kernel, process, message, meta)
   }
 
@@ -71,6 +73,10 @@ export class Runtime {
   ): Promise<StartResult> {
     const { kernel } = this
     return start(kernel, (child) => new ProcessContext(kernel, child), behaviour, args, options, null, false)
+  }
+  /** A plain process (plain.ts). Its body runs in its own turn, never in this call (OTP-P1). */
+  spawn(body: Body): Pid {
+    return spawn(this.kernel, body, null).pid
   }
   /** Rejects with CallExit (OTP-G1). Default timeout 5,000 ms; Infinity allowed. */
   call<P extends Protocol = OpenProtocol, T extends RequestOf<P>['type'] = RequestOf<P>['type']>(
@@ -94,7 +100,7 @@ export class Runtime {
     this.deliver(to, message, INFO)
   }
   private deliver(to: Pid | string, message: Message, meta: object): void {
-    const target = this.kernel.resolve(to)
+    const target = this.kernel.addressee(to)
     if (target !== null) this.kernel.send(target, message, meta)
   }
 
@@ -129,7 +135,7 @@ export class Runtime {
       const target = this.kernel.alive(ref)
       this.monitor(ref, resolve)
       if (target === null) return
-      this.kernel.systemRequest(target, () => terminate(this.kernel, target, reason, true, null))
+      this.kernel.systemRequest(target, () => terminate(this.kernel, target, reason, { byItself: true }))
     })
   }
 
@@ -140,6 +146,13 @@ export class Runtime {
   processInfo(ref: Pid | string | number): ProcessInfo | null {
     const process = typeof ref === 'number' ? this.kernel.processes.get(ref) : this.kernel.alive(ref)
     return process === undefined || process === null || process.phase >= CLOSING ? null : infoOf(process)
+  }
+  /** process_info (OTP-O10): the asked items in the order asked, null where the runtime has no such figure; undefined for a dead pid. */
+  processItems(pid: Pid, items: readonly string[]): [string, unknown][] | undefined {
+    const process = this.kernel.alive(pid)
+    if (process === null) return undefined
+    const known = itemsOf(process)
+    return items.map((item) => [item, known[item] ?? null])
   }
   /** The live process with this number. */
   pidOf(id: number): Pid | null {
@@ -166,7 +179,31 @@ const stateOf = (process: Process): ProcessState => {
   if (process.phase === TERMINATING) return 'stopping'
   if (process.suspended) return 'suspended'
   if (process.busy) return 'busy'
-  return process.phase === RUNNING && process.mailboxLength > 0 ? 'running' : 'waiting'
+  return process.phase === RUNNING && process.hasWork ? 'running' : 'waiting'
+}
+
+const MESSAGES_MAX = 1_000
+const queuedIn = ({ mailbox }: Process): unknown[] =>
+  Array.from({ length: Math.min(mailbox?.length ?? 0, MESSAGES_MAX) }, (_, index) => mailbox?.messageAt(index))
+/** OTP's words for the items. `messages`: the first 1,000. */
+const itemsOf = (process: Process): Readonly<Record<string, unknown>> => {
+  const info = infoOf(process)
+  return {
+    registered_name: info.name,
+    status: { starting: 'running', busy: 'running', stopping: 'exiting' }[info.state as string] ?? info.state,
+    message_queue_len: info.mailbox,
+    messages: queuedIn(process),
+    links: info.links,
+    monitors: info.monitors,
+    monitored_by: info.monitoredBy,
+    trap_exit: info.trapExit,
+    initial_call: info.behaviour,
+    current_function: process.runningCode?.name ?? null,
+    reductions: info.reductions,
+    parent: info.parent,
+    ancestors: info.ancestors,
+    label: process.label,
+  }
 }
 
 export const infoOf = (process: Process): ProcessInfo => {

@@ -4,9 +4,9 @@ import type { Code } from './code.ts'
 import { type ExitReason, isBenign, reasonOf } from './exit.ts'
 import type { Kernel } from './kernel.ts'
 import { CAST, INFO, SYSTEM } from './mailbox.ts'
-import type { Pid } from './pid.ts'
 import { CLOSING, NOTHING, type Process, Request, RUNNING, TERMINATING } from './process.ts'
 import type { Exited, Message, Protocol } from './protocol.ts'
+import { formatState } from './redaction.ts'
 
 type Handler = (...args: readonly unknown[]) => unknown
 type Result = CallResult<Protocol, unknown, unknown>
@@ -15,15 +15,16 @@ type Result = CallResult<Protocol, unknown, unknown>
 export const step = (kernel: Kernel, process: Process, message: unknown, meta: unknown): void => {
   if (meta === SYSTEM) return systemStep(kernel, process, message as () => void)
   if (process.timeout !== null) cancelTimeout(kernel, process)
+  if (process.debug !== null) noteIn(process, message)
   let result: unknown
   const request = meta instanceof Request ? meta : null
   try {
     result = invoke(kernel, process, message, meta)
   } catch (error) {
-    return fail(kernel, process, error)
+    return fail(kernel, process, error, request, message)
   }
-  if (result instanceof Promise) return awaitResult(kernel, process, result, request)
-  apply(kernel, process, result, request)
+  if (result instanceof Promise) return awaitResult(kernel, process, result, request, message)
+  apply(kernel, process, result, request, message)
 }
 
 /** A system message does not cancel a timeout but starts it anew (OTP-G22). */
@@ -33,6 +34,12 @@ const systemStep = (kernel: Kernel, process: Process, run: () => void): void => 
   if (!waiting || process.phase !== RUNNING) return
   cancelTimeout(kernel, process)
   armTimeout(kernel, process, process.timeoutMs)
+}
+
+const noteIn = (process: Process, message: unknown): void => {
+  const { continuation, debug, state } = process
+  const continues = continuation !== NOTHING
+  debug?.note(continues ? { type: 'continue', message: continuation } : { type: 'in', message }, state)
 }
 
 const invoke = (kernel: Kernel, process: Process, message: unknown, meta: unknown): unknown => {
@@ -66,8 +73,7 @@ const handler = (handlers: object | undefined, message: unknown, road: string): 
 }
 
 const info = (kernel: Kernel, process: Process, code: Code, message: unknown): unknown => {
-  const { parent } = process
-  if (parent !== null && isExitOf(message as Message, parent)) {
+  if (process.parent !== null && process.isParentExit(message)) {
     return { kind: 'stop', reason: (message as Exited).reason, state: process.state, signalled: true }
   }
   if (code.info !== undefined) return code.info(message as never, process.state as never, process.ctx as never)
@@ -75,53 +81,65 @@ const info = (kernel: Kernel, process: Process, code: Code, message: unknown): u
   kernel.report({ type: 'info-unhandled', pid, name, behaviour: code.name, message: (message as Message).type })
   return KEEP
 }
-const isExitOf = (message: Message, parent: Pid): boolean =>
-  message.type === 'EXIT' && (message as Exited).pid === parent
 const KEEP: CastResult<Protocol, unknown> = { kind: 'keep' }
 
 /** The process is busy until the promise settles (OTP-J1); after a death its end is swallowed (J2, J3). */
-const awaitResult = (kernel: Kernel, process: Process, promise: Promise<unknown>, request: Request | null): void => {
-  process.busy = true
-  kernel.workStarts()
+const awaitResult = (
+  kernel: Kernel,
+  process: Process,
+  promise: Promise<unknown>,
+  request: Request | null,
+  message: unknown,
+): void => {
+  kernel.setBusy(process, true)
   const settled = (proceed: () => void): void => {
-    process.busy = false
-    if (process.phase < CLOSING) proceed()
+    if (process.phase >= CLOSING) return
+    kernel.setBusy(process, false)
+    proceed()
     kernel.wake(process)
-    kernel.workEnds()
   }
   promise.then(
-    (result) => settled(() => apply(kernel, process, result, request)),
-    (error: unknown) => settled(() => fail(kernel, process, error)),
+    (result) => settled(() => apply(kernel, process, result, request, message)),
+    (error: unknown) => settled(() => fail(kernel, process, error, request, message)),
   )
 }
 
-const apply = (kernel: Kernel, process: Process, result: unknown, request: Request | null): void => {
+const noteOut = (process: Process, request: Request, reply: unknown): void => {
+  const { debug, state } = process
+  if (debug !== null) debug.note({ type: 'out', reply, to: request.caller?.pid ?? null, state }, state)
+}
+
+const apply = (kernel: Kernel, process: Process, result: unknown, request: Request | null, message: unknown): void => {
   if (process.phase !== RUNNING) return
   const known = result as (Result & { readonly signalled?: true }) | undefined | null
   switch (known?.kind) {
     case 'keep':
+      process.debug?.note({ type: 'noreply', state: process.state }, process.state)
       return
     case 'noreply':
       process.state = known.state
+      process.debug?.note({ type: 'noreply', state: known.state }, known.state)
       return follow(kernel, process, known.next)
     case 'reply':
       process.state = known.state
       if (request === null) break
+      noteOut(process, request, known.reply)
       kernel.reply(request, known.reply)
       return follow(kernel, process, known.next)
     case 'stop':
       process.state = known.state
-      return terminate(kernel, process, known.reason, known.signalled === undefined, null)
+      return terminate(kernel, process, known.reason, { byItself: known.signalled === undefined, request, message })
     case 'stop-reply': {
       process.state = known.state
       if (request === null) break
       const { reply } = known
-      return terminate(kernel, process, known.reason, true, () => kernel.reply(request, reply))
+      const last = (): void => kernel.reply(request, reply)
+      return terminate(kernel, process, known.reason, { byItself: true, request, message, last })
     }
     default:
       break
   }
-  terminate(kernel, process, { type: 'bad_return_value', value: result }, true, null)
+  terminate(kernel, process, { type: 'bad_return_value', value: result }, { byItself: true, request, message })
 }
 
 /** What the callback wants next (OTP-G21, G23, G25). */
@@ -144,54 +162,80 @@ const cancelTimeout = (kernel: Kernel, process: Process): void => {
   process.timeout = null
 }
 
-const fail = (kernel: Kernel, process: Process, error: unknown): void => {
+const fail = (kernel: Kernel, process: Process, error: unknown, request: Request | null, message: unknown): void => {
   if (process.phase !== RUNNING) return
-  terminate(kernel, process, failure(error), true, null)
+  terminate(kernel, process, failure(error), { byItself: true, request, message })
 }
 export const failure = (error: unknown): ExitReason =>
   error instanceof Undefined ? { type: 'undef', callback: error.callback } : reasonOf(error)
 
-/**
- * Ends a process through its `terminate` callback (OTP-G15, G18); `last` runs after it, also if it fails (G10).
- * `byItself`: not because somebody's exit signal said so; then a reason that is not benign is reported (O2, O3).
- */
-export const terminate = (
-  kernel: Kernel,
-  process: Process,
-  reason: ExitReason,
-  byItself: boolean,
-  last: (() => void) | null,
-): void => {
+export interface Ending {
+  /** Not because somebody's exit signal said so; then a reason that is not benign is reported (OTP-O1 to O3). */
+  readonly byItself: boolean
+  /** Runs after `terminate`, also if that fails (OTP-G10). */
+  readonly last?: () => void
+  /** What it was working on. */
+  readonly message?: unknown
+  readonly request?: Request | null
+}
+
+/** Ends a process through its `terminate` callback (OTP-G15); what that raises becomes the reason (G18). */
+export const terminate = (kernel: Kernel, process: Process, reason: ExitReason, ending: Ending): void => {
   if (process.phase >= TERMINATING) return
   cancelTimeout(kernel, process)
   process.phase = TERMINATING
   const end = (final: ExitReason): void => {
     if (process.phase >= CLOSING) return
-    if (last !== null) last()
-    if (byItself || final !== reason) reportCrash(kernel, process, final)
+    ending.last?.()
+    if (ending.byItself || final !== reason) reportCrash(kernel, process, final, ending)
     kernel.die(process, final)
   }
   const code = process.slot.current
   if (code.terminate === undefined) return end(reason)
-  let ending: unknown
+  let callback: unknown
   try {
-    ending = code.terminate(reason, process.state as never, process.ctx as never)
+    callback = code.terminate(reason, process.state as never, process.ctx as never)
   } catch (error) {
     return end(failure(error))
   }
-  if (!(ending instanceof Promise)) return end(reason)
-  kernel.workStarts()
-  ending
-    .then(
-      () => end(reason),
-      (error: unknown) => end(failure(error)),
-    )
-    .finally(() => kernel.workEnds())
+  if (!(callback instanceof Promise)) return end(reason)
+  kernel.setBusy(process, true)
+  callback.then(
+    () => end(reason),
+    (error: unknown) => end(failure(error)),
+  )
 }
 
-export const reportCrash = (kernel: Kernel, process: Process, reason: ExitReason): void => {
+/** The terminate report of a server, then the crash report of its process (OTP-O5). */
+export const reportCrash = (kernel: Kernel, process: Process, reason: ExitReason, ending: Ending | null): void => {
   if (isBenign(reason)) return
-  const { pid, name, ancestors, mailboxLength } = process
+  const { pid, name, ancestors, mailboxLength, label, trapping } = process
   const behaviour = process.slot.current.name
-  kernel.report({ type: 'process-crashed', pid, name, behaviour, reason, ancestors, mailboxLength })
+  if (ending !== null) {
+    kernel.report({
+      type: 'server-terminated',
+      pid,
+      name,
+      behaviour,
+      reason,
+      lastMessage: ending.message ?? null,
+      state: formatState(process, process.state),
+      log: process.debug?.log ?? [],
+      client: ending.request?.caller?.pid ?? null,
+      label,
+    })
+  }
+  kernel.report({
+    type: 'process-crashed',
+    pid,
+    name,
+    behaviour,
+    reason,
+    ancestors,
+    mailboxLength,
+    links: process.links().map((peer) => peer.pid),
+    trapExit: trapping,
+    reductions: process.reductions,
+    label,
+  })
 }

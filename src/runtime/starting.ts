@@ -18,6 +18,7 @@ export type ContextMaker = (process: Process) => unknown
 /**
  * Starts a process and runs its `init` at once, on the starter's stack: the starter could do nothing else meanwhile.
  * Answers at once where `init` is synchronous. `starter` null: from outside; `link` needs a starter.
+ * `born` runs the moment `init` has succeeded: a monitor set there misses nothing (OTP-P8).
  */
 export const start = (
   kernel: Kernel,
@@ -27,10 +28,14 @@ export const start = (
   options: StartOptions,
   starter: Process | null,
   link: boolean,
+  born: ((process: Process) => void) | null = null,
 ): Started => {
   const name = options.name ?? null
   const holder = name === null ? null : kernel.resolve(name)
+  if (holder?.phase === CLOSING)
+    return released(kernel, holder, () => start(kernel, contextOf, behaviour, args, options, starter, link, born))
   if (holder !== null) return { ok: false, ignore: false, reason: { type: 'already_started', pid: holder.pid } }
+  if (link && starter !== null && starter.phase >= CLOSING) return failed('noproc')
   const process = kernel.spawn(behaviour, name)
   if (link && starter !== null) {
     process.parent = starter.pid
@@ -38,8 +43,22 @@ export const start = (
     kernel.link(process, starter)
   }
   process.ctx = contextOf(process)
-  const birth = new Birth(kernel, process, link ? starter : null)
+  const birth = new Birth(kernel, process, link ? starter : null, born)
   return birth.run(args, options.timeoutMs)
+}
+
+/**
+ * The name belongs to a process that is dead but for what it owns (D-9): its successor waits until that is closed. Without it the
+ * restart of a killed supervisor would use up its parent's intensity while its former children still close their doors.
+ */
+const released = (kernel: Kernel, holder: Process, then: () => Started): Promise<StartResult> => {
+  kernel.workStarts()
+  return new Promise((resolve) => {
+    kernel.monitor(holder.pid, null, () => {
+      resolve(then())
+      kernel.workEnds()
+    })
+  })
 }
 
 class Birth {
@@ -47,7 +66,12 @@ class Birth {
   private readonly process: Process
   private readonly starter: Process | null
 
-  constructor(kernel: Kernel, process: Process, starter: Process | null) {
+  /** What its own failing says; a death from elsewhere says its reason. */
+  private outcome: StartResult | null = null
+  private readonly born: ((process: Process) => void) | null
+
+  constructor(kernel: Kernel, process: Process, starter: Process | null, born: Birth['born']) {
+    this.born = born
     this.kernel = kernel
     this.process = process
     this.starter = starter
@@ -83,7 +107,7 @@ class Birth {
         kernel.workEnds()
       }
       const limit = timeoutMs === undefined ? null : kernel.wheel.after(timeoutMs, () => answer(this.tooLate()))
-      const death = kernel.monitor(process.pid, null, (reason) => answer(failed(reason)))
+      const death = kernel.monitor(process.pid, null, (reason) => answer(this.outcome ?? failed(reason)))
       init.then(
         (result) => answer(this.done(result)),
         (error: unknown) => answer(this.raised(error)),
@@ -99,6 +123,7 @@ class Birth {
       case 'ok':
         process.state = init.state
         process.phase = RUNNING
+        if (this.born !== null) this.born(process)
         follow(kernel, process, init.next)
         kernel.wake(process)
         return { ok: true, pid: process.pid }
@@ -117,7 +142,7 @@ class Birth {
     return this.crash(failure(error))
   }
   private crash(reason: ExitReason): Started {
-    reportCrash(this.kernel, this.process, reason)
+    reportCrash(this.kernel, this.process, reason, null)
     return this.end(reason, failed(reason))
   }
   private tooLate(): Started {
@@ -127,6 +152,7 @@ class Birth {
   /** The failed process is dead, and its EXIT consumed, when the starter hears of it (OTP-I8, I9); one that does not trap dies with it (I10). */
   private end(reason: ExitReason, result: StartResult): Started {
     const { kernel, process, starter } = this
+    this.outcome = result
     if (starter?.trapping === true) kernel.unlink(process, starter)
     kernel.die(process, reason)
     if (process.phase === DEAD) return result
