@@ -228,7 +228,6 @@ const onPoolDown = (down: Down, state: State, ctx: Ctx): Result => {
 
 const inDoubtReport = (state: State, detail: string, ctx: Ctx): AttemptReport => {
   const endedAt = ctx.world.wallNow()
-  state.args.events.emit({ type: 'attempt.in-doubt', at: endedAt, attemptId: state.attemptId, reason: detail })
   return {
     attemptId: state.attemptId,
     outcome: { kind: 'error', error: 'in_doubt', detail },
@@ -244,6 +243,13 @@ const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
   ctx.world.failpoint('execution.ended')
   const record = recordOf(report, state)
   state.record = record
+  if (record.inDoubt)
+    state.args.events.emit({
+      type: 'attempt.in-doubt',
+      at: report.endedAt,
+      attemptId: state.attemptId,
+      reason: doubtOf(report.outcome),
+    })
   if (isDelivered(report.outcome)) state.phase = 'recording'
   else {
     state.phase = 'handing-over'
@@ -277,6 +283,7 @@ const recordOf = (report: AttemptReport, state: State): AttemptRecord => {
     inDoubt,
   }
 }
+const doubtOf = (outcome: Outcome): string => (outcome.kind === 'error' ? outcome.detail : '')
 const errorOf = (outcome: Outcome): AttemptRecord['error'] => {
   if (outcome.kind === 'error') return outcome.error
   if (outcome.status < 300) return null

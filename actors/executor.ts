@@ -1,7 +1,7 @@
 /**
  * executor: the execution engine. Starts one execution per admitted webhook and knows what is in flight.
  *
- * Started by the supervisor `delivery`. Its state is the table `executions` (owned by the supervisor `executions`) and the
+ * Started by the supervisor `delivery`. Its state is the table `executions` (owned by the supervisor `delivery`) and the
  * monitors on them. On restart it finds its running executions again in the table, and asks the store for started rows that
  * neither an execution nor a retry process nor the dispatch pool holds: they are in doubt (D-3). A crash costs what was in
  * its mailbox: the guards see the death, register again, and the scheduler tells those webhooks anew.
@@ -25,6 +25,12 @@ import type { StartedRow } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
 
+/** An execution that is being started; `takeUp`: it takes up a lost one's work. */
+interface Starting {
+  readonly admitted: Admitted
+  readonly token: string
+  readonly takeUp: TakeUp | null
+}
 interface StartedPage {
   readonly rows: readonly StartedRow[]
   readonly next: number | null
@@ -47,9 +53,10 @@ export interface ExecutorProtocol {
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
   readonly info:
-    | Answer<'execution-started', DynamicChildStarted, Admitted>
+    | Answer<'execution-started', DynamicChildStarted, Starting>
     | Answer<'started-page', { readonly ok: true; readonly value: StartedPage } | StoreFailed>
     | Answer<'in-flight', readonly InFlight[], StartedPage>
+    | { readonly type: 'start-again'; readonly starting: Starting }
     | { readonly type: 'reconcile' }
   readonly continue: { readonly type: 'recover' }
 }
@@ -111,7 +118,8 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   },
   cast: {
     start: ({ admitted }, state, ctx) => {
-      for (const one of admitted) startExecution(one, `${state.runId}.${ctx.uniqueInteger()}`, null, state, ctx)
+      for (const one of admitted)
+        startExecution({ admitted: one, token: `${state.runId}.${ctx.uniqueInteger()}`, takeUp: null }, state, ctx)
       return keep
     },
     'attempt-ended': ({ attemptId, report, held }, state, ctx) => {
@@ -154,6 +162,9 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
         if (message.ok) onInFlight(message.value, message.data, state, ctx)
         else reconcileLater(ASK_AGAIN_MS, state, ctx)
         return keep
+      case 'start-again':
+        startExecution(message.starting, state, ctx)
+        return keep
       case 'reconcile':
         state.audit = null
         reconcile(state, ctx)
@@ -172,19 +183,24 @@ const watch = (pid: Pid, attemptId: AttemptId, state: State, ctx: Ctx): void => 
   state.watched.set(ctx.monitor(pid), attemptId)
 }
 
-const startExecution = (admitted: Admitted, token: string, takeUp: TakeUp | null, state: State, ctx: Ctx): void => {
-  const spec = worker(execution, { admitted, token, takeUp, events: state.events }, { restart: 'temporary' })
-  ctx.request(executions, startChild(spec), 'execution-started', admitted)
+const startExecution = (starting: Starting, state: State, ctx: Ctx): void => {
+  const spec = worker(execution, { ...starting, events: state.events }, { restart: 'temporary' })
+  ctx.request(executions, startChild(spec), 'execution-started', starting)
 }
 
+/** A first start that fails gives the webhook back; a take-up is tried until it succeeds, because nobody else would. */
 const onExecutionStarted = (
-  message: Answer<'execution-started', DynamicChildStarted, Admitted>,
+  message: Answer<'execution-started', DynamicChildStarted, Starting>,
   state: State,
   ctx: Ctx,
 ): void => {
-  const admitted = message.data
+  const { admitted, takeUp } = message.data
   const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
   if (message.ok && message.value.ok) return watch(message.value.pid, attemptId, state, ctx)
+  if (takeUp !== null) {
+    ctx.sendAfter(ASK_AGAIN_MS, { type: 'start-again', starting: message.data })
+    return
+  }
   ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand: admitted.due.brand })
   ctx.cast(scheduler, { type: 'handed-back', due: admitted.due })
 }
@@ -213,11 +229,11 @@ const onPoolDown = (state: State, ctx: Ctx): void => {
   reconcileLater(ASK_AGAIN_MS, state, ctx)
 }
 
+/** The row stays until the new execution puts its own in its place: somebody cares for the attempt all the time. */
 const takeUp = (attemptId: AttemptId, row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): void => {
-  running(ctx).delete(attemptId)
   if (how.how === 'unsent')
     ctx.cast(guardOf(row.admitted.due.domain), { type: 'permit-unused', attemptId, brand: row.admitted.due.brand })
-  startExecution(row.admitted, row.token, how, state, ctx)
+  startExecution({ admitted: row.admitted, token: row.token, takeUp: how }, state, ctx)
 }
 
 /** Holders are looked at after the store was read: an attempt that began since then is not in the page. */
@@ -270,12 +286,12 @@ const holdPermitsOf = (rows: readonly StartedRow[], state: State, ctx: Ctx): voi
 const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, ctx: Ctx): void => {
   const attemptId = attemptIdOf(row.due.id, row.attempt)
   if (running(ctx).has(attemptId) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
-  const admitted: Admitted = { due: row.due, permit: lostPermit(row, ctx) }
-  if (!held.has(attemptId)) {
-    startExecution(admitted, row.token, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
-    return
-  }
-  state.orphans.set(attemptId, { pid: ctx.self, admitted, token: row.token })
+  const admitted: Admitted = { due: { ...row.due, attempts: row.attempt - 1 }, permit: lostPermit(row, ctx) }
+  const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token }
+  running(ctx).set(attemptId, lost)
+  if (!held.has(attemptId))
+    return takeUp(attemptId, lost, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
+  state.orphans.set(attemptId, lost)
   ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: admitted.permit })
 }
 

@@ -1,7 +1,7 @@
 /**
  * retry-manager: takes failed attempts over from their executions and has each decided, whether, when and how it is tried again.
  *
- * Started by the supervisor `delivery`. Its state is the table `retries` (owned by the supervisor `retries`): one row per
+ * Started by the supervisor `delivery`. Its state is the table `retries` (owned by the supervisor `delivery`): one row per
  * failed attempt whose decision is not durable yet. On restart it starts a retry process for every row that has none. A
  * crash costs nothing.
  */

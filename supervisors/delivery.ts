@@ -3,6 +3,8 @@
  * the store, in tables or at the dispatch pool, so the death of one need not touch the others. 5 restarts in 10 s: beyond
  * that something is wrong that another start in place will not cure, and root decides.
  *
+ * It owns the tables `executions` and `retries`: who cares for which attempt outlives the death of those who do.
+ *
  * Start order: the pool before those who send to it; executions and retries before the managers that fill them; the scheduler
  * last, because from its start on webhooks move.
  */
@@ -28,11 +30,12 @@ export const delivery = (args: DeliveryArgs): ChildSpec =>
     id: 'delivery',
     name: 'delivery',
     flags: HOUSE_FLAGS,
+    tables: [EXECUTIONS_TABLE, RETRIES_TABLE],
     children: [
       worker(dispatchPoolActor, args, { name: dispatchPool, shutdownMs: 10_000 }),
-      dynamicSupervisorSpec({ id: executions, name: executions, flags: HOUSE_FLAGS, tables: [EXECUTIONS_TABLE] }),
+      dynamicSupervisorSpec({ id: executions, name: executions, flags: HOUSE_FLAGS }),
       worker(executorActor, { events: args.events, runId: args.runId }, { name: executor }),
-      dynamicSupervisorSpec({ id: retries, name: retries, flags: HOUSE_FLAGS, tables: [RETRIES_TABLE] }),
+      dynamicSupervisorSpec({ id: retries, name: retries, flags: HOUSE_FLAGS }),
       worker(retryManagerActor, { events: args.events }, { name: retryManager }),
       worker(schedulerActor, { events: args.events }, { name: scheduler }),
     ],
