@@ -105,6 +105,7 @@ class Model {
       while (this.ends[0] !== undefined && this.ends[0].atMs <= this.now)
         this.end((this.ends.shift() as { due: Due }).due)
       wakeAt = this.admit() + this.lateness()
+      if (this.couldStart()) this.idled += 1
     }
     return {
       starts: this.starts,
@@ -161,7 +162,7 @@ class Model {
     for (;;) {
       const honest = this.ground()
       const ground = this.config.sabotage === undefined ? honest : this.config.sabotage(this.queues, honest)
-      if (ground === null) return this.noticeIdle()
+      if (ground === null) return this.now + 1_000
       const verdict = nextVerdict(this.queues, ground)
       if (verdict.kind === 'start') this.start(verdict.start.due)
       else if (verdict.kind === 'ask') this.askFor(verdict.queue.brand, ground)
@@ -190,18 +191,22 @@ class Model {
     const atMs = this.now + serviceMs
     const place = this.ends.findIndex((end) => end.atMs > atMs)
     this.ends.splice(place === -1 ? this.ends.length : place, 0, { atMs, due })
-    this.inFlightMax = Math.max(this.inFlightMax, this.queues.inFlight)
-    const ofBrand = queueOf(this.queues, due.brand).inFlight
+    this.inFlightMax = Math.max(this.inFlightMax, this.ends.length)
+    const ofBrand = this.ends.filter((end) => end.due.brand === due.brand).length
     this.inFlightMaxOf.set(due.brand, Math.max(ofBrand, this.inFlightMaxOf.get(due.brand) ?? 0))
   }
-  /** A sabotaged guard stopped deciding: would an honest one have started something? */
-  private noticeIdle(): number {
-    const before = this.queues.waiting.size
-    const verdict = nextVerdict(this.queues, this.ground())
-    if (verdict.kind === 'start') {
-      this.idled += 1
-      this.start(verdict.start.due)
+  /** By counting alone, without the guard's arithmetic: a slot is free and a webhook waits for nothing else. */
+  private couldStart(): boolean {
+    if (this.config.limits.some(({ kind }) => kind === 'rate')) return false
+    const permitsOf = (key: string): number => this.limits.get(key)?.value ?? Number.POSITIVE_INFINITY
+    if (this.queues.inFlight >= (this.limits.get(limitKey('concurrency', DOMAIN, null))?.value ?? 10)) return false
+    for (const { brand, inFlight, size } of this.queues.brands.values()) {
+      const permits = Math.min(
+        permitsOf(limitKey('concurrency', DOMAIN, brand)),
+        permitsOf(limitKey('concurrency', null, brand)),
+      )
+      if (size > 0 && inFlight < permits) return true
     }
-    return before > 0 ? this.now + 1_000 : Number.POSITIVE_INFINITY
+    return false
   }
 }
