@@ -30,7 +30,7 @@ export type ControlProtocol = {
   readonly info: Answer<'session-started', DynamicChildStarted, Transport>
   readonly continue: never
 }
-export const control: Name<ControlProtocol> = name('control')
+export const listener: Name<ControlProtocol> = name('listener')
 /** One session per connection. */
 export const sessions: Name<DynamicSupervisorProtocol> = name('sessions')
 /** What the listener must find again after a restart: the port that it took. Owned by the supervisor. */
@@ -60,7 +60,7 @@ type Ctx = Context<ControlProtocol>
 const LISTEN_TRIES = 100
 
 export const controlActor: Behaviour<ControlProtocol, ControlArgs, State> = {
-  name: 'control',
+  name: 'listener',
   version: 1,
   async init(args, ctx) {
     const firstKey = await readDoorBook(args, ctx)

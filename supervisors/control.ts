@@ -5,7 +5,7 @@
  * Start order: `sessions` before the listener that fills it. Stopped in reverse: nobody new is let in, then the sessions say
  * goodbye. The tables of keys, brands and the port belong to the supervisor, so they outlive the listener.
  */
-import { CONTROL_TABLES, type ControlArgs, control, controlActor, sessions } from '#actors/control.ts'
+import { CONTROL_TABLES, type ControlArgs, controlActor, listener, sessions } from '#actors/control.ts'
 import { ingest, ingestActor } from '#actors/ingest.ts'
 import { type TelemetryArgs, telemetry, telemetryActor } from '#actors/telemetry.ts'
 import type { StartIngest } from '#control/ingest.ts'
@@ -17,13 +17,13 @@ import { HOUSE_FLAGS } from './house.ts'
 /** The supervisor `control`: sessions and the listener. Last child of root. */
 export const controlSupervisor = (args: ControlArgs): ChildSpec =>
   supervisorSpec({
-    id: 'control-channel',
-    name: 'control-channel',
+    id: 'control',
+    name: 'control',
     flags: HOUSE_FLAGS,
     tables: CONTROL_TABLES,
     children: [
       dynamicSupervisorSpec({ id: sessions, name: sessions, flags: HOUSE_FLAGS }),
-      worker(controlActor, args, { name: control }),
+      worker(controlActor, args, { name: listener }),
     ],
   })
 

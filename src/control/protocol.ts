@@ -36,6 +36,8 @@ import {
   whole,
 } from './schema.ts'
 
+export type { EventNotice } from './results.ts'
+
 export const SUBSCRIPTION_TOPICS = ['monitor', 'supervision'] as const
 export type Topic = (typeof SUBSCRIPTION_TOPICS)[number]
 

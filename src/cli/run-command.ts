@@ -1,0 +1,62 @@
+/** The command line: every command speaks the control channel. Exit codes: 0 done, 1 failed, 2 typed wrong. */
+import { Command, CommanderError } from 'commander'
+import { RpcFailure } from '#client/node.ts'
+import { addLimitCommands } from './limit-commands.ts'
+import type { Surroundings } from './session.ts'
+import { addTreeCommand } from './tree-command.ts'
+import { UsageError } from './usage.ts'
+import { addWebhookCommands } from './webhook-commands.ts'
+
+const EXIT_OK = 0
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+const PROCESS: Surroundings = {
+  env: process.env,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+}
+
+/** `argv` without the executable. Resolves with the exit code; prints what went wrong in one line. */
+export const runCommand = async (
+  argv: readonly string[],
+  version: string,
+  around: Surroundings = PROCESS,
+): Promise<number> => {
+  try {
+    await programOf(version, around).parseAsync(argv, { from: 'user' })
+    return EXIT_OK
+  } catch (error) {
+    return failed(error, around)
+  }
+}
+
+const programOf = (version: string, around: Surroundings): Command => {
+  const program = new Command('hookpulse')
+    .description('schedules webhooks and protects the servers that they call')
+    .version(version)
+    .option('--url <url>', 'where the daemon listens (HOOKPULSE_URL)')
+    .option('--key <key>', 'API key (HOOKPULSE_KEY)')
+    .option('--data <dir>', "the daemon's data directory, for its admin key (HOOKPULSE_DATA)")
+    .option('--json', 'print JSON')
+    .exitOverride()
+    .configureOutput({ writeOut: around.out, writeErr: around.err })
+    .showHelpAfterError('(hookpulse --help lists the commands)')
+  program.command('serve').description('runs the daemon; hookpulse serve --help lists its flags')
+  addWebhookCommands(program, around)
+  addLimitCommands(program, around)
+  addTreeCommand(program, around)
+  return program
+}
+
+const failed = (error: unknown, around: Surroundings): number => {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
+  if (error instanceof UsageError) {
+    around.err(`hookpulse: ${error.message}\n`)
+    return EXIT_USAGE
+  }
+  if (!(error instanceof RpcFailure)) throw error
+  const field = error.field === undefined ? '' : ` [${error.field}]`
+  around.err(`hookpulse: ${error.code}${field}: ${error.message}\n`)
+  return EXIT_FAILED
+}

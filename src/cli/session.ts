@@ -1,0 +1,95 @@
+/** How a command reaches the daemon: where, with which key, and how it shows what it got. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Table from 'cli-table3'
+import colors from 'picocolors'
+import { type Client, connect } from '#client/node.ts'
+import { UsageError } from './usage.ts'
+
+/** A broken pipe, a closed terminal: the text has nowhere to go, and that is no failure of the command. */
+export type Write = (text: string) => void
+
+export interface GlobalOptions {
+  readonly url?: string
+  readonly key?: string
+  readonly data?: string
+  readonly json?: boolean
+}
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly out: Write
+  readonly err: Write
+}
+
+const URL_DEFAULT = 'http://127.0.0.1:7411'
+const DATA_DEFAULT = './hookpulse-data'
+/** A person waits in front of it: a daemon that is not there should be told soon. */
+const TRIES = 3
+
+/** Runs `work` with a connection and shows its result: as JSON for programs, as `show` says for people. */
+export const withClient = async <R>(
+  options: GlobalOptions,
+  around: Surroundings,
+  work: (client: Client) => Promise<R>,
+  show: (result: R) => string,
+): Promise<void> => {
+  const url = options.url ?? around.env['HOOKPULSE_URL'] ?? URL_DEFAULT
+  if (!/^https?:\/\//.test(url)) throw new UsageError(`--url must be like ${URL_DEFAULT}; got ${JSON.stringify(url)}`)
+  const client = await connect({ url, key: keyOf(options, around), tries: TRIES })
+  try {
+    const result = await work(client)
+    around.out(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : show(result))
+  } finally {
+    client.close()
+  }
+}
+
+/** The flag, the variable, or what the daemon on this machine keeps beside its data. */
+const keyOf = (options: GlobalOptions, { env }: Surroundings): string => {
+  const given = options.key ?? env['HOOKPULSE_KEY']
+  if (given !== undefined) return given
+  const path = join(options.data ?? env['HOOKPULSE_DATA'] ?? DATA_DEFAULT, 'admin.key')
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    throw new UsageError(
+      `no key: give --key, set HOOKPULSE_KEY, or name the daemon's --data directory (${path} is not readable)`,
+    )
+  }
+}
+
+type Cell = string | number | null | undefined
+export const table = (head: readonly string[], rows: readonly (readonly Cell[])[]): string => {
+  if (rows.length === 0) return 'none\n'
+  const drawn = new Table({
+    head: head.map((text) => colors.bold(text)),
+    style: { head: [], border: [], compact: true },
+    chars: PLAIN,
+  })
+  for (const row of rows)
+    drawn.push(row.map((cell) => (cell === null || cell === undefined ? '-' : printable(String(cell)))))
+  return `${drawn.toString()}\n`
+}
+
+/** Columns by space alone: easy to read, easy to cut. */
+const PLAIN = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: ' ',
+}
+
+/** What a receiver or another client said must not move the cursor. */
+export const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)

@@ -1,0 +1,165 @@
+/** `schedule`, `list`, `show`, `cancel`. */
+import type { Command } from 'commander'
+import type { ParamsIn, Results } from '#client/node.ts'
+import { type GlobalOptions, printable, type Surroundings, table, withClient } from './session.ts'
+import { readDuration, readHeaders, readJson, readNumber, UsageError } from './usage.ts'
+
+interface ScheduleOptions extends GlobalOptions {
+  readonly method?: string
+  readonly body?: string
+  readonly bodyText?: string
+  readonly header?: readonly string[]
+  readonly in?: string
+  readonly at?: string
+  readonly name?: string
+  readonly tag?: readonly string[]
+  readonly priority?: string
+  readonly brand?: string
+  readonly idempotencyKey?: string
+}
+
+const collect = (text: string, texts: readonly string[] = []): readonly string[] => [...texts, text]
+
+export const addWebhookCommands = (program: Command, around: Surroundings): void => {
+  addSchedule(program, around)
+  addList(program, around)
+  addShow(program, around)
+  addCancel(program, around)
+}
+
+const addSchedule = (program: Command, around: Surroundings): void => {
+  program
+    .command('schedule <url>')
+    .description('schedules one webhook')
+    .option('--method <method>', 'POST by default')
+    .option('--body <json>', 'body, as JSON')
+    .option('--body-text <text>', 'body, as text')
+    .option('--header <name: value>', 'may be repeated', collect)
+    .option('--in <duration>', 'due after, like 500ms, 2s, 5m, 1h')
+    .option('--at <instant>', 'due at, like 2027-01-31T09:00:00Z')
+    .option('--name <name>')
+    .option('--tag <tag>', 'may be repeated', collect)
+    .option('--priority <priority>', 'high, normal or low')
+    .option('--idempotency-key <key>', 'the same key again is the same webhook')
+    .option('--brand <brand>', 'with an admin key')
+    .action((url: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ScheduleOptions>()
+      return withClient(
+        options,
+        around,
+        (client) => client.scheduleWebhook(paramsOf(url, options)),
+        ({ id, at, duplicate }) => `${id}  due ${at}${duplicate ? '  (was scheduled before)' : ''}\n`,
+      )
+    })
+}
+
+const paramsOf = (url: string, options: ScheduleOptions): ParamsIn<'scheduleWebhook'> => {
+  const { method, body, bodyText, header, at, name, tag, priority, brand, idempotencyKey } = options
+  return {
+    url,
+    ...(method === undefined ? {} : { method }),
+    ...(body === undefined ? {} : { body: readJson('--body', body) }),
+    ...(bodyText === undefined ? {} : { bodyText }),
+    ...(header === undefined ? {} : { headers: readHeaders(header) }),
+    ...(options.in === undefined ? {} : { delayMs: readDuration('--in', options.in) }),
+    ...(at === undefined ? {} : { at }),
+    ...(name === undefined ? {} : { name }),
+    ...(tag === undefined ? {} : { tags: [...tag] }),
+    ...(priority === undefined ? {} : { priority: priorityOf(priority) }),
+    ...(brand === undefined ? {} : { brand }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  }
+}
+
+const priorityOf = (text: string): 'high' | 'normal' | 'low' => {
+  if (text === 'high' || text === 'normal' || text === 'low') return text
+  throw new UsageError(`--priority must be high, normal or low; got ${JSON.stringify(text)}`)
+}
+
+interface ListOptions extends GlobalOptions {
+  readonly state?: string
+  readonly domain?: string
+  readonly tag?: string
+  readonly name?: string
+  readonly brand?: string
+  readonly limit?: string
+}
+
+const addList = (program: Command, around: Surroundings): void => {
+  program
+    .command('list')
+    .description('lists webhooks')
+    .option('--state <state>', 'scheduled, waiting, executing, retrying, delivered, dead, cancelled, expired')
+    .option('--domain <domain>')
+    .option('--tag <tag>')
+    .option('--name <name>')
+    .option('--brand <brand>')
+    .option('--limit <n>', 'at most this many; 50 by default')
+    .action((_options: unknown, command: Command) => {
+      const { state, domain, tag, name, brand, limit, ...options } = command.optsWithGlobals<ListOptions>()
+      const filter = {
+        ...(domain === undefined ? {} : { domain }),
+        ...(tag === undefined ? {} : { tag }),
+        ...(name === undefined ? {} : { name }),
+        ...(brand === undefined ? {} : { brand }),
+        ...(limit === undefined ? {} : { limit: readNumber('--limit', limit) }),
+        ...(state === undefined ? {} : { state: state as NonNullable<ParamsIn<'listWebhooks'>['state']> }),
+      }
+      return withClient(options, around, (client) => client.listWebhooks(filter), listText)
+    })
+}
+
+const listText = ({ webhooks, nextCursor }: Results['listWebhooks']): string =>
+  table(
+    ['id', 'state', 'at', 'attempts', 'last', 'url'],
+    webhooks.map((one) => [one.id, one.state, one.at, one.attemptCount, one.lastStatus ?? one.lastError, one.url]),
+  ) + (nextCursor === undefined ? '' : 'there are more; narrow the filter or raise --limit\n')
+
+const addShow = (program: Command, around: Surroundings): void => {
+  program
+    .command('show <id>')
+    .description('shows one webhook and its attempts')
+    .action((id: string, _options: unknown, command: Command) =>
+      withClient(
+        command.optsWithGlobals<GlobalOptions>(),
+        around,
+        async (client) => {
+          const [webhook, { attempts }] = await Promise.all([client.getWebhook({ id }), client.getAttempts({ id })])
+          return { webhook, attempts }
+        },
+        ({ webhook, attempts }) => showText(webhook, attempts),
+      ),
+    )
+}
+
+const showText = (webhook: Results['getWebhook'], attempts: Results['getAttempts']['attempts']): string => {
+  const lines = Object.entries(webhook).map(([name, value]) => {
+    const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+    return `${name.padEnd(14)} ${printable(text)}\n`
+  })
+  const rows = attempts.map((one) => [
+    one.number,
+    one.startedAt,
+    one.status ?? one.error ?? (one.inDoubt ? 'in doubt' : 'running'),
+    one.timerMs,
+    one.guardMs,
+    one.networkMs,
+    one.excerpt?.slice(0, 60),
+  ])
+  const head = ['attempt', 'started', 'result', 'timer ms', 'guard ms', 'network ms', 'answer']
+  return `${lines.join('')}\n${rows.length === 0 ? 'no attempt yet\n' : table(head, rows)}`
+}
+
+const addCancel = (program: Command, around: Surroundings): void => {
+  program
+    .command('cancel <id>')
+    .description('cancels a webhook that is not running')
+    .action((id: string, _options: unknown, command: Command) =>
+      withClient(
+        command.optsWithGlobals<GlobalOptions>(),
+        around,
+        (client) => client.cancelWebhook({ id }),
+        ({ outcome }) => `${outcome}\n`,
+      ),
+    )
+}
