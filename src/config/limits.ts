@@ -112,8 +112,6 @@ export const LANE_WINDOW_LOW = 128
 export const GUARD_IDLE_MS = 1_000
 /** A guard writes its figures at most this often. */
 export const FIGURES_MS = 100
-/** Attempts that one dispatch thread holds at once; the node's own capacity is ATTEMPTS_IN_FLIGHT_MAX. */
-export const CARRIER_ATTEMPTS_MAX = 256
 /** TCP and TLS handshake and the name's lookup together (H2); the attempt's own deadline may be shorter. */
 export const CONNECT_MS_MAX = 5_000
 /** After the status line the body may take so long, then its socket is destroyed: the outcome is decided already (S7). */

@@ -32,45 +32,47 @@ const REPORT_HEAD = 44
 const SENT = 1
 const RETRY_AFTER = 2
 const DETAIL_CHARS_MAX = 200
+/** A group of large bodies does not keep its memory. */
+const KEPT_BYTES_MAX = 1_048_576
 const NOTHING = new Uint8Array(0)
 
-/** A buffer that grows, and is handed away whole. */
+/** A buffer that grows; what it holds is copied out exactly, since a group is small and a fresh buffer per group is not. */
 class Writer {
   bytes: Buffer<ArrayBuffer>
   view: DataView<ArrayBuffer>
   length = 0
-  readonly #initial: number
 
   constructor(initial: number) {
-    this.#initial = initial
     const buffer = new ArrayBuffer(initial)
     this.bytes = Buffer.from(buffer)
     this.view = new DataView(buffer)
   }
 
+  /** Where the next `more` bytes go. */
   reserve(more: number): number {
     const at = this.length
-    const needed = at + more
-    if (needed > this.bytes.length) {
-      const buffer = new ArrayBuffer(Math.max(needed, this.bytes.length * 2))
-      const grown = Buffer.from(buffer)
-      this.bytes.copy(grown, 0, 0, at)
-      this.bytes = grown
-      this.view = new DataView(buffer)
-    }
-    this.length = needed
+    if (at + more > this.bytes.length) this.#grow(at + more)
+    this.length = at + more
     return at
   }
 
   /** The frame, to be transferred; the writer starts anew. */
   take(): ArrayBuffer {
-    const whole = this.view.buffer
-    const frame = this.length === whole.byteLength ? whole : whole.slice(0, this.length)
-    const fresh = new ArrayBuffer(this.#initial)
-    this.bytes = Buffer.from(fresh)
-    this.view = new DataView(fresh)
+    const frame = this.view.buffer.slice(0, this.length)
     this.length = 0
+    if (this.bytes.length > KEPT_BYTES_MAX) this.#replace(new ArrayBuffer(KEPT_BYTES_MAX))
     return frame
+  }
+
+  #grow(needed: number): void {
+    const grown = new ArrayBuffer(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(Buffer.from(grown), 0, 0, this.length)
+    this.#replace(grown)
+  }
+
+  #replace(buffer: ArrayBuffer): void {
+    this.bytes = Buffer.from(buffer)
+    this.view = new DataView(buffer)
   }
 }
 
@@ -184,7 +186,7 @@ const readOutcome = (frame: ArrayBuffer, view: DataView, at: number, end: number
         status: code,
         retryAfterMs: (view.getUint8(at + 5) & RETRY_AFTER) === 0 ? null : instant(view.getFloat64(at + 32, true)),
         // A copy of its own: a view would keep (and clone on its way to the store) the whole group's buffer.
-        excerpt: end === start ? null : new Uint8Array(frame.slice(start, end)),
+        excerpt: end === start ? null : new Uint8Array(frame, start, end - start).slice(),
       }
     case 1:
       return {

@@ -17,7 +17,8 @@ import {
 import { parseRetryAfter } from '#webhook/outcome.ts'
 import { type UnpackedRequest, unpackRequest } from '#webhook/request.ts'
 import type { ErrorClass, Outcome } from '#webhook/webhook.ts'
-import type { TimerHandle, World } from '#world/world.ts'
+import type { World } from '#world/world.ts'
+import { Deadlines, Expiring } from './deadlines.ts'
 import { failureOf } from './failure.ts'
 import type { ThreadOrder, ThreadReport } from './frames.ts'
 import { type Origin, Origins } from './origins.ts'
@@ -30,6 +31,7 @@ const ENDED_BY_US = new Error('ended by the dispatcher')
 export class HttpAttempts {
   readonly world: World
   readonly userAgent: string
+  readonly deadlines: Deadlines
   readonly #report: (report: ThreadReport) => void
   readonly #resolver: JudgedResolver
   readonly #origins: Origins
@@ -38,6 +40,7 @@ export class HttpAttempts {
   constructor(world: World, settings: DispatchSettings, report: (report: ThreadReport) => void, query?: Query) {
     this.world = world
     this.userAgent = settings.userAgent
+    this.deadlines = new Deadlines(world)
     this.#report = report
     this.#resolver = new JudgedResolver(world, settings, query)
     this.#origins = new Origins(settings, this.#resolver)
@@ -71,13 +74,12 @@ export class HttpAttempts {
   }
 }
 
-class HttpAttempt implements Dispatcher.DispatchHandler {
+class HttpAttempt extends Expiring implements Dispatcher.DispatchHandler {
   readonly handle: number
   readonly #attempts: HttpAttempts
   readonly #startedAt: number
   readonly #startedMono: number
-  readonly #timer: TimerHandle
-  #bodyTimer: TimerHandle | null = null
+  readonly #timeoutMs: number
   #origin: Origin | null = null
   #controller: Dispatcher.DispatchController | null = null
   #sent = false
@@ -91,11 +93,13 @@ class HttpAttempt implements Dispatcher.DispatchHandler {
   #bodyBytes = 0
 
   constructor(attempts: HttpAttempts, order: ThreadOrder) {
+    super()
     this.handle = order.handle
     this.#attempts = attempts
     this.#startedAt = attempts.world.wallNow()
     this.#startedMono = attempts.world.monoNow()
-    this.#timer = attempts.world.setTimer(order.timeoutMs, () => this.#deadline(order.timeoutMs))
+    this.#timeoutMs = order.timeoutMs
+    attempts.deadlines.set(this, order.timeoutMs, this.#startedMono)
   }
 
   start(order: ThreadOrder, origins: Origins): void {
@@ -135,9 +139,10 @@ class HttpAttempt implements Dispatcher.DispatchHandler {
     this.#destroy(this.#answered() ?? { kind: 'error', error: 'in_doubt', detail: 'aborted' })
   }
 
-  #deadline(timeoutMs: number): void {
+  /** The attempt's deadline before its status line, the wait for its body after it. */
+  override expired(): void {
     const error: ErrorClass = this.#sent ? 'timeout' : 'connect_timeout'
-    const detail = this.#sent ? `no answer within ${timeoutMs} ms` : `no connection within ${timeoutMs} ms`
+    const detail = `no ${this.#sent ? 'answer' : 'connection'} within ${this.#timeoutMs} ms`
     this.#destroy(this.#answered() ?? { kind: 'error', error, detail })
   }
 
@@ -158,8 +163,7 @@ class HttpAttempt implements Dispatcher.DispatchHandler {
     const retryAfter = headers['retry-after']
     if (typeof retryAfter === 'string') this.#retryAfterMs = parseRetryAfter(retryAfter, this.#attempts.world.wallNow())
     this.#attempts.world.failpoint('dispatch.status')
-    // Where the body came along, the end is said in this very turn.
-    this.#attempts.world.soon(() => this.#waitForBody())
+    this.#attempts.deadlines.set(this, BODY_WAIT_MS, this.#startedMono + this.#networkMs)
   }
 
   #odd(status: number): void {
@@ -189,20 +193,12 @@ class HttpAttempt implements Dispatcher.DispatchHandler {
     this.#fail(failure.error, failure.detail)
   }
 
-  #waitForBody(): void {
-    if (this.#over) return
-    this.#bodyTimer = this.#attempts.world.setTimer(BODY_WAIT_MS, () => this.#destroyAnswered())
-  }
-
   /** A redirect's body is never kept: it may say what an internal target answered. */
   #keep(chunk: Uint8Array): void {
     const have = this.#excerpt?.length ?? 0
     if (have >= EXCERPT_BYTES_MAX) return
-    const more = chunk.subarray(0, EXCERPT_BYTES_MAX - have)
-    const kept = new Uint8Array(have + more.length)
-    if (this.#excerpt !== null) kept.set(this.#excerpt)
-    kept.set(more, have)
-    this.#excerpt = kept
+    const more = have + chunk.length > EXCERPT_BYTES_MAX ? chunk.subarray(0, EXCERPT_BYTES_MAX - have) : chunk
+    this.#excerpt = this.#excerpt === null ? more : Buffer.concat([this.#excerpt, more])
   }
 
   #answered(): Outcome | null {
@@ -235,8 +231,7 @@ class HttpAttempt implements Dispatcher.DispatchHandler {
   #close(): void {
     this.#over = true
     if (this.#status === 0) this.#networkMs = this.#elapsedMs()
-    this.#attempts.world.clearTimer(this.#timer)
-    if (this.#bodyTimer !== null) this.#attempts.world.clearTimer(this.#bodyTimer)
+    this.#attempts.deadlines.lift(this)
   }
 
   #say(outcome: Outcome): void {

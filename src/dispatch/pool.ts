@@ -4,7 +4,7 @@
  */
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { CARRIER_ATTEMPTS_MAX, CARRIER_HEAP_MB } from '#config/limits.ts'
+import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB } from '#config/limits.ts'
 import type { World } from '#world/world.ts'
 import { ThreadCarrier } from './carrier.ts'
 import type { Carrier, CarrierEvents, Dispatch } from './dispatch.ts'
@@ -27,7 +27,7 @@ const SPARE_THREADS = 2
 export const openDispatchPool = (options: PoolOptions): Dispatch => new PiscinaDispatch(options)
 
 class PiscinaDispatch implements Dispatch {
-  readonly capacity = CARRIER_ATTEMPTS_MAX
+  readonly capacity: number
   readonly carriers: number
   readonly #options: PoolOptions
   readonly #piscina: Piscina<SessionTask, void>
@@ -37,6 +37,8 @@ class PiscinaDispatch implements Dispatch {
   constructor(options: PoolOptions) {
     this.#options = options
     this.carriers = options.threads
+    // Few threads must not mean few attempts: 26 dead domains would fill 256 places (D-14).
+    this.capacity = Math.ceil(ATTEMPTS_IN_FLIGHT_MAX / options.threads)
     const threads = options.threads + SPARE_THREADS
     this.#piscina = new Piscina({
       filename: options.worker ?? import.meta.resolve('#dispatch/worker.ts'),
@@ -48,7 +50,6 @@ class PiscinaDispatch implements Dispatch {
       atomics: 'disabled',
       idleTimeout: Number.POSITIVE_INFINITY,
       resourceLimits: { maxOldGenerationSizeMb: CARRIER_HEAP_MB },
-      execArgv: [],
     })
     this.#piscina.on('error', options.failed)
   }
@@ -86,8 +87,9 @@ class PiscinaDispatch implements Dispatch {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#live].map((carrier) => carrier.end('closed')))
-    await this.#piscina.destroy()
+    // Piscina first: it would replace a thread that ended by itself.
+    const ended = this.#piscina.destroy()
+    await Promise.all([ended, ...[...this.#live].map((carrier) => carrier.end('closed'))])
   }
 
   #worker(threadId: number): Worker {
