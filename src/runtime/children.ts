@@ -19,7 +19,7 @@ export const insideOf = (ctx: object): { readonly kernel: Kernel; readonly proce
 export const nameOf = (process: Process): string => process.name ?? String(process.pid)
 
 export type StartedChild =
-  | { readonly ok: true; readonly pid: Pid }
+  | { readonly ok: true; readonly pid: Pid; readonly info?: unknown }
   | { readonly ok: false; readonly ignore: true }
   | { readonly ok: false; readonly ignore: false; readonly reason: ExitReason | AlreadyStarted }
 export interface AlreadyStarted {
@@ -27,15 +27,27 @@ export interface AlreadyStarted {
   readonly pid: Pid
 }
 
-/** Runs the start function in the supervisor (OTP-U6); what it throws is a failed start. */
-export const runStart = (ctx: Context, spec: ChildSpec): Maybe<StartedChild> => {
-  const failed = (error: unknown): StartedChild => ({ ok: false, ignore: false, reason: reasonOf(error) })
+/**
+ * Runs the start function in the supervisor (OTP-U6). What it throws, and an answer that is none, is a failed start; `thrown`: what a thrown
+ * value that is no error stands for, itself (U6) or nocatch (D7).
+ */
+export const runStart = (ctx: Context, spec: ChildSpec, thrown: 'itself' | 'nocatch'): Maybe<StartedChild> => {
+  const failed = (error: unknown): StartedChild => {
+    const reason = reasonOf(error)
+    const isValue = typeof reason === 'object' && reason.type === 'nocatch' && thrown === 'itself'
+    return { ok: false, ignore: false, reason: isValue ? { type: 'term', term: reason.value } : reason }
+  }
   try {
     const started: Maybe<StartResult> = spec.start(ctx)
-    return started instanceof Promise ? started.catch(failed) : started
+    return started instanceof Promise ? started.then(checked, failed) : checked(started)
   } catch (error) {
     return failed(error)
   }
+}
+const checked = (started: StartResult): StartedChild => {
+  const answer: unknown = started
+  const isAnswer = typeof answer === 'object' && answer !== null && 'ok' in answer
+  return isAnswer ? started : { ok: false, ignore: false, reason: { type: 'term', term: answer } }
 }
 
 export const offender = (spec: ChildSpec, pid: Pid | null): Offender => ({
@@ -111,18 +123,39 @@ export const mayRestart = (ctx: Context, flags: SupervisorFlags, restarts: numbe
 export const isRunning = (ctx: Context, pid: Pid | null): boolean =>
   pid !== null && (insideOf(ctx).kernel.resolve(pid)?.phase ?? CLOSING) < CLOSING
 
-/** Wrong flags or a wrong spec in plain words; null if all is well (OTP-U1, U2). */
-export const flagsProblem = (flags: Omit<SupervisorFlags, 'strategy'>): string | null => {
-  if (!Number.isInteger(flags.intensity) || flags.intensity < 0) return `invalid_intensity ${flags.intensity}`
-  if (!(flags.periodMs > 0) || flags.periodMs === Number.POSITIVE_INFINITY) return `invalid_period ${flags.periodMs}`
+/** What is wrong with flags or a spec, in OTP's words (OTP-U1, U2): `invalid_intensity` and the value. */
+export interface SpecProblem {
+  readonly type: string
+  readonly value: unknown
+}
+const STRATEGIES = ['one_for_one', 'one_for_all', 'rest_for_one']
+const AUTO_SHUTDOWNS = [undefined, 'never', 'any_significant', 'all_significant']
+
+export const flagsProblem = (
+  flags: Omit<SupervisorFlags, 'strategy'> & { readonly strategy?: string },
+): SpecProblem | null => {
+  const { intensity, periodMs, strategy, autoShutdown } = flags
+  if (strategy !== undefined && !STRATEGIES.includes(strategy)) return { type: 'invalid_strategy', value: strategy }
+  if (!Number.isInteger(intensity) || intensity < 0) return { type: 'invalid_intensity', value: intensity }
+  if (!Number.isFinite(periodMs) || periodMs <= 0) return { type: 'invalid_period', value: periodMs }
+  if (!AUTO_SHUTDOWNS.includes(autoShutdown)) return { type: 'invalid_auto_shutdown', value: autoShutdown }
   return null
 }
-export const specProblem = (spec: ChildSpec): string | null => {
-  if (spec.id === '') return 'missing_id'
-  if (typeof spec.start !== 'function') return 'missing_start'
-  if (!['permanent', 'transient', 'temporary'].includes(spec.restart)) return `invalid_restart_type ${spec.restart}`
-  if (spec.shutdownMs !== 'brutal_kill' && !(spec.shutdownMs >= 0)) return `invalid_shutdown ${spec.shutdownMs}`
-  if (spec.type !== 'worker' && spec.type !== 'supervisor') return `invalid_child_type ${spec.type}`
-  if (spec.significant && spec.restart === 'permanent') return 'bad_combination significant and permanent'
+const RESTARTS = ['permanent', 'transient', 'temporary']
+export const specProblem = (spec: Omit<ChildSpec, 'start'> & { readonly start?: unknown }): SpecProblem | null => {
+  const { id, start, restart, shutdownMs, type, significant } = spec
+  if (id === undefined || id === '') return { type: 'missing_id', value: spec }
+  if (start === undefined) return { type: 'missing_start', value: spec }
+  if (typeof start !== 'function') return { type: 'invalid_mfa', value: start }
+  if (!RESTARTS.includes(restart)) return { type: 'invalid_restart_type', value: restart }
+  if (shutdownMs !== 'brutal_kill' && !(shutdownMs >= 0)) return { type: 'invalid_shutdown', value: shutdownMs }
+  if (type !== 'worker' && type !== 'supervisor') return { type: 'invalid_child_type', value: type }
+  if (typeof significant !== 'boolean') return { type: 'invalid_significant', value: significant }
+  if (significant && restart === 'permanent') return { type: 'bad_combination', value: 'significant and permanent' }
   return null
 }
+/** As the reason of a supervisor's init. */
+export const problemReason = (where: 'supervisor_data' | 'start_spec', problem: SpecProblem): ExitReason => ({
+  type: 'term',
+  term: { type: where, problem },
+})

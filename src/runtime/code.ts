@@ -60,3 +60,11 @@ export class CodeTable {
     return slot
   }
 }
+
+/** What a codeChange returns that cannot migrate this state; the process keeps it (OTP-C5). */
+export class CodeChangeRefused {
+  readonly why: unknown
+  constructor(why: unknown) {
+    this.why = why
+  }
+}

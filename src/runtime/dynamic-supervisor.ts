@@ -10,15 +10,17 @@ import {
   mayRestart,
   nameOf,
   offender,
+  problemReason,
   reportChild,
   reportEnd,
   reportStarted,
   runStart,
+  type SpecProblem,
   specProblem,
   stopChild,
 } from './children.ts'
 import type { Context } from './context.ts'
-import { type ExitReason, isBenign } from './exit.ts'
+import { Exit, type ExitReason, isBenign } from './exit.ts'
 import type { Pid } from './pid.ts'
 import type { Call, Exited, Name } from './protocol.ts'
 import { after, type Maybe } from './sequence.ts'
@@ -29,10 +31,10 @@ export type StartDynamicError =
   /** Its registered name is taken. */
   | { readonly type: 'already_started'; readonly pid: Pid }
   | { readonly type: 'ignore' | 'max_children' }
-  | { readonly type: 'bad_spec'; readonly problem: string }
+  | { readonly type: 'bad_spec'; readonly problem: SpecProblem }
   | { readonly type: 'failed'; readonly reason: ExitReason }
 export type DynamicChildStarted =
-  | { readonly ok: true; readonly pid: Pid }
+  | { readonly ok: true; readonly pid: Pid; readonly info?: unknown }
   | { readonly ok: false; readonly error: StartDynamicError }
 
 export type DynamicSupervisorProtocol = {
@@ -66,14 +68,15 @@ export interface DynamicSupervisorState {
 }
 type P = DynamicSupervisorProtocol
 type State = DynamicSupervisorState
-type Ctx = Context<P>
+/** Any supervisor that holds its children this way and tries again by this message. */
+type Ctx = Context
 type Result = Maybe<CastResult<P, State>>
 
-const addChild = (spec: ChildSpec, state: State, ctx: Ctx): Maybe<DynamicChildStarted> => {
-  const problem = specProblem(spec) ?? (spec.significant ? 'bad_combination significant' : null)
+export const addChild = (spec: ChildSpec, state: State, ctx: Ctx): Maybe<DynamicChildStarted> => {
+  const problem = specProblem(spec) ?? (spec.significant ? { type: 'bad_combination', value: 'significant' } : null)
   if (problem !== null) return { ok: false, error: { type: 'bad_spec', problem } }
   if (state.dynamicChildren.size >= state.maxChildren) return { ok: false, error: { type: 'max_children' } }
-  return after(runStart(ctx, spec), (started): DynamicChildStarted => {
+  return after(runStart(ctx, spec, 'nocatch'), (started): DynamicChildStarted => {
     if (started.ok) {
       state.dynamicChildren.set(started.pid, { spec, restarting: false, restarts: 0 })
       if (spec.restart !== 'temporary') reportStarted(ctx, spec, started.pid)
@@ -83,7 +86,7 @@ const addChild = (spec: ChildSpec, state: State, ctx: Ctx): Maybe<DynamicChildSt
   })
 }
 
-const exited = ({ pid, reason }: Exited, state: State, ctx: Ctx): Result => {
+export const exited = ({ pid, reason }: Exited, state: State, ctx: Ctx): Result => {
   const child = state.dynamicChildren.get(pid)
   if (child === undefined || child.restarting) return keep
   const benign = isBenign(reason)
@@ -95,7 +98,7 @@ const exited = ({ pid, reason }: Exited, state: State, ctx: Ctx): Result => {
   return keep
 }
 /** D6: each try counts; one that fails is tried again behind what is queued. */
-const restart = (pid: Pid, child: DynamicChild, reason: ExitReason, state: State, ctx: Ctx): Result => {
+export const restart = (pid: Pid, child: DynamicChild, reason: ExitReason, state: State, ctx: Ctx): Result => {
   const { kernel, process } = insideOf(ctx)
   const supervisor = nameOf(process)
   if (!mayRestart(ctx, { ...state.flags, strategy: 'one_for_one' }, state.restarts)) {
@@ -104,7 +107,7 @@ const restart = (pid: Pid, child: DynamicChild, reason: ExitReason, state: State
     kernel.report({ type: 'supervisor-gave-up', pid: ctx.self, supervisor, reason, offender: who })
     return { kind: 'stop', reason: 'shutdown', state }
   }
-  return after(runStart(ctx, child.spec), (started) => {
+  return after(runStart(ctx, child.spec, 'nocatch'), (started) => {
     child.restarting = !started.ok && !started.ignore
     if (!started.ok && !started.ignore) {
       reportChild(ctx, 'child-start-failed', failedReason(started.reason), offender(child.spec, pid))
@@ -133,7 +136,7 @@ const endChild = (pid: Pid, state: State, ctx: Ctx): Maybe<ChildDone<'not_found'
   return after(stopChild(ctx, child.spec, pid), () => ({ ok: true }) as const)
 }
 /** D8: all at once, each by its own rule. */
-const stopAll = async (state: State, ctx: Ctx): Promise<void> => {
+export const stopAll = async (state: State, ctx: Ctx): Promise<void> => {
   const stopping: Promise<null>[] = []
   for (const [pid, child] of state.dynamicChildren) {
     const stopped = stopChild(ctx, child.spec, pid)
@@ -168,7 +171,7 @@ export const dynamicSupervisor: Behaviour<DynamicSupervisorProtocol, DynamicSupe
   init(args, ctx) {
     ctx.trapExit(true)
     const problem = flagsProblem(args.flags)
-    if (problem !== null) return { kind: 'error', reason: { type: 'term', term: problem } }
+    if (problem !== null) return { kind: 'error', reason: problemReason('supervisor_data', problem) }
     for (const table of args.tables ?? []) ctx.createTable(table)
     const maxChildren = args.maxChildren ?? Number.POSITIVE_INFINITY
     const state: State = { flags: args.flags, maxChildren, dynamicChildren: new Map(), restarts: [] }
@@ -187,6 +190,14 @@ export const dynamicSupervisor: Behaviour<DynamicSupervisorProtocol, DynamicSupe
     return child?.restarting === true ? restart(message.pid, child, 'shutdown', state, ctx) : keep
   },
   terminate: (_reason, state, ctx) => stopAll(state, ctx),
+  /** D9: `extra` is the new DynamicSupervisorArgs; children stay, a lowered bound holds for new ones. */
+  codeChange(_from, state, extra) {
+    const args = extra as DynamicSupervisorArgs
+    const problem = flagsProblem(args.flags)
+    if (problem !== null) throw new Exit(problemReason('supervisor_data', problem))
+    const maxChildren = args.maxChildren ?? Number.POSITIVE_INFINITY
+    return { ...(state as State), flags: args.flags, maxChildren }
+  },
 }
 
 /** The requests, for `ctx.request(executions, startChild(spec), 'label', data)`. */

@@ -8,7 +8,8 @@ export interface StartOptions {
   readonly timeoutMs?: number
 }
 export type StartResult =
-  | { readonly ok: true; readonly pid: Pid }
+  /** `info`: whatever else a start function wants to say; a supervisor hands it on. */
+  | { readonly ok: true; readonly pid: Pid; readonly info?: unknown }
   | { readonly ok: false; readonly ignore: true }
   | {
       readonly ok: false

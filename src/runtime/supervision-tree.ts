@@ -65,7 +65,7 @@ const childrenOf = (state: unknown): Place[] => {
     }))
   }
   if (!isSupervisorState(state)) return []
-  return state.children.map(({ spec, pid, restarting, restarts }) => ({
+  return [...state.children.values()].map(({ spec, pid, restarting, restarts }) => ({
     id: spec.id,
     pid,
     restarting,

@@ -10,16 +10,18 @@ import {
   mayRestart,
   nameOf,
   offender,
+  problemReason,
   reportChild,
   reportEnd,
   reportStarted,
   runStart,
+  type SpecProblem,
   type StartedChild,
   specProblem,
   stopChild,
 } from './children.ts'
 import type { Context } from './context.ts'
-import { type ExitReason, isBenign } from './exit.ts'
+import { Exit, type ExitReason, isBenign } from './exit.ts'
 import type { Pid } from './pid.ts'
 import type { Call, Exited, Name } from './protocol.ts'
 import { after, firstOf, type Maybe } from './sequence.ts'
@@ -29,7 +31,7 @@ export type StartChildError =
   | { readonly type: 'already_started'; readonly pid: Pid }
   /** The id is known, its process is down or restarting. */
   | { readonly type: 'already_present' }
-  | { readonly type: 'bad_spec'; readonly problem: string }
+  | { readonly type: 'bad_spec'; readonly problem: SpecProblem }
   | { readonly type: 'failed'; readonly reason: ExitReason }
 export type RestartChildError =
   | { readonly type: 'running' | 'restarting' | 'not_found' }
@@ -37,7 +39,7 @@ export type RestartChildError =
   | { readonly type: 'failed'; readonly reason: ExitReason }
 /** `pid` null: its `init` said ignore. */
 export type ChildStarted<E> =
-  | { readonly ok: true; readonly pid: Pid | null }
+  | { readonly ok: true; readonly pid: Pid | null; readonly info?: unknown }
   | { readonly ok: false; readonly error: E }
 export type ChildDone<E extends string> =
   | { readonly ok: true }
@@ -88,8 +90,9 @@ export interface Child {
 }
 export interface SupervisorState {
   flags: SupervisorFlags
-  /** In start order. */
-  children: Child[]
+  /** By id, in start order. */
+  readonly children: Map<string, Child>
+  readonly byPid: Map<Pid, Child>
   /** Monotonic instants within the period. */
   restarts: number[]
 }
@@ -104,16 +107,29 @@ const DONE = { ok: true } as const
 const init = (args: SupervisorArgs, ctx: Ctx) => {
   ctx.trapExit(true)
   const problem = configurationProblem(args)
-  if (problem !== null) return { kind: 'error' as const, reason: { type: 'term' as const, term: problem } }
+  if (problem !== null) return { kind: 'error' as const, reason: problem }
   for (const table of args.tables ?? []) ctx.createTable(table)
-  const children = args.children.map((spec) => ({ spec, pid: null, restarting: false, restarts: 0 }))
-  const state: State = { flags: args.flags, children, restarts: [] }
-  return after(startAll(ctx, state, children), (failed) =>
+  const children = new Map(args.children.map((spec) => [spec.id, childOf(spec)]))
+  const state: State = { flags: args.flags, children, byPid: new Map(), restarts: [] }
+  return after(startAll(ctx, state, [...children.values()]), (failed) =>
     failed === null ? begun(state) : failedStart(ctx, state, failed),
   )
 }
+const childOf = (spec: ChildSpec): Child => ({ spec, pid: null, restarting: false, restarts: 0 })
+/** The one place where a child's pid changes. */
+const place = (state: State, child: Child, pid: Pid | null): void => {
+  if (child.pid !== null) state.byPid.delete(child.pid)
+  child.pid = pid
+  if (pid !== null) state.byPid.set(pid, child)
+}
+const forget = (state: State, child: Child): void => {
+  place(state, child, null)
+  state.children.delete(child.spec.id)
+}
 const begun = (state: State) => {
-  state.children = state.children.filter((child) => child.pid !== null || child.spec.restart !== 'temporary')
+  for (const child of state.children.values()) {
+    if (child.pid === null && child.spec.restart === 'temporary') state.children.delete(child.spec.id)
+  }
   return { kind: 'ok' as const, state, next: null }
 }
 interface FailedStart {
@@ -123,29 +139,37 @@ interface FailedStart {
 /** OTP-U8. */
 const failedStart = (ctx: Ctx, state: State, { child, reason }: FailedStart) => {
   const detail = { type: 'failed_to_start_child', id: child.spec.id, reason }
-  return after(stopAll(ctx, state.children), () => ({
+  return after(stopAll(ctx, state, [...state.children.values()]), () => ({
     kind: 'stop' as const,
     reason: { type: 'shutdown' as const, detail },
   }))
 }
-const configurationProblem = ({ flags, children }: SupervisorArgs): string | null => {
+const configurationProblem = ({ flags, children }: SupervisorArgs): ExitReason | null => {
   const wrongFlags = flagsProblem(flags)
-  if (wrongFlags !== null) return wrongFlags
+  if (wrongFlags !== null) return problemReason('supervisor_data', wrongFlags)
+  const wrongSpec = checkChildSpecs(children, flags.autoShutdown)
+  return wrongSpec === null ? null : problemReason('start_spec', wrongSpec)
+}
+/** The first thing wrong with a list of specs, or null (supervisor:check_childspecs). */
+export const checkChildSpecs = (
+  specs: readonly ChildSpec[],
+  autoShutdown: SupervisorFlags['autoShutdown'] = 'never',
+): SpecProblem | null => {
   const ids = new Set<string>()
-  for (const spec of children) {
-    const wrong = specProblem(spec)
-    if (wrong !== null) return `start_spec ${spec.id}: ${wrong}`
-    if (ids.has(spec.id)) return `start_spec duplicate_child_name ${spec.id}`
+  for (const spec of specs) {
+    const wrong = specProblem(spec) ?? significanceProblem(spec, autoShutdown)
+    if (wrong !== null) return wrong
+    if (ids.has(spec.id)) return { type: 'duplicate_child_name', value: spec.id }
     ids.add(spec.id)
   }
   return null
 }
 
 /** Starts one child into its place. Null: it runs, or ignored. */
-const startOne = (ctx: Ctx, child: Child): Maybe<FailedStart | null> =>
-  after(runStart(ctx, child.spec), (started) => {
+const startOne = (ctx: Ctx, state: State, child: Child): Maybe<FailedStart | null> =>
+  after(runStart(ctx, child.spec, 'itself'), (started) => {
     child.restarting = false
-    child.pid = started.ok ? started.pid : null
+    place(state, child, started.ok ? started.pid : null)
     if (started.ok) reportStarted(ctx, child.spec, started.pid)
     if (started.ok || started.ignore) return null
     const reason = plainReason(started.reason)
@@ -154,23 +178,23 @@ const startOne = (ctx: Ctx, child: Child): Maybe<FailedStart | null> =>
   })
 const plainReason = (reason: (StartedChild & { ok: false; ignore: false })['reason']): ExitReason =>
   typeof reason === 'object' && reason.type === 'already_started' ? { type: 'term', term: reason } : reason
-const startAll = (ctx: Ctx, _state: State, children: readonly Child[]): Maybe<FailedStart | null> =>
-  firstOf(children, (child) => startOne(ctx, child))
+const startAll = (ctx: Ctx, state: State, children: readonly Child[]): Maybe<FailedStart | null> =>
+  firstOf(children, (child) => startOne(ctx, state, child))
 
-const stopOne = (ctx: Ctx, child: Child): Maybe<null> => {
+const stopOne = (ctx: Ctx, state: State, child: Child): Maybe<null> => {
   const { pid } = child
-  child.pid = null
+  place(state, child, null)
   if (child.restarting) child.restarting = false
   return pid === null ? null : stopChild(ctx, child.spec, pid)
 }
 /** In reverse start order, each when the one after it is dead (OTP-U10). */
-const stopAll = (ctx: Ctx, children: readonly Child[]): Maybe<null> =>
-  firstOf([...children].reverse(), (child) => stopOne(ctx, child))
+const stopAll = (ctx: Ctx, state: State, children: readonly Child[]): Maybe<null> =>
+  firstOf([...children].reverse(), (child) => stopOne(ctx, state, child))
 
 // -------------------------------------------------------------------- restarts
 
 const exited = (message: Exited, state: State, ctx: Ctx): Result => {
-  const child = state.children.find((candidate) => candidate.pid === message.pid)
+  const child = state.byPid.get(message.pid)
   if (child === undefined || child.restarting) return keep
   const { spec } = child
   const benign = isBenign(message.reason)
@@ -178,15 +202,17 @@ const exited = (message: Exited, state: State, ctx: Ctx): Result => {
   if (spec.restart === 'permanent' || (spec.restart === 'transient' && !benign)) {
     return restart(child, message.reason, state, ctx)
   }
-  child.pid = null
-  if (spec.restart === 'temporary') state.children = state.children.filter((other) => other !== child)
+  place(state, child, null)
+  if (spec.restart === 'temporary') forget(state, child)
   return afterEnd(child, state)
 }
 /** OTP-U34: a significant child that ended by itself and is not restarted. */
 const afterEnd = (child: Child, state: State): Result => {
   const mode = state.flags.autoShutdown ?? 'never'
   if (!child.spec.significant || mode === 'never') return keep
-  const others = state.children.some((other) => other.spec.significant && (other.pid !== null || other.restarting))
+  const others = [...state.children.values()].some(
+    (other) => other.spec.significant && (other.pid !== null || other.restarting),
+  )
   if (mode === 'all_significant' && others) return keep
   return { kind: 'stop', reason: 'shutdown', state }
 }
@@ -204,7 +230,7 @@ const giveUp = (child: Child, reason: ExitReason, state: State, ctx: Ctx): Resul
   const { process, kernel } = insideOf(ctx)
   const who = offender(child.spec, child.pid)
   kernel.report({ type: 'supervisor-gave-up', pid: ctx.self, supervisor: nameOf(process), reason, offender: who })
-  child.pid = null
+  place(state, child, null)
   child.restarting = false
   return { kind: 'stop', reason: 'shutdown', state }
 }
@@ -219,48 +245,50 @@ const reportRestarted = (ctx: Ctx, child: Child, reason: ExitReason): Result => 
 
 /** OTP-U16, U18, U25: which children stop, and which start again, in order. */
 const byStrategy = (child: Child, state: State, ctx: Ctx): Maybe<FailedStart | null> => {
-  child.pid = null
+  place(state, child, null)
   child.restarting = false
-  if (state.flags.strategy === 'one_for_one') return startAgain(ctx, [child])
-  const from = state.flags.strategy === 'rest_for_one' ? state.children.indexOf(child) : 0
-  const group = state.children.slice(from)
-  return after(stopAll(ctx, group), () => {
-    const forgotten = new Set(group.filter((member) => member.spec.restart === 'temporary'))
-    state.children = state.children.filter((member) => !forgotten.has(member))
-    return startAgain(
-      ctx,
-      group.filter((member) => !forgotten.has(member)),
-    )
+  if (state.flags.strategy === 'one_for_one') return startAgain(ctx, state, [child])
+  const all = [...state.children.values()]
+  const group = all.slice(state.flags.strategy === 'rest_for_one' ? all.indexOf(child) : 0)
+  return after(stopAll(ctx, state, group), () => {
+    for (const member of group) if (member.spec.restart === 'temporary') forget(state, member)
+    const stay = group.filter((member) => member.spec.restart !== 'temporary')
+    return startAgain(ctx, state, stay)
   })
 }
-const startAgain = (ctx: Ctx, children: readonly Child[]): Maybe<FailedStart | null> =>
+const startAgain = (ctx: Ctx, state: State, children: readonly Child[]): Maybe<FailedStart | null> =>
   firstOf(children, (child) => {
     child.restarts += 1
-    return startOne(ctx, child)
+    return startOne(ctx, state, child)
   })
 
 // -------------------------------------------------------------------- operations
 
-const find = (state: State, id: string): Child | undefined => state.children.find((child) => child.spec.id === id)
+const find = (state: State, id: string): Child | undefined => state.children.get(id)
 
 const addChild = (spec: ChildSpec, state: State, ctx: Ctx): Maybe<ChildStarted<StartChildError>> => {
-  const problem = specProblem(spec) ?? significanceProblem(spec, state.flags)
+  const problem = specProblem(spec) ?? significanceProblem(spec, state.flags.autoShutdown)
   if (problem !== null) return { ok: false, error: { type: 'bad_spec', problem } }
   const existing = find(state, spec.id)
   if (existing?.restarting === true || existing?.pid === null) return { ok: false, error: { type: 'already_present' } }
   if (existing !== undefined && existing.pid !== null) {
     return { ok: false, error: { type: 'already_started', pid: existing.pid } }
   }
-  return after(runStart(ctx, spec), (started): ChildStarted<StartChildError> => {
+  return after(runStart(ctx, spec, 'itself'), (started): ChildStarted<StartChildError> => {
     if (!started.ok && !started.ignore) return { ok: false, error: startError(started.reason) }
     const pid = started.ok ? started.pid : null
     if (pid !== null) reportStarted(ctx, spec, pid)
-    if (pid !== null || spec.restart !== 'temporary') state.children.push({ spec, pid, restarting: false, restarts: 0 })
-    return { ok: true, pid }
+    if (pid === null && spec.restart === 'temporary') return { ok: true, pid }
+    const child = childOf(spec)
+    state.children.set(spec.id, child)
+    place(state, child, pid)
+    return { ok: true, pid, ...(started.ok && 'info' in started && { info: started.info }) }
   })
 }
-const significanceProblem = (spec: ChildSpec, flags: SupervisorFlags): string | null =>
-  spec.significant && (flags.autoShutdown ?? 'never') === 'never' ? 'bad_combination significant and never' : null
+const significanceProblem = (spec: ChildSpec, autoShutdown: SupervisorFlags['autoShutdown']): SpecProblem | null =>
+  spec.significant && (autoShutdown ?? 'never') === 'never'
+    ? { type: 'bad_combination', value: 'significant and never' }
+    : null
 export const startError = (
   reason: (StartedChild & { ok: false; ignore: false })['reason'],
 ):
@@ -273,18 +301,18 @@ const restartChild = (id: string, state: State, ctx: Ctx): Maybe<ChildStarted<Re
   if (child === undefined) return NOT_FOUND
   if (child.restarting) return { ok: false, error: { type: 'restarting' } }
   if (child.pid !== null) return { ok: false, error: { type: 'running' } }
-  return after(runStart(ctx, child.spec), (started): ChildStarted<RestartChildError> => {
+  return after(runStart(ctx, child.spec, 'itself'), (started): ChildStarted<RestartChildError> => {
     if (!started.ok && !started.ignore) return { ok: false, error: startError(started.reason) }
-    child.pid = started.ok ? started.pid : null
+    place(state, child, started.ok ? started.pid : null)
     if (child.pid !== null) reportStarted(ctx, child.spec, child.pid)
-    return { ok: true, pid: child.pid }
+    return { ok: true, pid: child.pid, ...(started.ok && 'info' in started && { info: started.info }) }
   })
 }
 const terminateChild = (id: string, state: State, ctx: Ctx): Maybe<ChildDone<'not_found'>> => {
   const child = find(state, id)
   if (child === undefined) return NOT_FOUND
-  return after(stopOne(ctx, child), () => {
-    if (child.spec.restart === 'temporary') state.children = state.children.filter((other) => other !== child)
+  return after(stopOne(ctx, state, child), () => {
+    if (child.spec.restart === 'temporary') forget(state, child)
     return DONE
   })
 }
@@ -293,7 +321,7 @@ const deleteChild = (id: string, state: State): ChildDone<'running' | 'restartin
   if (child === undefined) return NOT_FOUND
   if (child.restarting) return { ok: false, error: { type: 'restarting' } }
   if (child.pid !== null) return { ok: false, error: { type: 'running' } }
-  state.children = state.children.filter((other) => other !== child)
+  forget(state, child)
   return DONE
 }
 const which = (child: Child): ChildInfo => ({
@@ -302,12 +330,34 @@ const which = (child: Child): ChildInfo => ({
   type: child.spec.type,
   restarts: child.restarts,
 })
-const count = (state: State, ctx: Ctx): ChildCounts => ({
-  specs: state.children.length,
-  active: state.children.filter((child) => !child.restarting && isRunning(ctx, child.pid)).length,
-  supervisors: state.children.filter((child) => child.spec.type === 'supervisor').length,
-  workers: state.children.filter((child) => child.spec.type === 'worker').length,
-})
+const count = (state: State, ctx: Ctx): ChildCounts => {
+  const counts = { specs: state.children.size, active: 0, supervisors: 0, workers: 0 }
+  for (const child of state.children.values()) {
+    if (!child.restarting && isRunning(ctx, child.pid)) counts.active += 1
+    counts[child.spec.type === 'supervisor' ? 'supervisors' : 'workers'] += 1
+  }
+  return counts
+}
+
+/**
+ * OTP-C6, with data where OTP runs `init` again: `extra` is the new SupervisorArgs, null changes nothing. A known id gets the new spec and
+ * keeps its pid, a new id is added and not started, an id that is no longer listed stays, at the end.
+ */
+const changed = (state: State, extra: SupervisorArgs | null): State => {
+  if (extra === null) return state
+  const problem = configurationProblem(extra)
+  if (problem !== null) throw new Exit(problem)
+  const listed = extra.children.map((spec): Child => {
+    const known = find(state, spec.id)
+    return known === undefined ? childOf(spec) : { ...known, spec }
+  })
+  const listedIds = new Set(listed.map((child) => child.spec.id))
+  const unlisted = [...state.children.values()].filter((child) => !listedIds.has(child.spec.id))
+  const children = new Map([...listed, ...unlisted].map((child) => [child.spec.id, child]))
+  const byPid = new Map<Pid, Child>()
+  for (const child of children.values()) if (child.pid !== null) byPid.set(child.pid, child)
+  return { flags: extra.flags, children, byPid, restarts: state.restarts }
+}
 
 const answered = <R>(value: Maybe<R>, state: State): Maybe<CallResult<P, State, R>> =>
   after(value, (result) => reply(result, state))
@@ -321,7 +371,7 @@ export const supervisor: Behaviour<SupervisorProtocol, SupervisorArgs, Superviso
     'restart-child': ({ id }, _from, state, ctx) => answered(restartChild(id, state, ctx), state),
     'terminate-child': ({ id }, _from, state, ctx) => answered(terminateChild(id, state, ctx), state),
     'delete-child': ({ id }, _from, state) => reply(deleteChild(id, state), state),
-    'which-children': (_request, _from, state) => reply(state.children.map(which).reverse(), state),
+    'which-children': (_request, _from, state) => reply([...state.children.values()].map(which).reverse(), state),
     'count-children': (_request, _from, state, ctx) => reply(count(state, ctx), state),
     'get-child-spec': ({ id }, _from, state) => reply(find(state, id)?.spec ?? null, state),
   },
@@ -332,7 +382,10 @@ export const supervisor: Behaviour<SupervisorProtocol, SupervisorArgs, Superviso
     return child?.restarting === true ? restart(child, 'shutdown', state, ctx) : keep
   },
   async terminate(_reason, state, ctx) {
-    await stopAll(ctx, state.children)
+    await stopAll(ctx, state, [...state.children.values()])
+  },
+  codeChange(_from, state, extra) {
+    return changed(state as SupervisorState, extra as SupervisorArgs | null)
   },
 }
 

@@ -2,6 +2,7 @@
  * System messages (stdlib's sys; runtime.md section Y): to a process itself, between two of its callbacks, whether it is suspended or not.
  * Each function rejects with CallExit when the process is gone or does not answer in time. Default wait 5,000 ms.
  */
+import { CodeChangeRefused } from './code.ts'
 import { Debug, type DebugEvent, type DebugFunction, type Statistics } from './debug.ts'
 import { CallExit, reasonOf } from './exit.ts'
 import type { Kernel } from './kernel.ts'
@@ -128,14 +129,6 @@ const changed = (
     return { ok: false, error: { type: 'exit', detail: reasonOf(error) } }
   }
 }
-/** What a codeChange returns that cannot migrate this state; the process keeps it. */
-export class CodeChangeRefused {
-  readonly why: unknown
-  constructor(why: unknown) {
-    this.why = why
-  }
-}
-
 // ---------------------------------------------------------------- statistics, log, trace, installed functions
 
 const debugOf = (target: Process): Debug => {

@@ -7,6 +7,7 @@
 import { expect } from 'vitest'
 import { AsyncRequest, RequestCollection } from '#runtime/async-request.ts'
 import type { Behaviour } from '#runtime/behaviour.ts'
+import { CodeChangeRefused } from '#runtime/code.ts'
 import { CallExit, Exit, type ExitReason } from '#runtime/exit.ts'
 import type { From } from '#runtime/from.ts'
 import type { AliasMode } from '#runtime/kernel.ts'
@@ -319,7 +320,7 @@ export const behaviourOf = (module: Module): Behaviour<ModuleProtocol, Term, Ter
     ...(codeChange && {
       codeChange: (from: { readonly version: number; readonly down: boolean }, state: unknown, extra: unknown) => {
         const changed = codeChange(from.down ? ['down', from.version] : from.version, state, extra)
-        return Array.isArray(changed) && changed[0] === 'ok' ? changed[1] : new sys.CodeChangeRefused(changed)
+        return Array.isArray(changed) && changed[0] === 'ok' ? changed[1] : new CodeChangeRefused(changed)
       },
     }),
     ...(formatStatus && { formatStatus }),
@@ -432,6 +433,10 @@ export class Env {
       permute: seed > 0,
       report: (report) => this.logs.push(report),
     })
+  }
+  /** code: makes this the loaded version of its name. */
+  loadCode(module: Module, purge: 'hard' | 'soft' = 'hard'): { readonly ok: boolean } {
+    return sys.loadCode(this.runtime, behaviourOf(module), purge)
   }
   /** Runs until idle. */
   settle(): Promise<void> {
