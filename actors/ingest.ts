@@ -68,11 +68,14 @@ interface State {
   reading: number
   readonly paused: Map<Pid, string>
 }
+export interface IngestArgs {
+  readonly start: StartIngest
+}
 type Ctx = Context<IngestProtocol>
 
 const READING_MAX = 2
 
-export const ingestActor: Behaviour<IngestProtocol, { readonly start: StartIngest }, State> = {
+export const ingestActor: Behaviour<IngestProtocol, IngestArgs, State> = {
   name: 'ingest',
   version: 1,
   async init({ start }, ctx) {

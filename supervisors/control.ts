@@ -6,9 +6,8 @@
  * goodbye. The tables of keys, brands and the port belong to the supervisor, so they outlive the listener.
  */
 import { CONTROL_TABLES, type ControlArgs, controlActor, listener, sessions } from '#actors/control.ts'
-import { ingest, ingestActor } from '#actors/ingest.ts'
+import { type IngestArgs, ingest, ingestActor } from '#actors/ingest.ts'
 import { type TelemetryArgs, telemetry, telemetryActor } from '#actors/telemetry.ts'
-import type { StartIngest } from '#control/ingest.ts'
 import { dynamicSupervisorSpec } from '#runtime/dynamic-supervisor.ts'
 import { supervisorSpec } from '#runtime/supervisor.ts'
 import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
@@ -29,5 +28,5 @@ export const controlSupervisor = (args: ControlArgs): ChildSpec =>
 
 /** Children of root, before delivery: the thread that reads large frames, and the listeners of the daemon's facts. */
 export const telemetryWorker = (args: TelemetryArgs): ChildSpec => worker(telemetryActor, args, { name: telemetry })
-export const ingestWorker = (args: { readonly start: StartIngest }): ChildSpec =>
+export const ingestWorker = (args: IngestArgs): ChildSpec =>
   worker(ingestActor, args, { name: ingest, shutdownMs: 10_000 })

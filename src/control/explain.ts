@@ -24,7 +24,7 @@ const refusalOf = (
 
 const sentence = (field: string, value: unknown, schema: z.ZodType | null, issue: z.core.$ZodIssue): string => {
   if (issue.code === 'custom') return `${field} ${issue.message}`
-  const cure = schema?.description
+  const cure = descriptionOf(schema)
   if (value === undefined) return `${field} is missing${cure === undefined ? '' : `; it must be ${cure}`}`
   return cure === undefined
     ? `${field}: ${issue.message}; got ${show(value)}`
@@ -56,6 +56,14 @@ const valueAt = (value: unknown, path: readonly PropertyKey[]): unknown => {
     at = Object.getOwnPropertyDescriptor(at, step)?.value
   }
   return at
+}
+
+/** What is optional is described by what it holds. */
+const descriptionOf = (schema: z.ZodType | null): string | undefined => {
+  if (schema === null || schema.description !== undefined) return schema?.description
+  if (!(schema instanceof z.ZodOptional || schema instanceof z.ZodNullable)) return undefined
+  const inner: unknown = schema.unwrap()
+  return inner instanceof z.ZodType ? descriptionOf(inner) : undefined
 }
 
 /** The schema of a field, with its description, through optional, nullable and lists; null where a union hides it. */
