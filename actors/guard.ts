@@ -366,6 +366,7 @@ const step = (state: State, ctx: Ctx): void => {
   const ground = groundOf(state, ctx)
   for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state, ctx)
   const admitted: Admitted[] = []
+  state.block = null
   if (state.phase === 'open') admit(admitted, ground, state, ctx)
   if (admitted.length > 0) ctx.cast(executor, { type: 'start', admitted })
   if (state.phase !== 'registering' && state.againMono === NEVER) refill(state, ctx)
@@ -412,7 +413,6 @@ const nodeFull = (state: State, ctx: Ctx): boolean => {
 }
 
 const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {
-  state.block = null
   const asking = new Set<BrandQueue>()
   for (;;) {
     const verdict = nextVerdict(state.queues, ground)
@@ -825,7 +825,7 @@ const arm = (now: number, state: State, ctx: Ctx): void => {
   if (isIdle(state)) at = Math.min(at, state.idleSinceMono + GUARD_IDLE_MS)
   if (at === NEVER || (state.wake !== null && state.wake.atMono <= at)) return
   if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
-  state.wake = { ref: ctx.sendAfter(Math.max(0, Math.ceil(at - now)), { type: 'wake' }), atMono: at }
+  state.wake = { ref: ctx.sendAfter(Math.max(1, Math.ceil(at - now)), { type: 'wake' }), atMono: at }
 }
 
 // ---------------------------------------------------------------- what it shows

@@ -35,7 +35,11 @@ export interface StageOptions {
   readonly seed?: number
   /** How long the receiver takes. */
   readonly serviceMs?: (due: Due) => number
-  readonly outcome?: (due: Due) => Outcome
+  readonly outcome?: (due: Due, mono: number) => Outcome
+  /** From the executor's start to the pool: the started mark being written. */
+  readonly markMs?: number
+  /** A broken pool: takes permits of any incarnation. */
+  readonly forgivingPool?: boolean
 }
 
 const OK: Outcome = { kind: 'response', status: 200, retryAfterMs: null, excerpt: null }
@@ -74,7 +78,7 @@ type StagePoolProtocol = {
 type StageExecutorProtocol = {
   readonly call: never
   readonly cast: { readonly type: 'start'; readonly admitted: readonly Admitted[] }
-  readonly info: never
+  readonly info: { readonly type: 'mark'; readonly one: Admitted }
   readonly continue: never
 }
 type StageSchedulerProtocol = {
@@ -253,9 +257,16 @@ export class GuardStage {
       init: () => ok(null),
       cast: {
         start: ({ admitted }, _state, ctx) => {
-          for (const one of admitted) this.mark(one, ctx)
+          for (const one of admitted) {
+            if (this.options.markMs === undefined) this.mark(one, ctx)
+            else ctx.sendAfter(this.options.markMs, { type: 'mark', one })
+          }
           return keep
         },
+      },
+      info: (message, _state, ctx) => {
+        if (message.type === 'mark') this.mark(message.one, ctx)
+        return keep
       },
     }
   }
@@ -327,7 +338,7 @@ export class GuardStage {
           const { permit, due } = admitted
           const guardOk = state.guards.get(due.domain)?.incarnation === permit.guard
           const limiterOk = permit.limiter === null || state.limiters.get(due.brand)?.incarnation === permit.limiter
-          if (!guardOk || !limiterOk) {
+          if (this.options.forgivingPool !== true && (!guardOk || !limiterOk)) {
             this.refusedByPool += 1
             const { attemptId, brand } = permit
             if (guardOk) ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
@@ -355,7 +366,7 @@ export class GuardStage {
     const { due, permit } = running
     state.running.delete(attemptId)
     this.close(due, ctx)
-    const outcome = this.options.outcome?.(due) ?? OK
+    const outcome = this.options.outcome?.(due, this.world.monoNow()) ?? OK
     ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand: due.brand, outcome })
     if (permit.limiter !== null)
       ctx.cast<BrandLimiterProtocol>(brandLimiterOf(due.brand), { type: 'attempt-ended', attemptId })
