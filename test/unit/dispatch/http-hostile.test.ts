@@ -2,13 +2,10 @@
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ThreadReport } from '#dispatch/frames.ts'
-import { HttpAttempts } from '#dispatch/http.ts'
-import type { Query } from '#dispatch/resolver.ts'
 import type { DispatchSettings } from '#dispatch/settings.ts'
-import { LOCAL_SETTINGS, packed, type RequestOptions } from '#test/support/dispatching.ts'
+import { httpClient } from '#test/support/http-client.ts'
 import { type Behaviour, RawReceiver } from '#test/support/raw-receiver.ts'
 import { Receiver } from '#test/support/receiver.ts'
-import { RealWorld } from '#world/real-world.ts'
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -20,31 +17,10 @@ const raw = async (behave: Behaviour, at: 'head' | 'connect' = 'head'): Promise<
   cleanups.push(() => receiver.stop())
   return receiver
 }
-const client = (settings: Partial<DispatchSettings> = {}, query?: Query) => {
-  const waiting = new Map<number, (report: ThreadReport) => void>()
-  const seen: number[] = []
-  const http = new HttpAttempts(
-    new RealWorld(),
-    { ...LOCAL_SETTINGS, ...settings },
-    (report) => {
-      seen.push(report.handle)
-      waiting.get(report.handle)?.(report)
-    },
-    query,
-  )
-  cleanups.push(() => http.close())
-  let handle = 0
-  const send = (
-    url: string,
-    options: RequestOptions & { readonly timeoutMs?: number; readonly brand?: string } = {},
-  ): Promise<ThreadReport> => {
-    handle += 1
-    const report = new Promise<ThreadReport>((resolve) => waiting.set(handle, resolve))
-    const { brand = 'default', timeoutMs = 5_000 } = options
-    http.start({ handle, timeoutMs, webhookId: `msg_${handle}`, brand, request: packed(url, options) })
-    return report
-  }
-  return { http, send, seen, abort: (which: number) => http.abort(which) }
+const client = (settings: Partial<DispatchSettings> = {}) => {
+  const made = httpClient(settings)
+  cleanups.push(() => made.http.close())
+  return made
 }
 const respond =
   (text: string): Behaviour =>
@@ -346,7 +322,7 @@ describe('connections', () => {
   it('WORK-05: cancelling one attempt disturbs no other', async () => {
     const receiver = await Receiver.start(() => ({ hold: true }))
     cleanups.push(() => receiver.stop())
-    const { send, abort, seen } = client()
+    const { send, abort, reported } = client()
     const all = [send(receiver.url), send(receiver.url), send(receiver.url)]
     await receiver.untilArrived(3)
     abort(2)
@@ -356,6 +332,6 @@ describe('connections', () => {
     receiver.release()
     expect(await all[0]).toMatchObject({ outcome: { status: 200 } })
     expect(await all[2]).toMatchObject({ outcome: { status: 200 } })
-    expect(seen).toHaveLength(3)
+    expect(reported).toHaveLength(3)
   })
 })
