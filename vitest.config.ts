@@ -13,7 +13,13 @@ const inside = {
   testTimeout: 20_000,
   hookTimeout: 20_000,
 } as const
-const outside = { ...inside, testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 1 } as const
+const outside = {
+  ...inside,
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+  maxWorkers: 1,
+  expect: { poll: { timeout: 10_000 } },
+} as const
 const runsOutside = ['test/end-to-end/**/*.test.ts', 'test/bench/**/*.test.ts']
 const onlyByName = ['test/machine/**', 'test/long/**', 'node_modules/**', 'dist/**']
 
