@@ -52,7 +52,7 @@ import {
 } from '#guard/conditions.ts'
 import { endedHolds, type Flights, type Hold, nextHoldEnd } from '#guard/flights.ts'
 import { concurrencyOf, isPaused, type LimitTable, limitKey, rateOf, settingOf } from '#guard/limits.ts'
-import { isNodeFull, reportLoad, slowFlights } from '#guard/node-load.ts'
+import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
 import {
   caughtUp,
   dropWaiting,
@@ -349,7 +349,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
     }
   },
   terminate(_reason, state, ctx) {
-    reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, 0)
+    reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, false)
     ctx.table<Domain, GuardFigures>(FIGURES_TABLE).delete(state.domain)
   },
 }
@@ -368,7 +368,10 @@ const step = (state: State, ctx: Ctx): void => {
   const admitted: Admitted[] = []
   state.block = null
   if (state.phase === 'open') admit(admitted, ground, state, ctx)
-  if (admitted.length > 0) ctx.cast(executor, { type: 'start', admitted })
+  if (admitted.length > 0) {
+    roomOf(state, ctx)
+    ctx.cast(executor, { type: 'start', admitted })
+  }
   if (state.phase !== 'registering' && state.againMono === NEVER) refill(state, ctx)
   tellPressure(ground.nowMono, state, ctx)
   noticeIdle(ground.nowMono, state)
@@ -387,7 +390,7 @@ const groundOf = (state: State, ctx: Ctx): Ground => {
   }
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const conditions = conditionsOf(state, limits, ctx)
-  return { limits, rates, unknownSinceMono: known.lastStartMono, conditions, nodeFull: nodeFull(state, ctx), nowMono }
+  return { limits, rates, unknownSinceMono: known.lastStartMono, conditions, nodeRoom: roomOf(state, ctx), nowMono }
 }
 
 /** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */
@@ -406,10 +409,11 @@ const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions =>
   return conditions
 }
 
-const nodeFull = (state: State, ctx: Ctx): boolean => {
-  const slow = slowFlights(state.flights, ctx.world.monoNow())
+/** Tells the node what this guard holds, and learns what it may start. */
+const roomOf = (state: State, ctx: Ctx): number => {
+  const slow = hasSlow(state.flights, ctx.world.monoNow())
   const sum = reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, state.flights.size, slow)
-  return isNodeFull(sum, slow)
+  return nodeRoom(sum, slow)
 }
 
 const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {

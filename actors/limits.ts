@@ -126,5 +126,5 @@ const sweep = (ctx: Ctx): void => {
   const loads = ctx.table<string, NodeLoad>(NODE_TABLE)
   for (const [domain] of [...figures.entries()]) if (ctx.whereis(guardOf(domain)) === null) figures.delete(domain)
   for (const [domain] of [...loads.entries()])
-    if (domain !== NODE_SUM && ctx.whereis(guardOf(domain)) === null) reportLoad(loads, domain, 0, 0)
+    if (domain !== NODE_SUM && ctx.whereis(guardOf(domain)) === null) reportLoad(loads, domain, 0, false)
 }

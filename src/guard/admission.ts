@@ -33,8 +33,8 @@ export interface Ground {
   readonly unknownSinceMono: number
   /** What the receiver has said; outlives the guard. */
   readonly conditions: Conditions
-  /** The node's slots are taken, or its share for slow attempts is and this guard has some (D-14). */
-  readonly nodeFull: boolean
+  /** Starts that the node has room for, as far as this guard is concerned (D-14); counts down. */
+  nodeRoom: number
   readonly nowMono: number
 }
 export interface RateTable {
@@ -95,7 +95,7 @@ export const domainBlock = (queues: Queues, ground: Ground): Block | null => {
   if (gate !== null) return gate
   const { permits, by } = concurrencyNow(queues, ground)
   if (inFlight + reserved >= permits) return { by, untilMono: FOREVER }
-  if (ground.nodeFull) return { by: 'node-capacity', untilMono: nowMono + NODE_AGAIN_MS }
+  if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + NODE_AGAIN_MS }
   const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
   const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
@@ -187,6 +187,7 @@ const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undef
   const enteredAt = queues.waiting.get(due.id)?.enteredAt ?? due.nextAt
   queues.waiting.delete(due.id)
   accrue(queue, ground.nowMono)
+  ground.nodeRoom -= 1
   queues.inFlight += 1
   queue.inFlight += 1
   countRate(ground, queues.keys.rate)

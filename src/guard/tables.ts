@@ -30,7 +30,7 @@ export const NODE_TABLE = 'node-load'
 export const NODE_SUM = ' sum'
 export interface NodeLoad {
   inFlight: number
-  /** Running for longer than SLOW_ATTEMPT_MS. */
+  /** Of guards that have an attempt older than SLOW_ATTEMPT_MS. */
   slow: number
 }
 

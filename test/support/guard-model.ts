@@ -153,7 +153,7 @@ class Model {
       rates: this.rates,
       unknownSinceMono: Number.NEGATIVE_INFINITY,
       conditions: this.conditions,
-      nodeFull: false,
+      nodeRoom: 1_000_000,
       nowMono: this.now,
     }
   }

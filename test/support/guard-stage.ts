@@ -18,7 +18,7 @@ import { worker } from '#runtime/supervisor-spec.ts'
 import type { StoredLimit } from '#store/store.ts'
 import { guardsSupervisor } from '#supervisors/guards.ts'
 import type { Event, Events } from '#telemetry/events.ts'
-import type { AttemptId, Brand, Domain, Due, LaneKey, Outcome, WebhookId } from '#webhook/webhook.ts'
+import type { AttemptId, Brand, Domain, Due, LaneKey, LimitKind, Outcome, WebhookId } from '#webhook/webhook.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
 export interface Row {
@@ -150,8 +150,8 @@ export class GuardStage {
 
   // -------------------------------------------------------------- what a test does
 
-  async limit(
-    kind: 'concurrency' | 'rate',
+  async set(
+    kind: LimitKind,
     who: { readonly domain?: Domain; readonly brand?: Brand },
     value: number | null,
     burst: number | null = null,
@@ -166,6 +166,14 @@ export class GuardStage {
       setAt: this.world.wallNow(),
     }
     await this.runtime.call(limits, { type: 'set', limit: change })
+  }
+  async limit(
+    kind: 'concurrency' | 'rate',
+    who: { readonly domain?: Domain; readonly brand?: Brand },
+    value: number | null,
+    burst: number | null = null,
+  ): Promise<void> {
+    await this.set(kind, who, value, burst)
   }
   /** A live row in the store, not told to anybody. */
   row(domain: Domain, brand: Brand = 'acme', more: Partial<Due> = {}): Due {
