@@ -4,6 +4,7 @@
  */
 import type { MessagePort, Worker } from 'node:worker_threads'
 import { CARRIER_EXIT_SETTLE_MS, CARRIER_HANG_MS, HEARTBEAT_CARRIER_MS } from '#config/limits.ts'
+import type { AddressPolicy } from '#webhook/address.ts'
 import type { AttemptId } from '#webhook/webhook.ts'
 import type { TimerHandle, World } from '#world/world.ts'
 import type { AttemptOrder, AttemptReport, Carrier, CarrierEvents } from './dispatch.ts'
@@ -66,6 +67,10 @@ export class ThreadCarrier implements Carrier {
     if (this.#over || handles.length === 0) return
     this.#send()
     this.#port.postMessage({ type: 'abort', handles } satisfies ToThread)
+  }
+
+  setPolicy(policy: AddressPolicy): void {
+    if (!this.#over) this.#port.postMessage({ type: 'policy', policy } satisfies ToThread)
   }
 
   end(reason = 'ended by its owner'): Promise<void> {

@@ -14,6 +14,7 @@ import {
   RESPONSE_INFOS_MAX,
   SOCKET_CLOSE_SETTLE_MS,
 } from '#config/limits.ts'
+import type { AddressPolicy } from '#webhook/address.ts'
 import { parseRetryAfter } from '#webhook/outcome.ts'
 import { type UnpackedRequest, unpackRequest } from '#webhook/request.ts'
 import type { ErrorClass, Outcome } from '#webhook/webhook.ts'
@@ -23,7 +24,7 @@ import { failureOf } from './failure.ts'
 import type { ThreadOrder, ThreadReport } from './frames.ts'
 import { type Origin, Origins } from './origins.ts'
 import { JudgedResolver, type Query } from './resolver.ts'
-import type { DispatchSettings } from './settings.ts'
+import type { DispatchSettings, LiveSettings } from './settings.ts'
 
 /** What undici is given when we end an exchange ourselves; it comes back to us and is ignored. */
 const ENDED_BY_US = new Error('ended by the dispatcher')
@@ -33,6 +34,7 @@ export class HttpAttempts {
   readonly userAgent: string
   readonly deadlines: Deadlines
   readonly #report: (report: ThreadReport) => void
+  readonly #settings: LiveSettings
   readonly #resolver: JudgedResolver
   readonly #origins: Origins
   readonly #open = new Map<number, HttpAttempt>()
@@ -42,8 +44,9 @@ export class HttpAttempts {
     this.userAgent = settings.userAgent
     this.deadlines = new Deadlines(world)
     this.#report = report
-    this.#resolver = new JudgedResolver(world, settings, query)
-    this.#origins = new Origins(settings, this.#resolver)
+    this.#settings = { ...settings }
+    this.#resolver = new JudgedResolver(world, this.#settings, query)
+    this.#origins = new Origins(this.#settings, this.#resolver)
   }
 
   /** Attempts whose report is still owed, kept origins, cached names. */
@@ -55,6 +58,12 @@ export class HttpAttempts {
     const attempt = new HttpAttempt(this, order)
     this.#open.set(order.handle, attempt)
     attempt.start(order, this.#origins)
+  }
+
+  /** Every connection from now on is judged by this one. */
+  setPolicy(policy: AddressPolicy): void {
+    this.#settings.policy = policy
+    this.#origins.forgetIdle()
   }
 
   /** Destroys its socket; it is reported as in doubt. An unknown handle is ignored. */

@@ -16,7 +16,7 @@ import { judgeAddress } from '#webhook/address.ts'
 import { parseTarget } from '#webhook/url.ts'
 import { TargetError } from './failure.ts'
 import type { JudgedResolver } from './resolver.ts'
-import type { DispatchSettings } from './settings.ts'
+import type { LiveSettings } from './settings.ts'
 
 export interface Origin {
   readonly key: string
@@ -26,13 +26,13 @@ export interface Origin {
 }
 
 export class Origins {
-  readonly #settings: DispatchSettings
+  readonly #settings: LiveSettings
   readonly #resolver: JudgedResolver
   /** In order of last use. */
   readonly #origins = new Map<string, Origin>()
   readonly #certificates: string[] | undefined
 
-  constructor(settings: DispatchSettings, resolver: JudgedResolver) {
+  constructor(settings: LiveSettings, resolver: JudgedResolver) {
     this.#settings = settings
     this.#resolver = resolver
     const extra = settings.extraCertificates
@@ -63,6 +63,11 @@ export class Origins {
     entry.inUse -= 1
   }
 
+  /** Forgets every idle connection: the policy has changed, and an open one was judged by the old. */
+  forgetIdle(): void {
+    for (const entry of this.#origins.values()) if (entry.inUse === 0) this.#forget(entry)
+  }
+
   async close(): Promise<void> {
     const open = [...this.#origins.values()]
     this.#origins.clear()
@@ -73,10 +78,14 @@ export class Origins {
     if (this.#origins.size <= ORIGINS_MAX) return
     for (const entry of this.#origins.values()) {
       if (entry.inUse > 0) continue
-      this.#origins.delete(entry.key)
-      entry.pool.destroy(null, () => {})
+      this.#forget(entry)
       return
     }
+  }
+
+  #forget(entry: Origin): void {
+    this.#origins.delete(entry.key)
+    entry.pool.destroy(null, () => {})
   }
 
   #open(origin: string): Pool {
@@ -97,7 +106,6 @@ export class Origins {
   }
 
   #connector(port: number): buildConnector.connector {
-    const { policy } = this.#settings
     const connect = buildConnector({
       timeout: CONNECT_MS_MAX,
       allowH2: false,
@@ -119,7 +127,7 @@ export class Origins {
     return (options, connected) => {
       // Node calls no lookup for an address, so addresses are judged here.
       if (isIP(options.hostname) !== 0) {
-        const verdict = judgeAddress(policy, options.hostname, port)
+        const verdict = judgeAddress(this.#settings.policy, options.hostname, port)
         if (!verdict.ok)
           return connected(new TargetError('blocked_target', `${options.hostname}: ${verdict.why}`), null)
       }
@@ -132,7 +140,7 @@ export class Origins {
           socket.destroy()
           return connected(Object.assign(new Error('closed at once'), { code: 'ECONNRESET' }), null)
         }
-        const verdict = judgeAddress(policy, remoteAddress, remotePort)
+        const verdict = judgeAddress(this.#settings.policy, remoteAddress, remotePort)
         if (verdict.ok) return connected(null, socket)
         socket.destroy()
         connected(new TargetError('blocked_target', `${remoteAddress}: ${verdict.why}`), null)

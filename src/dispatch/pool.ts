@@ -5,9 +5,11 @@
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB } from '#config/limits.ts'
+import type { AddressPolicy } from '#webhook/address.ts'
 import type { World } from '#world/world.ts'
 import { ThreadCarrier } from './carrier.ts'
 import type { Carrier, CarrierEvents, Dispatch } from './dispatch.ts'
+import type { OwnTargets } from './own-targets.ts'
 import type { DispatchSettings } from './settings.ts'
 import type { SessionTask, Started } from './worker.ts'
 
@@ -18,6 +20,8 @@ export interface PoolOptions {
   readonly threads: number
   /** Told of errors that belong to no carrier, such as a thread that cannot start. */
   readonly failed: (error: Error) => void
+  /** Denied beside the settings' policy, live. */
+  readonly own?: OwnTargets
   /** Only for tests: another entry of the thread. */
   readonly worker?: string
 }
@@ -32,6 +36,7 @@ class PiscinaDispatch implements Dispatch {
   readonly #options: PoolOptions
   readonly #piscina: Piscina<SessionTask, void>
   readonly #live = new Set<ThreadCarrier>()
+  readonly #unfollow: () => void
   #closing: Promise<void> | null = null
 
   constructor(options: PoolOptions) {
@@ -52,6 +57,10 @@ class PiscinaDispatch implements Dispatch {
       resourceLimits: { maxOldGenerationSizeMb: CARRIER_HEAP_MB },
     })
     this.#piscina.on('error', options.failed)
+    this.#unfollow =
+      options.own?.follow(() => {
+        for (const carrier of this.#live) carrier.setPolicy(this.#policy())
+      }) ?? (() => {})
   }
 
   async startCarrier(events: CarrierEvents): Promise<Carrier> {
@@ -60,7 +69,7 @@ class PiscinaDispatch implements Dispatch {
     const heartbeat = new SharedArrayBuffer(4)
     const started = new Promise<Started>((resolve) => port.once('message', resolve))
     const task = this.#piscina.run(
-      { port: threadPort, settings: this.#options.settings, heartbeat },
+      { port: threadPort, settings: { ...this.#options.settings, policy: this.#policy() }, heartbeat },
       { transferList: [threadPort] },
     )
     // The session never ends by itself before its carrier is there; later its thread's exit tells, not the task (D-8).
@@ -78,6 +87,8 @@ class PiscinaDispatch implements Dispatch {
       },
     })
     this.#live.add(carrier)
+    // It may have changed while the thread started.
+    if (this.#options.own !== undefined) carrier.setPolicy(this.#policy())
     return carrier
   }
 
@@ -86,7 +97,14 @@ class PiscinaDispatch implements Dispatch {
     return this.#closing
   }
 
+  #policy(): AddressPolicy {
+    const { settings, own } = this.#options
+    const denyTargets = [...settings.policy.denyTargets, ...(own?.current ?? [])]
+    return { ...settings.policy, denyTargets }
+  }
+
   async #close(): Promise<void> {
+    this.#unfollow()
     // Piscina first: it would replace a thread that ended by itself.
     const ended = this.#piscina.destroy()
     await Promise.all([ended, ...[...this.#live].map((carrier) => carrier.end('closed'))])

@@ -16,7 +16,7 @@ import {
 import { judgeAddress } from '#webhook/address.ts'
 import type { World } from '#world/world.ts'
 import { TargetError } from './failure.ts'
-import type { DispatchSettings } from './settings.ts'
+import type { LiveSettings } from './settings.ts'
 
 export interface ResolvedAddress {
   readonly address: string
@@ -41,12 +41,12 @@ interface Entry {
 
 export class JudgedResolver {
   readonly #world: World
-  readonly #settings: DispatchSettings
+  readonly #settings: LiveSettings
   readonly #query: Query
   readonly #cache = new Map<string, Entry>()
   readonly #waiting = new Map<string, ((found: Found) => void)[]>()
 
-  constructor(world: World, settings: DispatchSettings, query: Query = systemQuery(settings.dnsServers)) {
+  constructor(world: World, settings: LiveSettings, query: Query = systemQuery(settings.dnsServers)) {
     this.#world = world
     this.#settings = settings
     this.#query = query

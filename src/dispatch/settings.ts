@@ -16,6 +16,11 @@ export interface DispatchSettings {
   readonly failpoints: string | undefined
 }
 
+/** As a thread holds them: the policy may change while it runs. */
+export interface LiveSettings extends Omit<DispatchSettings, 'policy'> {
+  policy: AddressPolicy
+}
+
 /** Entries of an `/etc/hosts` text: name in lower case to addresses, in order. */
 export const parseHosts = (text: string): Record<string, string[]> => {
   const hosts = new Map<string, string[]>()

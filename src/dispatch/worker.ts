@@ -4,6 +4,7 @@
  */
 import { type MessagePort, threadId } from 'node:worker_threads'
 import { HEARTBEAT_CARRIER_MS } from '#config/limits.ts'
+import type { AddressPolicy } from '#webhook/address.ts'
 import { RealWorld } from '#world/real-world.ts'
 import { ReportFrame, readOrders } from './frames.ts'
 import { HttpAttempts } from './http.ts'
@@ -19,6 +20,7 @@ export interface SessionTask {
 export type ToThread =
   | ArrayBuffer
   | { readonly type: 'abort'; readonly handles: readonly number[] }
+  | { readonly type: 'policy'; readonly policy: AddressPolicy }
   | { readonly type: 'end' }
 /** Thread to main: once `started`, then groups of reports (bare buffers). */
 export interface Started {
@@ -53,6 +55,7 @@ export default function session(task: SessionTask): Promise<void> {
         world.failpoint('dispatch.orders')
         for (const order of readOrders(message)) attempts.start(order)
       } else if (message.type === 'abort') for (const handle of message.handles) attempts.abort(handle)
+      else if (message.type === 'policy') attempts.setPolicy(message.policy)
       else attempts.close().then(resolve)
     })
     port.postMessage({ type: 'started', threadId } satisfies Started)

@@ -86,7 +86,11 @@ export interface AddressPolicy {
   readonly allowPrivate: boolean
   readonly allowTargets: readonly AllowedTarget[]
   /** Our own listeners and stores: never called, whatever is allowed. `port` null: every port. */
-  readonly denyTargets: readonly { readonly address: Uint8Array; readonly port: number | null }[]
+  readonly denyTargets: readonly DeniedTarget[]
+}
+export interface DeniedTarget {
+  readonly range: AddressRange
+  readonly port: number | null
 }
 export const PUBLIC_ONLY: AddressPolicy = { allowPrivate: false, allowTargets: [], denyTargets: [] }
 
@@ -126,11 +130,7 @@ const cure = (why: string, address: Uint8Array, text: string): string =>
 const isNever = (address: Uint8Array): boolean => NEVER_RANGES.some((r) => rangeHolds(r, address))
 
 const isOurs = (policy: AddressPolicy, address: Uint8Array, port: number): boolean =>
-  policy.denyTargets.some(
-    (ours) =>
-      (ours.port === null || ours.port === port) &&
-      rangeHolds({ bytes: ours.address, prefix: ours.address.length * 8 }, address),
-  )
+  policy.denyTargets.some((ours) => (ours.port === null || ours.port === port) && rangeHolds(ours.range, address))
 
 const embeddedV4 = (address: Uint8Array): Uint8Array | null => {
   if (address.length !== 16 || rangeHolds(LOOPBACK_V6, address)) return null
@@ -184,4 +184,22 @@ const parsePorts = (text: string): readonly [number, number] | null => {
   const from = Number(match[1])
   const to = Number(match[2] ?? match[1])
   return from >= 1 && from <= to && to <= 65_535 ? [from, to] : null
+}
+
+/**
+ * What a listener of ours on `host` denies. `local`: the addresses of this machine, which a wildcard listens on. A host that is
+ * neither an address nor `localhost` denies nothing here: give its addresses.
+ */
+export const deniedListener = (host: string, port: number, local: readonly string[]): DeniedTarget[] => {
+  const all = ['127.0.0.0/8', '::1', ...local]
+  const hosts: Readonly<Record<string, readonly string[]>> = {
+    localhost: ['127.0.0.1', '::1'],
+    '0.0.0.0': all.filter((address) => !address.includes(':')),
+    '::': all,
+  }
+  const texts = Object.hasOwn(hosts, host) ? (hosts[host] ?? []) : [host]
+  return texts.flatMap((text) => {
+    const parsed = parseRange(text)
+    return parsed === null ? [] : [{ range: parsed, port }]
+  })
 }

@@ -3,9 +3,11 @@ import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { CARRIER_HANG_MS } from '#config/limits.ts'
 import type { AttemptOrder, Carrier, Dispatch } from '#dispatch/dispatch.ts'
+import { OwnTargets } from '#dispatch/own-targets.ts'
 import { openDispatchPool } from '#dispatch/pool.ts'
 import { LOCAL_SETTINGS, orderFor, Reports } from '#test/support/dispatching.ts'
 import { Receiver } from '#test/support/receiver.ts'
+import { deniedListener } from '#webhook/address.ts'
 import { RealWorld } from '#world/real-world.ts'
 
 const HURT_WORKER = import.meta.resolve('#test/support/hurt-worker.ts')
@@ -114,6 +116,36 @@ describe('a dispatch session', () => {
     for (const { ended } of both) expect((await ended).reason).toBe('closed')
     await expect(pool.startCarrier({ reported: () => {}, ended: () => {} })).rejects.toThrow('closed')
     await pool.close()
+  })
+})
+
+describe("the daemon's own listeners", () => {
+  it('are not called any more as soon as they are known, by live threads and by new ones', async () => {
+    const receiver = await Receiver.start()
+    const own = new OwnTargets()
+    const pool = openDispatchPool({
+      world: new RealWorld(),
+      settings: LOCAL_SETTINGS,
+      threads: 1,
+      failed: () => {},
+      own,
+    })
+    cleanups.push(
+      () => receiver.stop(),
+      () => pool.close(),
+    )
+    const { carrier, reports } = await startCarrier(pool)
+    const before = orderFor(receiver.url)
+    carrier.dispatch([before])
+    expect(await reports.of(before)).toMatchObject({ outcome: { status: 200 } })
+    own.set(deniedListener('0.0.0.0', receiver.port, []))
+    const next = await startCarrier(pool)
+    for (const live of [{ carrier, reports }, next]) {
+      const order = orderFor(receiver.url)
+      live.carrier.dispatch([order])
+      expect(await live.reports.of(order)).toMatchObject({ outcome: { error: 'blocked_target' }, sent: false })
+    }
+    expect(receiver.arrivals).toHaveLength(1)
   })
 })
 

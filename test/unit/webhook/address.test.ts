@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   type AddressPolicy,
+  deniedListener,
   isDefaultPort,
   judgeAddress,
   mayCallPort,
@@ -80,16 +81,28 @@ describe('SSRF-01: the address policy', () => {
   })
 
   it("never allows the daemon's own listeners, in no spelling", () => {
-    const ours = parseAddress('127.0.0.1') ?? expect.fail()
     const policy: AddressPolicy = {
       ...withTargets('::ffff:0:0/96', '127.0.0.0/8'),
       allowPrivate: true,
-      denyTargets: [{ address: ours, port: 7411 }],
+      denyTargets: deniedListener('127.0.0.1', 7411, []),
     }
     expect(allows(policy, '127.0.0.1', 7411)).toBe(false)
     expect(allows(policy, '::ffff:127.0.0.1', 7411)).toBe(false)
     expect(allows(policy, '127.0.0.1', 7412)).toBe(true)
     expect(allows(policy, '127.0.0.2', 7411)).toBe(true)
+  })
+
+  it.each([
+    ['0.0.0.0', ['127.0.0.1', '127.9.9.9', '10.0.0.7'], ['::1', '10.0.0.8']],
+    ['::', ['127.0.0.1', '::1', '10.0.0.7', 'fd00::7'], ['10.0.0.8', 'fd00::8']],
+    ['localhost', ['127.0.0.1', '::1'], ['127.0.0.2', '10.0.0.7']],
+    ['10.0.0.7', ['10.0.0.7'], ['127.0.0.1']],
+  ])('a listener on %s denies every address that reaches it', (host, denied, allowed) => {
+    const denyTargets = deniedListener(host, 7411, ['10.0.0.7', 'fd00::7'])
+    const policy: AddressPolicy = { ...PUBLIC_ONLY, allowPrivate: true, denyTargets }
+    for (const address of denied) expect(allows(policy, address, 7411), address).toBe(false)
+    for (const address of allowed) expect(allows(policy, address, 7411), address).toBe(true)
+    expect(allows(policy, '127.0.0.1', 7412)).toBe(true)
   })
 
   it('names the option that would allow a private address', () => {
