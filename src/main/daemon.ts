@@ -60,7 +60,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
     control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log }),
   })
   const started = await runtime.start(supervisor, tree, { name: root })
-  if (!started.ok) return broken('the daemon did not start', started)
+  if (!started.ok) return broken('the daemon did not start', causeOf(started))
   events.emit({ type: 'daemon.started', at: world.wallNow(), detail: version })
   let stopping = false
   runtime.monitor(root, (reason) => {
@@ -93,6 +93,16 @@ const breakDown = (what: string, detail: unknown, log: LogSink): void => {
   process.stderr.write(`hookpulse: ${what}: ${detail instanceof Error ? detail.stack : JSON.stringify(detail)}\n`)
   log.error(what, detail)
   void log.close().finally(() => process.exit(EXIT_BROKEN))
+}
+
+/** The cause at the bottom: supervisors report the failure of a child in the failure of their own start. */
+const causeOf = (failure: unknown): unknown => {
+  if (failure instanceof Error || typeof failure !== 'object' || failure === null) return failure
+  for (const key of ['error', 'reason', 'detail', 'term'] as const) {
+    const inner: unknown = key in failure ? Reflect.get(failure, key) : undefined
+    if (inner !== undefined) return causeOf(inner)
+  }
+  return failure
 }
 
 const onSignals = (stop: () => void): void => {

@@ -198,6 +198,13 @@ export class Process {
     }
     return -1
   }
+  /** On its way out, whatever comes: ending, or its parent's EXIT is in its mailbox (OTP-G15). */
+  isDoomed(): boolean {
+    if (this.phase >= TERMINATING) return true
+    const waiting = this.mailbox?.length ?? 0
+    for (let i = 0; i < waiting; i++) if (this.isParentExit(this.mailbox?.messageAt(i))) return true
+    return false
+  }
   isParentExit(message: unknown): boolean {
     if (this.parent === null || typeof message !== 'object' || message === null) return false
     return 'type' in message && message.type === 'EXIT' && 'pid' in message && message.pid === this.parent

@@ -32,7 +32,7 @@ export const start = (
 ): Started => {
   const name = options.name ?? null
   const holder = name === null ? null : kernel.resolve(name)
-  if (holder?.phase === CLOSING)
+  if (holder?.isDoomed())
     return released(kernel, holder, () => start(kernel, contextOf, behaviour, args, options, starter, link, born))
   if (holder !== null) return { ok: false, ignore: false, reason: { type: 'already_started', pid: holder.pid } }
   if (link && starter !== null && starter.phase >= CLOSING) return failed('noproc')
@@ -48,8 +48,9 @@ export const start = (
 }
 
 /**
- * The name belongs to a process that is dead but for what it owns (D-9): its successor waits until that is closed. Without it the
- * restart of a killed supervisor would use up its parent's intensity while its former children still close their doors.
+ * The name belongs to a process that is on its way out: what it owns is being closed (D-9), or its supervisor was killed and it
+ * stops its own children first. Its successor waits for that. Without it the restart of a killed supervisor would use up its
+ * parent's intensity while its former children still close their doors.
  */
 const released = (kernel: Kernel, holder: Process, then: () => Started): Promise<StartResult> => {
   kernel.workStarts()
