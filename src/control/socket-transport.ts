@@ -20,6 +20,8 @@ export class SocketTransport implements Transport {
   #taken = 0
   #events: TransportEvents | null = null
   #closed = false
+  /** ws found the protocol broken; it says so to the other end and closes by itself. */
+  #failed = false
   #paused = false
   /** Monotonic instant since which bytes came without completing a message; null: none. */
   #partialSince: number | null = null
@@ -39,7 +41,9 @@ export class SocketTransport implements Transport {
       this.#whole = true
       this.#unanswered = 0
     })
-    ws.on('error', () => this.terminate())
+    ws.on('error', () => {
+      this.#failed = true
+    })
     ws.on('close', () => {
       this.#closed = true
       this.#events?.closed()
@@ -89,7 +93,7 @@ export class SocketTransport implements Transport {
   }
 
   ping(): boolean {
-    if (this.#closed) return false
+    if (this.#closed || this.#failed) return false
     if (this.#unanswered >= 2) return false
     this.#unanswered += 1
     this.#ws.ping()

@@ -128,6 +128,7 @@ export class RawClient {
     if (bytes.length < headBytes + length) return false
     this.received.push({ opcode: (bytes[0] ?? 0) & 15, payload: bytes.subarray(headBytes, headBytes + length) })
     this.#buffer = bytes.subarray(headBytes + length)
+    if (this.received.at(-1)?.opcode === CLOSE) this.socket.end(encodeFrame({ opcode: CLOSE }))
     return true
   }
   #wake(): void {

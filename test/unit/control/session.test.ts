@@ -1,0 +1,279 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { listener } from '#actors/control.ts'
+import { ingest } from '#actors/ingest.ts'
+import { scheduler } from '#actors/scheduler.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
+import { ingestThread } from '#control/ingest-thread.ts'
+import { type ControlClient, connectControl, RpcError } from '#test/support/control-client.ts'
+import { ControlStage } from '#test/support/control-stage.ts'
+import { RawClient } from '#test/support/raw-client.ts'
+
+const policy = { allowPrivate: true, allowTargets: [], denyTargets: [] }
+const LATER_MS = 3_600_000
+const later = (more: object = {}): { url: string; delayMs: number } => ({ url: 'http://10.1.2.3:8080/hook', delayMs: LATER_MS, ...more })
+
+describe('a session', () => {
+  let stage: ControlStage
+  let client: ControlClient
+  beforeAll(async () => {
+    stage = await ControlStage.start({ policy, ingest: ingestThread(policy) })
+    client = await connectControl(stage.url, stage.adminKey)
+  })
+  afterAll(async () => {
+    await client.close()
+    await stage.stop()
+  })
+  const code = async (asked: Promise<unknown>): Promise<string | undefined> => {
+    try {
+      await asked
+      return undefined
+    } catch (error) {
+      return error instanceof RpcError ? error.data?.code : String(error)
+    }
+  }
+
+  describe('schedules', () => {
+    it('answers with the id, the instant and the state, and the webhook is there', async () => {
+      const at = '2031-01-31T10:00:00.000+01:00'
+      const scheduled = await client.schedule({ url: 'https://API.acme.com:443/a?b=1#c', at, name: 'invoice' })
+      expect(scheduled).toEqual({
+        id: expect.stringMatching(/^msg_[0-9A-Z]{26}$/),
+        state: 'scheduled',
+        at: '2031-01-31T09:00:00.000Z',
+        duplicate: false,
+      })
+      expect(await client.call('getWebhook', { id: scheduled.id })).toEqual({
+        id: scheduled.id,
+        brand: 'default',
+        name: 'invoice',
+        url: 'https://api.acme.com/a?b=1',
+        domain: 'api.acme.com',
+        method: 'POST',
+        priority: 'normal',
+        state: 'scheduled',
+        at: '2031-01-31T09:00:00.000Z',
+        createdAt: expect.stringMatching(/Z$/),
+        attemptCount: 0,
+        nextAttemptAt: '2031-01-31T09:00:00.000Z',
+      })
+    })
+
+    it('takes an idempotency key twice for the same webhook, and not for another', async () => {
+      const first = await client.schedule(later({ idempotencyKey: 'order-1' }))
+      const second = await client.schedule(later({ idempotencyKey: 'order-1' }))
+      expect(second).toMatchObject({ id: first.id, duplicate: true, state: 'scheduled' })
+      expect(await code(client.schedule(later({ idempotencyKey: 'order-1', name: 'other' })))).toBe(
+        'IDEMPOTENCY_CONFLICT',
+      )
+    })
+
+    it('groups calls that come together, and a refused one costs the others nothing', async () => {
+      await client.schedule(later({ idempotencyKey: 'taken' }))
+      const calls = Array.from({ length: 40 }, (_, i) =>
+        client.schedule(later(i === 7 ? { idempotencyKey: 'taken', name: 'x' } : i === 9 ? { url: 'ftp://a' } : {})),
+      )
+      const settled = await Promise.allSettled(calls)
+      expect(settled.map(({ status }) => status).filter((status) => status === 'rejected')).toHaveLength(2)
+      expect(settled[7]).toMatchObject({ reason: { data: { code: 'IDEMPOTENCY_CONFLICT' } } })
+      expect(settled[9]).toMatchObject({ reason: { data: { code: 'INVALID_PARAMS', field: 'url' } } })
+    })
+
+    it('answers the same key twice in one group with one webhook', async () => {
+      const [a, b] = await Promise.all([
+        client.schedule(later({ idempotencyKey: 'twin' })),
+        client.schedule(later({ idempotencyKey: 'twin' })),
+      ])
+      expect(a?.id).toBe(b?.id)
+      expect([a?.duplicate, b?.duplicate]).toEqual([false, true])
+    })
+
+    it('takes 2,000 at once through the ingest thread, with defaults, and says which are duplicates', async () => {
+      const webhooks = Array.from({ length: 2_000 }, (_, i) => ({
+        url: `http://10.1.2.3:8080/${i}`,
+        idempotencyKey: `batch-${i}`,
+      }))
+      const defaults = { delayMs: LATER_MS, headers: { 'x-team': 'a' }, tags: ['bulk'] }
+      const first = await client.scheduleAll(webhooks, defaults as object)
+      expect(new Set(first.ids).size).toBe(2_000)
+      expect(first.duplicates).toEqual(Array(2_000).fill(false))
+      const again = await client.scheduleAll(webhooks, defaults as object)
+      expect(again.ids).toEqual(first.ids)
+      expect(again.duplicates).toEqual(Array(2_000).fill(true))
+      const page = await client.call<{ webhooks: unknown[] }>('listWebhooks', { tag: 'bulk', limit: 500 })
+      expect(page.webhooks).toHaveLength(500)
+    })
+
+    it('stores all of a batch or none', async () => {
+      const before = stage.disk.byId.size
+      const webhooks = [...Array(1_999).fill(later()), { url: 'http://10.1.2.3:22/' }]
+      await expect(client.scheduleAll(webhooks)).rejects.toMatchObject({
+        data: { code: 'INVALID_PARAMS', field: 'webhooks[1999].url' },
+      })
+      expect(stage.disk.byId.size).toBe(before)
+    })
+
+    it('names the item of a batch whose key is taken', async () => {
+      await client.schedule(later({ idempotencyKey: 'in the way' }))
+      const webhooks = [later(), later({ idempotencyKey: 'in the way', name: 'other' })]
+      await expect(client.scheduleAll(webhooks)).rejects.toMatchObject({
+        data: { code: 'IDEMPOTENCY_CONFLICT', field: 'webhooks[1].idempotencyKey' },
+      })
+    })
+  })
+
+  it('cancels once, and says the truth afterwards', async () => {
+    const { id } = await client.schedule(later())
+    expect(await client.call('cancelWebhook', { id })).toEqual({ outcome: 'cancelled' })
+    expect(await client.call('cancelWebhook', { id })).toEqual({ outcome: 'alreadyDone' })
+    expect(await client.call('getWebhook', { id })).toMatchObject({ state: 'cancelled' })
+  })
+
+  it('delivers, and shows the attempt', async () => {
+    const { id } = await client.schedule({ url: 'http://10.1.2.3:8080/now' })
+    await expect.poll(async () => (await client.call<{ state: string }>('getWebhook', { id })).state).toBe('delivered')
+    const { attempts } = await client.call<{ attempts: unknown[] }>('getAttempts', { id })
+    expect(attempts).toMatchObject([{ number: 1, status: 200, inDoubt: false, startedAt: expect.stringMatching(/Z$/) }])
+  })
+
+  describe('limits', () => {
+    it('are set, shown with their version and who set them, and removed', async () => {
+      const domain = 'API.limits.com.:443'
+      const set = await client.call('configureDomainConcurrencyLimit', { domain, limit: 3 })
+      const limit = { value: 3, version: 1, setBy: expect.stringContaining('admin'), setAt: expect.any(String) }
+      expect(set).toEqual({ domain: 'api.limits.com', concurrency: limit, rate: null, version: 1 })
+      const rated = await client.call('configureRateLimit', { domain, requestsPerSecond: 0.2, burst: 2 })
+      expect(rated).toMatchObject({ concurrency: { value: 3 }, rate: { value: 0.2, burst: 2 }, version: 2 })
+      expect(await client.call('getLimits', { domain })).toEqual({ limits: [rated] })
+      const removed = await client.call('configureDomainConcurrencyLimit', { domain, limit: null })
+      expect(removed).toMatchObject({ concurrency: null, rate: { value: 0.2 }, version: 3 })
+    })
+    it('of a brand come into being with it', async () => {
+      const set = await client.call('configureBrandConcurrencyLimit', { brand: 'newcomer', limit: 5 })
+      expect(set).toMatchObject({ brand: 'newcomer', concurrency: { value: 5 }, rate: null })
+    })
+  })
+
+  describe('brands', () => {
+    it('see nothing of each other: what is another brand’s is as if it did not exist (I7)', async () => {
+      const acme = await connectControl(stage.url, stage.brandKey('acme').key)
+      const other = await connectControl(stage.url, stage.brandKey('other').key)
+      const { id } = await acme.schedule(later({ idempotencyKey: 'order-1' }))
+      expect(await acme.call('getWebhook', { id })).toMatchObject({ brand: 'acme' })
+      const nothing = await other.call('getWebhook', { id: 'msg_nothing' }).catch((error: RpcError) => error.data)
+      for (const method of ['getWebhook', 'getAttempts', 'cancelWebhook']) {
+        const answer = await other.call(method, { id }).catch((error: RpcError) => error.data)
+        expect(JSON.stringify(answer).replace(id, 'msg_nothing')).toBe(JSON.stringify(nothing))
+      }
+      expect(await other.call('listWebhooks')).toEqual({ webhooks: [] })
+      expect(await other.call('getMonitor')).toMatchObject({ domains: [], brands: [{ brand: 'other' }] })
+      expect(await code(other.schedule(later({ brand: 'acme' })))).toBe('FORBIDDEN')
+      expect(await code(other.call('getLimits', { brand: 'acme' }))).toBe('FORBIDDEN')
+      for (const method of ['getSupervisionTree', 'killProcess']) {
+        expect(await code(other.call(method, method === 'killProcess' ? { name: 'root' } : {}))).toBe('FORBIDDEN')
+      }
+      await acme.close()
+      await other.close()
+    })
+  })
+
+  describe('subscriptions', () => {
+    const events = (topic: string): { seq: number; data: Record<string, unknown> }[] =>
+      client.notifications.filter(
+        (one): one is { topic: string; seq: number; data: Record<string, unknown> } =>
+          typeof one === 'object' && one !== null && 'topic' in one && one.topic === topic,
+      )
+
+    it('tell what the supervisors do, under ascending numbers, and go on from a number', async () => {
+      const { subscription } = await client.call<{ subscription: string }>('subscribe', { topics: ['supervision'] })
+      await client.call('killProcess', { name: 'retry-manager' })
+      await expect.poll(() => events('supervision').map(({ data }) => data['name'])).toContain('retry-manager')
+      const [first] = events('supervision')
+      expect(first?.data).toMatchObject({ type: 'process.restarted', at: expect.stringMatching(/Z$/) })
+      await client.call('unsubscribe', { subscription })
+      const before = client.notifications.length
+      const again = await connectControl(stage.url, stage.adminKey)
+      await again.call('subscribe', { topics: ['supervision'], fromSeq: (first?.seq ?? 1) - 1 })
+      await expect.poll(() => again.notifications.length).toBeGreaterThan(0)
+      expect(again.notifications[0]).toMatchObject({ seq: first?.seq, data: first?.data })
+      expect(client.notifications).toHaveLength(before)
+      await again.close()
+    })
+
+    it('show the monitor at once and every second', async () => {
+      const { subscription } = await client.call<{ subscription: string }>('subscribe', { topics: ['monitor'] })
+      await expect.poll(() => events('monitor').length, { timeout: 5_000 }).toBeGreaterThan(1)
+      expect(events('monitor')[0]?.data).toMatchObject({ totals: { delivered: expect.any(Number) } })
+      await client.call('unsubscribe', { subscription })
+    })
+
+    it('are at most 64 on a socket (CTRL-11)', async () => {
+      const greedy = await connectControl(stage.url, stage.adminKey)
+      const codes = new Set<string | undefined>()
+      for (let i = 0; i < 70; i++) codes.add(await code(greedy.call('subscribe', { topics: ['supervision'] })))
+      expect(codes).toContain('RESOURCE_EXHAUSTED')
+      await greedy.close()
+    })
+
+    it('need a socket', async () => {
+      expect((await stage.call('subscribe', { topics: ['monitor'] })).error?.data.code).toBe('INVALID_PARAMS')
+    })
+  })
+
+  describe('survives', () => {
+    it.each([scheduler, storeKeeper, 'limits', ingest])('the death of %s in the middle of its calls', async (name) => {
+      const single = Array.from({ length: 50 }, (_, i) => client.schedule(later({ idempotencyKey: `${name} ${i}` })))
+      const many = client.scheduleAll(Array(500).fill(later()))
+      const set = client.call('configureRateLimit', { domain: 'x.com', requestsPerSecond: 5 })
+      await client.call('killProcess', { name })
+      const ids = (await Promise.all(single)).map(({ id }) => id)
+      expect(new Set(ids).size).toBe(50)
+      expect((await many).ids).toHaveLength(500)
+      await set
+      for (const id of ids) expect(stage.disk.byId.has(id)).toBe(true)
+    })
+
+    it('the death of the listener: open sockets live on, and the port is the same again', async () => {
+      const { url } = stage
+      await client.call('killProcess', { name: listener })
+      expect(await client.call('getInfo')).toMatchObject({ name: 'hookpulse' })
+      await expect.poll(async () => (await fetch(`${url}/healthz`).catch(() => null))?.status).toBe(200)
+      const another = await connectControl(url, stage.adminKey)
+      await another.close()
+    })
+  })
+
+  it('CTRL-13: holds 64 requests of a socket at most, reads on as they are answered, and answers all', async () => {
+    const raw = new RawClient(await stage.dial())
+    await raw.upgrade({ authorization: `Bearer ${stage.adminKey}` })
+    const asked = 5_000
+    for (let i = 0; i < asked; i++)
+      raw.text(JSON.stringify({ jsonrpc: '2.0', id: i, method: 'scheduleWebhook', params: later() }))
+    await raw.until(() => raw.texts().length === asked)
+    const ids = new Set(raw.texts().map((text) => Number(/"id":(\d+)/.exec(text)?.[1])))
+    expect(ids.size).toBe(asked)
+    raw.socket.destroy()
+  })
+
+  it('lists in pages of at most 256 KiB, by cursor', async () => {
+    const seen = new Set<string>()
+    let cursor: string | undefined
+    do {
+      const page: { webhooks: { id: string }[]; nextCursor?: string } = await client.call('listWebhooks', {
+        limit: 500,
+        tag: 'bulk',
+        ...(cursor === undefined ? {} : { cursor }),
+      })
+      expect(JSON.stringify(page).length).toBeLessThan(270_000)
+      for (const { id } of page.webhooks) seen.add(id)
+      cursor = page.nextCursor
+    } while (cursor !== undefined)
+    expect(seen.size).toBe(2_000)
+  })
+
+  it('says goodbye with 1001 when the daemon stops', async () => {
+    const short = await ControlStage.start()
+    const guest = await connectControl(short.url, short.adminKey)
+    await short.stop()
+    expect(await guest.closed).toBe(1001)
+  })
+})
