@@ -83,6 +83,16 @@ export const checkRow = (row: Buffer): void => {
   if (crc32(row.subarray(4)) !== row.readUInt32LE(0)) throw new BadRow('checksum')
 }
 
+export const isWhole = (row: Buffer): boolean => {
+  try {
+    checkRow(row)
+    return true
+  } catch (error) {
+    if (error instanceof BadRow) return false
+    throw error
+  }
+}
+
 export const firstNextAtOf = (row: Buffer): Instant => row.readDoubleLE(16)
 export const createdAtOf = (row: Buffer): Instant => row.readDoubleLE(24)
 export const expiresAtOf = (row: Buffer): Instant | null => orNull(row.readDoubleLE(32))

@@ -122,8 +122,10 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
 const recordOutcome = (disk: MemoryDisk, op: RecordOutcome): OutcomeRecorded => {
   const row = disk.byId.get(op.id)
   if (row === undefined) return { ok: false, why: 'not-found' }
-  if (row.history.some((done) => done.token === op.token)) return { ok: true, seq: row.seq }
-  if (row.state !== 'live' || row.started?.token !== op.token) return { ok: false, why: 'stale' }
+  if (row.state !== 'live' || row.started?.token !== op.token) {
+    const isResend = row.history.some((done) => done.token === op.token && done.attempt.number === op.attempt.number)
+    return isResend ? { ok: true, seq: row.seq } : { ok: false, why: 'stale' }
+  }
   const history = [...row.history, { token: op.token, attempt: op.attempt }]
   const next =
     op.next.state === 'retrying'

@@ -9,11 +9,17 @@ export type Synchronous = 'FULL' | 'NORMAL'
 const LEVEL = { FULL: 2, NORMAL: 1 } as const
 const BUSY_TIMEOUT_MS = 5_000
 
-export const openConnection = (file: string, cacheKiB: number): Connection => {
+/** `check` sees the file before anything of it is changed. Throws StoreError. */
+export const openConnection = (
+  file: string,
+  cacheKiB: number,
+  check: (db: Connection) => void = () => undefined,
+): Connection => {
   const db = guarded(file, () => new Database(file, { timeout: BUSY_TIMEOUT_MS }))
   try {
     guarded(file, () => {
       checkVersion(String(db.prepare('SELECT sqlite_version()').pluck().get()))
+      check(db)
       set(db, 'journal_mode', 'WAL', 'wal')
       set(db, 'synchronous', 'FULL', LEVEL.FULL)
       set(db, 'busy_timeout', BUSY_TIMEOUT_MS, BUSY_TIMEOUT_MS)

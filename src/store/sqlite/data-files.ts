@@ -38,6 +38,13 @@ export const markOpened = (files: DataFiles): void => {
   if (!existsSync(files.made)) writeFileSync(files.made, '{"store":"hookpulse"}\n', { flush: true })
   writeFileSync(files.opened, '', { flush: true })
 }
+/**
+ * A thread that ends closes its connection, and the last one to close empties and removes the `-wal`: it is not missing then.
+ * Call when both threads have exited.
+ */
+export const markEnded = (files: DataFiles): void => {
+  if (!existsSync(files.wal)) markClosed(files)
+}
 /** Call when everything of the `-wal` is in the database, before it is closed. */
 export const markClosed = (files: DataFiles): void => rmSync(files.opened, { force: true })
 

@@ -29,8 +29,15 @@ export const lockDirectory = (path: string): DirectoryLock => {
     if (failure.code !== 'busy') throw failure
     throw new StoreError('locked', `${dir} is in use by ${holderOf(files.holder)}: stop it, or choose another --data`)
   }
-  return { dir, release: () => db.close() }
+  held.add(db)
+  const release = (): void => {
+    held.delete(db)
+    db.close()
+  }
+  return { dir, release }
 }
+/** A connection that nobody refers to is closed when memory is tidied up, and the lock would go with it. */
+const held = new Set<Database.Database>()
 
 const holderOf = (file: string): string => {
   try {

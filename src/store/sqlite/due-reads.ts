@@ -1,6 +1,6 @@
 /** What the scheduler and the guards ask: the horizon, the head of a lane, lanes with due work, started rows. Exact. */
 import { HORIZON_SCAN_MAX } from '#config/limits.ts'
-import { createdAtOf, retryOf } from '#store/row-codec.ts'
+import { createdAtOf, isWhole, retryOf } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
 import type { ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
 import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
@@ -123,7 +123,10 @@ export class DueReads {
   #startedRow(columns: StartedColumns): StartedRow {
     const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, token, startedAt, row] = columns
     const due = this.#due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt])
-    return { due, attempt: attempts, token, startedAt, retry: retryOf(row), createdAt: createdAtOf(row) }
+    const known = isWhole(row)
+      ? { retry: retryOf(row), createdAt: createdAtOf(row) }
+      : { retry: null, createdAt: startedAt }
+    return { due, attempt: attempts, token, startedAt, ...known }
   }
 
   #due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt]: DueRow): Due {

@@ -1,5 +1,5 @@
 /** The compare-and-set changes of one webhook: mark, outcome, hand-back, cancel. Each within a transaction of the writer. */
-import { checkRow, createdAtOf, expiresAtOf, firstNextAtOf, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
+import { createdAtOf, expiresAtOf, firstNextAtOf, isWhole, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
 import type {
   Cancel,
   Cancelled,
@@ -95,11 +95,18 @@ export class LiveRows {
     if (live.startedAt !== null && live.token !== op.token) return { ok: false, why: 'already-started' }
     if (live.startedAt === null) {
       if (live.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
-      checkRow(row.body)
+      if (!isWhole(row.body)) return this.#quarantine(op, row, live, changes)
       this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
     return { ok: true, request: requestOf(row.body), retry: retryOf(row.body), createdAt: createdAtOf(row.body) }
+  }
+
+  /** Its bytes are damaged: it is never sent, never tried again, and stops nobody (reliability.md D9). */
+  #quarantine(op: MarkStarted, row: Row, live: Live, changes: CounterChanges): Marked {
+    this.#end(row.seq, 'quarantined', live.attempts, op.startedAt, live.nextAt)
+    changes.moved(row.lane, restingState(live.attempts), 'quarantined')
+    return { ok: false, why: 'not-live' }
   }
 
   recordOutcome(op: RecordOutcome, changes: CounterChanges): OutcomeRecorded {

@@ -22,6 +22,8 @@ class MaintenanceThread {
 
   #handle(message: ToStore): void {
     switch (message.type) {
+      case 'open':
+        return
       case 'read':
         return this.#attempt(message.id, () => {
           this.#say({ type: 'answered', id: message.id, value: this.#answer(message.query) })
@@ -96,4 +98,7 @@ const start = (port: MessagePort, dir: string): void => {
   }
 }
 
-if (!isMainThread && parentPort !== null) start(parentPort, String(workerData))
+if (!isMainThread && parentPort !== null) {
+  const port = parentPort
+  port.once('message', () => start(port, String(workerData)))
+}

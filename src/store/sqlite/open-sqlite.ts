@@ -10,6 +10,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
+import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
 import { StoreThread } from './store-thread.ts'
 import { packGroup, unpackResults } from './wire.ts'
 import { isWriterRead } from './writer-reads.ts'
@@ -20,28 +21,34 @@ export const openSqlite =
   async (events) => {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
-    await writer.opened()
     const maintenance = new StoreThread(import.meta.resolve('#store/sqlite/maintenance-thread.ts'), dir)
     try {
-      await maintenance.opened()
+      await writer.open()
+      await maintenance.open()
     } catch (error) {
-      await writer.end()
+      await Promise.all([writer.end(), maintenance.end()])
+      markEnded(dataFiles(dir))
       throw error
     }
-    return new SqliteStore(writer, maintenance, events.ended)
+    return new SqliteStore(dataFiles(dir), writer, maintenance, events.ended)
   }
 
 class SqliteStore implements Store {
+  readonly #files: DataFiles
   readonly #writer: StoreThread
   readonly #maintenance: StoreThread
   readonly #ended: (reason: string) => void
+  /** `process.exit` ends the threads, which empties the `-wal`: its absence means nothing then (D-26). */
+  readonly #atExit = (): void => markClosed(this.#files)
   #closing: Promise<void> | null = null
   #isCheckpointing = false
 
-  constructor(writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+  constructor(files: DataFiles, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+    this.#files = files
     this.#writer = writer
     this.#maintenance = maintenance
     this.#ended = ended
+    process.once('exit', this.#atExit)
     writer.onCheckpointWanted = () => this.#checkpoint()
     maintenance.onCheckpointed = (frames, done) => this.#checkpointed(frames, done)
     for (const thread of [writer, maintenance]) thread.gone.then((reason) => this.#die(reason))
@@ -60,7 +67,10 @@ class SqliteStore implements Store {
   }
   /** The writer last: the last connection to close empties the WAL. */
   close(): Promise<void> {
-    this.#closing ??= this.#maintenance.close().then(() => this.#writer.close())
+    this.#closing ??= this.#maintenance
+      .close()
+      .then(() => this.#writer.close())
+      .then(() => this.#gone())
     return this.#closing
   }
 
@@ -70,9 +80,13 @@ class SqliteStore implements Store {
   /** One thread is gone: the other goes too, and only then it is said, so that a new store finds no connection open. */
   async #die(reason: string): Promise<void> {
     if (this.#closing !== null) return
-    this.#closing = Promise.all([this.#writer.end(), this.#maintenance.end()]).then(() => undefined)
+    this.#closing = Promise.all([this.#writer.end(), this.#maintenance.end()]).then(() => this.#gone())
     await this.#closing
     this.#ended(reason)
+  }
+  #gone(): void {
+    process.off('exit', this.#atExit)
+    markEnded(this.#files)
   }
 
   #checkpoint(): void {

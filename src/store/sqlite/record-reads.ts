@@ -1,6 +1,6 @@
 /** What people ask: webhooks, attempts, lists, counts, backlogs. Runs on the maintenance connection, one snapshot a query. */
 import { LIST_SCAN_MAX } from '#config/limits.ts'
-import { readRowBody } from '#store/row-codec.ts'
+import { isWhole, type RowBody, readRowBody } from '#store/row-codec.ts'
 import {
   type Counts,
   type ListFilter,
@@ -147,7 +147,7 @@ export class RecordReads {
   }
 
   #record(row: RecordRow, now: Instant | null): WebhookRecord {
-    const body = readRowBody(row.row)
+    const body = isWhole(row.row) ? readRowBody(row.row) : DAMAGED
     const last = this.#lastAttempt.get(row.seq)
     const state = stateOf(row, body.nextAt, now)
     const resting = row.state === null && row.started_at === null
@@ -178,6 +178,17 @@ const stateOf = (row: RecordRow, firstNextAt: Instant, now: Instant | null): Web
   if (row.started_at !== null) return 'executing'
   if (now !== null && (row.next_at ?? firstNextAt) <= now) return 'waiting'
   return restingState(row.live_attempts ?? 0)
+}
+
+/** What is shown of a row whose bytes are damaged. */
+const DAMAGED: Pick<RowBody, 'name' | 'url' | 'method' | 'at' | 'createdAt' | 'tags' | 'nextAt'> = {
+  name: 'damaged row',
+  url: '',
+  method: '',
+  at: 0,
+  createdAt: 0,
+  nextAt: 0,
+  tags: [],
 }
 
 /** What SQL can tell of a state; `matches` decides. */

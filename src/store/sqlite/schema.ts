@@ -65,19 +65,24 @@ const MIGRATIONS: readonly string[] = [
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 
-/** Brings the file to this version, each step in one transaction. Throws StoreError `version` or `corrupt`. */
+/** Refuses, before anything is changed, a file that is not ours or of a later release. Throws StoreError `corrupt`, `version`. */
+export const checkOwner = (db: Connection): void => {
+  const version = versionOf(db)
+  const owner = Number(db.pragma('application_id', { simple: true }))
+  if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || hasTables(db)))
+    throw new StoreError('corrupt', `${db.name} is not a HookPulse store (application id ${owner})`)
+  if (version > SCHEMA_VERSION)
+    throw new StoreError('version', `${db.name} has schema ${version}, this release knows ${SCHEMA_VERSION}`)
+}
+/** Brings the file to this version, each step in one transaction. Throws StoreError. */
 export const migrate = (db: Connection): void => {
   guarded(db.name, () => {
-    const version = Number(db.pragma('user_version', { simple: true }))
-    const owner = Number(db.pragma('application_id', { simple: true }))
-    if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || hasTables(db)))
-      throw new StoreError('corrupt', `${db.name} is not a HookPulse store (application id ${owner})`)
-    if (version > SCHEMA_VERSION)
-      throw new StoreError('version', `${db.name} has schema ${version}, this release knows ${SCHEMA_VERSION}`)
+    const version = versionOf(db)
     for (const [index, sql] of MIGRATIONS.entries()) if (index >= version) step(db, sql, index + 1)
   })
 }
 
+const versionOf = (db: Connection): number => Number(db.pragma('user_version', { simple: true }))
 const step = (db: Connection, sql: string, version: number): void => {
   db.transaction(() => {
     db.exec(sql)

@@ -25,6 +25,8 @@ export class StoreThread {
     const opened = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<string>()
     this.#opened = opened.promise
+    // Whoever waits hears of it; if nobody does yet, `open` will.
+    this.#opened.catch(() => undefined)
     this.gone = gone.promise
     this.#worker.on('message', (message: FromStore) => {
       if (message.type === 'opened') opened.resolve()
@@ -43,7 +45,9 @@ export class StoreThread {
     })
   }
 
-  opened(): Promise<void> {
+  /** A thread loads its modules when it is made, and opens its connection when it is told. */
+  open(): Promise<void> {
+    this.#worker.postMessage({ type: 'open' } satisfies ToStore)
     return this.#opened
   }
   async write(

@@ -11,6 +11,7 @@ export type WireOp = WriteOp | PackedAppend
 type PackedMark = { readonly at: number; readonly length: number; readonly retry: unknown; readonly createdAt: number }
 
 export type ToStore =
+  | { readonly type: 'open' }
   | { readonly type: 'write'; readonly id: number; readonly ops: readonly WireOp[]; readonly rows: Uint8Array }
   | { readonly type: 'read'; readonly id: number; readonly query: ReadQuery }
   /** To the maintenance thread: a passive checkpoint. To the writer: finish it. */

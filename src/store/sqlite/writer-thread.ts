@@ -5,6 +5,7 @@
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { APPEND_CHUNK_ROWS, CHECKPOINT_BYTES } from '#config/limits.ts'
 import { type ReadQuery, StoreError, type WriteOp } from '#store/store.ts'
+import { RealWorld } from '#world/real-world.ts'
 import { BatchInTheWay } from './appending.ts'
 import { isFatal } from './connection.ts'
 import { dataFiles } from './data-files.ts'
@@ -25,8 +26,11 @@ class WriterThread {
   #isLargeRunning = false
   #isClosed = false
 
-  constructor(port: MessagePort, writer: Writer) {
+  readonly #failpoint: (name: string) => void
+
+  constructor(port: MessagePort, writer: Writer, failpoint: (name: string) => void) {
     this.#port = port
+    this.#failpoint = failpoint
     this.#writer = writer
     port.on('message', (message: ToStore) => this.#wake(message))
   }
@@ -44,7 +48,10 @@ class WriterThread {
     }
   }
   #handle(message: ToStore): void {
+    this.#failpoint('store.heard')
     switch (message.type) {
+      case 'open':
+        return
       case 'write':
         return this.#write({ id: message.id, ops: unpackGroup(message.ops, message.rows) })
       case 'read':
@@ -142,8 +149,9 @@ class WriterThread {
 
 const start = (port: MessagePort, dir: string): void => {
   try {
-    const writer = new Writer(dataFiles(dir))
-    new WriterThread(port, writer)
+    const { failpoint } = new RealWorld({ failpoints: process.env['FP'] })
+    const writer = new Writer(dataFiles(dir), failpoint)
+    new WriterThread(port, writer, failpoint)
     port.postMessage({ type: 'opened' } satisfies FromStore)
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
@@ -153,4 +161,7 @@ const start = (port: MessagePort, dir: string): void => {
   }
 }
 
-if (!isMainThread && parentPort !== null) start(parentPort, String(workerData))
+if (!isMainThread && parentPort !== null) {
+  const port = parentPort
+  port.once('message', () => start(port, String(workerData)))
+}

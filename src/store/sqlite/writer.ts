@@ -23,7 +23,7 @@ import { DueReads } from './due-reads.ts'
 import { FarRows } from './far-rows.ts'
 import { LaneBook } from './lane-book.ts'
 import { LiveRows } from './live-rows.ts'
-import { migrate } from './schema.ts'
+import { checkOwner, migrate } from './schema.ts'
 import { Settings } from './settings.ts'
 import type { WriterRead } from './writer-reads.ts'
 
@@ -58,11 +58,14 @@ export class Writer {
   /** Estimated bytes written since `takeWritten`. */
   #written = 0
 
+  readonly #failpoint: (name: string) => void
+
   /** Migrates and recovers. Throws StoreError. */
-  constructor(files: DataFiles) {
+  constructor(files: DataFiles, failpoint: (name: string) => void = () => undefined) {
+    this.#failpoint = failpoint
     checkFiles(files)
     this.#files = files
-    const db = openConnection(files.database, WRITER_CACHE_KIB)
+    const db = openConnection(files.database, WRITER_CACHE_KIB, checkOwner)
     this.#db = db
     try {
       migrate(db)
@@ -298,7 +301,9 @@ export class Writer {
       this.#begin.run()
       body()
       if (changes !== null) this.#writeCounters(changes)
+      this.#failpoint('store.commit')
       this.#commit.run()
+      this.#failpoint('store.committed')
       changes?.clear()
     } catch (error) {
       this.#abandon(changes, nextSeq)

@@ -36,34 +36,34 @@ const webhookOf = (n: number): NewWebhook => {
 }
 const distinct = fc.uniqueArray(number.map(webhookOf), { selector: (row) => row.id, minLength: 1, maxLength: 8 })
 
-const attemptNumber = fc.integer({ min: 1, max: 3 })
-const token = fc.nat(3).map((n) => `t${n}`)
+/** Unique for each start of a webhook: attempt 2 has no token of attempt 1. */
+const start = fc
+  .record({ n: number, attempt: fc.integer({ min: 1, max: 3 }), salt: fc.nat(1) })
+  .map(({ n, attempt, salt }) => ({ id: idOf(n), attempt, token: `${n}/${attempt}/${salt}` }))
 const op: fc.Arbitrary<WriteOp> = fc.oneof(
   { weight: 4, arbitrary: distinct.map((rows) => appendOf(...rows)) },
   {
     weight: 6,
-    arbitrary: fc.record({
-      type: fc.constant('mark-started' as const),
-      id: number.map(idOf),
-      attempt: attemptNumber,
-      token,
-      startedAt: instant,
-    }),
+    arbitrary: fc
+      .tuple(start, instant)
+      .map(([start, startedAt]) => ({ type: 'mark-started' as const, ...start, startedAt })),
   },
   {
     weight: 5,
-    arbitrary: fc.record({
-      type: fc.constant('record-outcome' as const),
-      id: number.map(idOf),
-      token,
-      attempt: fc.tuple(attemptNumber, fc.boolean()).map(([n, inDoubt]) => attemptRecord(n, { inDoubt })),
-      next: fc.oneof(
-        fc.record({ state: fc.constant('retrying' as const), nextAt: instant }),
-        fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
-      ),
-    }),
+    arbitrary: fc
+      .tuple(
+        start,
+        fc.boolean(),
+        fc.oneof(
+          fc.record({ state: fc.constant('retrying' as const), nextAt: instant }),
+          fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
+        ),
+      )
+      .map(([{ id, attempt, token }, inDoubt, next]) => {
+        return { type: 'record-outcome' as const, id, token, attempt: attemptRecord(attempt, { inDoubt }), next }
+      }),
   },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('hand-back' as const), id: number.map(idOf), token }) },
+  { weight: 2, arbitrary: start.map(({ id, token }) => ({ type: 'hand-back' as const, id, token })) },
   {
     weight: 2,
     arbitrary: fc.record({

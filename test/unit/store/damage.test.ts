@@ -1,0 +1,152 @@
+/** STOR-08, STOR-12 of reliability.md: damage is refused and named, and nothing is overwritten. */
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { encodeRows } from '#store/rows.ts'
+import { checkVersion } from '#store/sqlite/connection.ts'
+import { openSqlite } from '#store/sqlite/open-sqlite.ts'
+import type { NewWebhook, Store } from '#store/store.ts'
+
+const noEvents = { ended: () => undefined }
+const webhook = (n: number): NewWebhook => ({
+  id: `msg_${String(n).padStart(26, '0')}`,
+  brand: 'acme',
+  name: null,
+  url: 'https://a.com/',
+  host: 'a.com',
+  domain: 'a.com',
+  method: 'POST',
+  priority: 'normal',
+  at: n,
+  nextAt: n,
+  createdAt: 0,
+  timeoutMs: 1_000,
+  expiresAt: null,
+  retry: null,
+  tags: [],
+  idempotencyKey: null,
+  contentHash: null,
+  request: Buffer.from(`the request of webhook ${n}`),
+})
+
+describe('a damaged store', () => {
+  let dir = ''
+  const path = (name: string): string => join(dir, name)
+  const file = (): string => path('hookpulse.db')
+  beforeEach(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hookpulse-damage-'))
+    const store = await openSqlite(dir)(noEvents)
+    const rows = Array.from({ length: 2_000 }, (_, n) => webhook(n + 1))
+    await store.write([{ type: 'append', count: rows.length, rows: encodeRows(rows) }])
+    await store.close()
+  })
+  afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+  const isRefused = async (code: string, named: string): Promise<void> => {
+    const before = existsSync(file()) ? readFileSync(file()) : null
+    const error: unknown = await openSqlite(dir)(noEvents).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ name: 'StoreError', code })
+    expect(String(error)).toContain(named)
+    expect(existsSync(file()) ? readFileSync(file()) : null).toEqual(before)
+  }
+
+  it('with a zeroed header is refused', async () => {
+    const bytes = readFileSync(file())
+    bytes.fill(0, 0, 100)
+    writeFileSync(file(), bytes)
+    await isRefused('corrupt', file())
+  })
+  it('that is garbage is refused', async () => {
+    writeFileSync(file(), 'not a database, and longer than a header of one hundred bytes'.repeat(4))
+    await isRefused('corrupt', file())
+  })
+  it('cut to half is refused', async () => {
+    truncateSync(file(), Math.floor(readFileSync(file()).length / 8192) * 4096)
+    await isRefused('corrupt', file())
+  })
+  it('that is empty or gone is refused, not made anew', async () => {
+    truncateSync(file(), 0)
+    await isRefused('corrupt', file())
+    rmSync(file())
+    await isRefused('corrupt', file())
+    expect(existsSync(file())).toBe(false)
+  })
+  it('of another program is refused', async () => {
+    rmSync(dir, { recursive: true })
+    dir = mkdtempSync(join(tmpdir(), 'hookpulse-damage-'))
+    const db = new Database(file())
+    db.exec('CREATE TABLE theirs (x)')
+    db.close()
+    await isRefused('corrupt', 'is not a HookPulse store')
+  })
+  it('of a later release is refused by its version', async () => {
+    const db = new Database(file())
+    db.pragma('user_version = 99')
+    db.close()
+    await isRefused('version', 'schema 99')
+  })
+  it('whose -wal is gone although it was not closed is refused', async () => {
+    const copy = await copyOfOpenStore(dir)
+    rmSync(dir, { recursive: true })
+    dir = copy
+    rmSync(path('hookpulse.db-wal'))
+    await isRefused('corrupt', path('hookpulse.db-wal'))
+  })
+  it('whose -shm alone is gone opens as if nothing had happened', async () => {
+    const copy = await copyOfOpenStore(dir)
+    rmSync(dir, { recursive: true })
+    dir = copy
+    rmSync(path('hookpulse.db-shm'), { force: true })
+    const store = await openSqlite(dir)(noEvents)
+    expect((await store.read({ type: 'brands' })).map((row) => row.brand)).toEqual(['late'])
+    await store.close()
+  })
+
+  it('with a flipped bit in one request quarantines that webhook, and the others go on', async () => {
+    const bytes = readFileSync(file())
+    for (let at = bytes.indexOf('webhook 777'); at !== -1; at = bytes.indexOf('webhook 777', at + 1))
+      bytes[at] = (bytes[at] ?? 0) ^ 4
+    writeFileSync(file(), bytes)
+    const store = await openSqlite(dir)(noEvents)
+    const mark = (n: number) =>
+      store.write([{ type: 'mark-started', id: webhook(n).id, attempt: 1, token: `t${n}`, startedAt: 5 }])
+    expect((await mark(777))[0]).toEqual({ ok: false, why: 'not-live' })
+    expect((await mark(778))[0]).toMatchObject({ ok: true })
+    expect((await store.read({ type: 'webhook', id: webhook(777).id, brand: null }))?.state).toBe('quarantined')
+    expect((await store.read({ type: 'counts', brand: null, domain: null, now: 0 })).quarantined).toBe(1)
+    expect(await listAll(store)).toHaveLength(2_000)
+    await store.close()
+  })
+})
+
+/** What a killed process leaves: a copy of the files while the store is open. */
+const copyOfOpenStore = async (dir: string): Promise<string> => {
+  const store = await openSqlite(dir)(noEvents)
+  await store.write([{ type: 'put-brand', brand: 'late', createdAt: 1 }])
+  const copy = mkdtempSync(join(tmpdir(), 'hookpulse-damage-'))
+  for (const name of readdirSync(dir)) copyFileSync(join(dir, name), join(copy, name))
+  await store.close()
+  return copy
+}
+const listAll = async (store: Store): Promise<readonly unknown[]> =>
+  (await store.read({ type: 'list', filter: { brand: null }, limit: 5_000, cursor: null, now: 0 })).webhooks
+
+describe('the version of SQLite', () => {
+  it.each(['3.51.3', '3.54.1', '3.50.7', '3.44.6', '3.60.0'])('%s is taken', (version) => {
+    expect(() => checkVersion(version)).not.toThrow()
+  })
+  it.each(['3.51.2', '3.50.6', '3.44.5', '3.45.9', '3.7.0', '4.0.0', ''])('%s is refused', (version) => {
+    expect(() => checkVersion(version)).toThrow('3.51.3 or later')
+  })
+})
