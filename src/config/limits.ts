@@ -130,6 +130,8 @@ export const IDLE_CONNECTION_MS = 4_000
 export const IDLE_CONNECTION_MS_MAX = 30_000
 /** One DNS query of one try; two tries (RECV-16). */
 export const DNS_QUERY_MS = 2_000
+/** Once one address family has answered, the other is waited for so long. */
+export const DNS_OTHER_FAMILY_MS = 100
 export const DNS_NAMES_MAX = 5_000
 export const DNS_ADDRESSES_MAX = 16
 export const DNS_TTL_MIN_MS = 1_000

@@ -34,6 +34,8 @@ export class ThreadCarrier implements Carrier {
   readonly #exited: Promise<void>
   #lastHandle = 0
   #lastBeat = 0
+  /** What the last look found. */
+  #bad: 'hung' | 'silent past a deadline' | null = null
   #watch: TimerHandle | null = null
   #reason = 'ended'
   #over = false
@@ -130,8 +132,8 @@ export class ThreadCarrier implements Carrier {
   }
 
   /**
-   * Only a heart that has stood still since the last look counts as hung: after a pause of main itself the reports are still
-   * in the port.
+   * Twice in a row before anything is done: after a pause of main, or of the whole process, the beats and the reports of
+   * meanwhile are yet to come.
    */
   #look(): void {
     const beat = Atomics.load(this.#beats, 0)
@@ -140,8 +142,9 @@ export class ThreadCarrier implements Carrier {
     let oldest = Number.POSITIVE_INFINITY
     for (const { deadlineMono } of this.#held.values()) oldest = Math.min(oldest, deadlineMono)
     const overdueMs = this.#world.monoNow() - oldest
-    if (still && overdueMs > HUNG_MS) this.#terminate('hung')
-    else if (overdueMs > SILENT_MS) this.#terminate('silent past a deadline')
+    const bad = still && overdueMs > HUNG_MS ? 'hung' : overdueMs > SILENT_MS ? 'silent past a deadline' : null
+    if (bad !== null && bad === this.#bad) this.#terminate(bad)
+    this.#bad = bad
   }
 
   #terminate(reason: string): void {

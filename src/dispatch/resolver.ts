@@ -9,6 +9,7 @@ import {
   DNS_ADDRESSES_MAX,
   DNS_NAMES_MAX,
   DNS_NEGATIVE_MS,
+  DNS_OTHER_FAMILY_MS,
   DNS_QUERY_MS,
   DNS_TTL_MAX_MS,
   DNS_TTL_MIN_MS,
@@ -111,15 +112,20 @@ export class JudgedResolver {
       this.#waiting.delete(name)
       for (const callback of waiting) callback(found)
     }
-    const timer = this.#world.setTimer(CONNECT_MS_MAX, () =>
+    let timer = this.#world.setTimer(CONNECT_MS_MAX, () =>
       finish({ error: new TargetError('dns_error', `${name}: no answer within ${CONNECT_MS_MAX} ms`) }, 0),
     )
+    const settle = (): void => finish(...settled(name, answers, codes))
     const one = (error: { readonly code?: string | undefined } | null, some: readonly Answer[]): void => {
       if (done) return
       if (error === null) answers.push(...some)
       else codes.push(error.code ?? 'unknown')
       open -= 1
-      if (open === 0) finish(...settled(name, answers, codes))
+      if (open === 0) return settle()
+      // A server that drops the questions of one family must not delay the other (RFC 8305, section 3).
+      if (answers.length === 0) return
+      this.#world.clearTimer(timer)
+      timer = this.#world.setTimer(DNS_OTHER_FAMILY_MS, settle)
     }
     for (const family of [4, 6] as const) this.#askFamily(name, family, one)
   }

@@ -190,6 +190,15 @@ describe('RECV-16: what names cost', () => {
     await send(`http://good.acme.com:${made.port}/`)
     expect(asked).toHaveLength(2)
   })
+  it('does not wait long for the second address family', async () => {
+    const made = await receiver()
+    const query: Query = (_, family, answered) => {
+      if (family === 4) answered(null, [{ address: '127.0.0.1', ttlMs: 0 }])
+    }
+    const report = await client(query).send(`http://half.acme.com:${made.port}/`)
+    expect(report).toMatchObject({ outcome: { status: 200 } })
+    expect(report.networkMs).toBeLessThan(2_000)
+  })
   it('500 records do no harm; all of them are judged', async () => {
     const made = await receiver()
     const many = Array<string>(500).fill('127.0.0.1')
