@@ -449,6 +449,10 @@ export class Env {
   get now(): number {
     return this.world.monoNow()
   }
+  /** An EXIT message as if `from` had just died. */
+  forgeExit(to: Pid, from: Pid | null, reason: Term): void {
+    this.runtime.send(to, { type: 'EXIT', pid: from, reason: toReason(reason) })
+  }
   /** Processes, names, timers and the like that are there now; for leaks. */
   counts(): Record<string, number> {
     const { kernel } = this.runtime
