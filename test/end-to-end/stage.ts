@@ -24,6 +24,9 @@ export interface Stage {
   judge(allowance?: Allowance): Promise<Verdict>
 }
 
+/** So that what was in doubt is tried again within the test's patience. */
+export const QUICK_RETRY = { backoff: 'fixed', initialDelayMs: 100, maxDelayMs: 100, jitter: 0 } as const
+
 const connected = async (daemon: Daemon, withinMs: number): Promise<ControlClient> => {
   const end = performance.now() + withinMs
   for (;;) {
@@ -59,6 +62,7 @@ export const openStage = async (
       const webhooks = Array.from({ length: count }, (_, index) => ({
         url: `${receiver.url}${path}/${index}`,
         body: { index },
+        retry: QUICK_RETRY,
         ...(at === undefined ? {} : { at }),
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
       }))
