@@ -55,7 +55,7 @@ export interface LogSink {
   error(message: string, detail: unknown): void
   /** Lines that were not written. */
   dropped(): number
-  /** Writes what is waiting, for at most half a second. */
+  /** Writes what is waiting, for at most half a second; takes nothing after it. */
   close(): Promise<void>
 }
 
@@ -104,10 +104,11 @@ const flush = (destination: ReturnType<typeof pino.destination>, broken: boolean
   new Promise((resolve) => {
     if (broken) return resolve()
     const patience = world.setTimer(CLOSE_MS_MAX, resolve)
-    destination.flush(() => {
+    destination.once('close', () => {
       world.clearTimer(patience)
       resolve()
     })
+    destination.end()
   })
 
 /** Lines per second. */
