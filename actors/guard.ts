@@ -24,12 +24,14 @@ import {
   LANE_WINDOW_LOW,
   LANE_WINDOW_MAX,
   PAGE_ROWS_MAX,
+  WAITING_SHOWN_MAX,
 } from '#config/limits.ts'
 import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import {
   type Block,
   concurrencyNow,
   type Ground,
+  type LimitName,
   nextVerdict,
   releasePermit,
   releaseReserved,
@@ -50,6 +52,18 @@ import {
   passTime,
   saysNothing,
 } from '#guard/conditions.ts'
+import {
+  type Assumptions,
+  aheadInBrand,
+  aheadInDomain,
+  aheadOfNew,
+  blockOf,
+  type Depth,
+  depths,
+  drainMs,
+  placeInLane,
+  predictStart,
+} from '#guard/explain.ts'
 import { endedHolds, type Flights, type Hold, nextHoldEnd } from '#guard/flights.ts'
 import { concurrencyOf, isPaused, type LimitTable, limitKey, rateOf, settingOf } from '#guard/limits.ts'
 import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
@@ -87,6 +101,7 @@ import { type Window, windowSize } from '#guard/window.ts'
 import { type Behaviour, type CastResult, keep, ok, reply, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { DynamicChildStarted, DynamicSupervisorProtocol } from '#runtime/dynamic-supervisor.ts'
+import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import {
   type Answer,
@@ -108,6 +123,7 @@ import {
   type Instant,
   type LaneKey,
   type Outcome,
+  type Priority,
   type WebhookId,
 } from '#webhook/webhook.ts'
 
@@ -133,10 +149,30 @@ export interface Admitted {
 
 type Read<V> = { readonly ok: true; readonly value: V } | StoreFailed
 type LanePage = { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
+type Backlog = { readonly count: number; readonly oldestAt: Instant | null }
+/** Who asked what needs the number of all that waits, the store's part included. */
+type Counting =
+  | {
+      readonly ask: 'predict'
+      readonly from: From<Predicted>
+      readonly brand: Brand
+      readonly priority: Priority
+      readonly count: number
+    }
+  | { readonly ask: 'show'; readonly from: From<GuardShown> }
 type HeadPage = { readonly rows: readonly Due[]; readonly more: boolean }
 
 export interface GuardProtocol {
-  readonly call: Call<{ readonly type: 'figures' }, GuardFigures>
+  readonly call:
+    | Call<{ readonly type: 'figures' }, GuardFigures>
+    /** Null: it does not wait in a window of this guard (it runs, is done, or is still in the store). */
+    | Call<{ readonly type: 'explain'; readonly id: WebhookId }, Explained | null>
+    /** When the last of `count` new webhooks would start. */
+    | Call<
+        { readonly type: 'predict'; readonly brand: Brand; readonly priority: Priority; readonly count: number },
+        Predicted
+      >
+    | Call<{ readonly type: 'show' }, GuardShown>
   readonly cast: /** From the scheduler: these are due. `more`: lanes of which the store holds due rows that were not told. */
     | { readonly type: 'due'; readonly entries: readonly Due[]; readonly more: readonly LaneKey[] }
     /** From the dispatch pool: the request is finished or its socket destroyed; the permit is back. */
@@ -161,6 +197,7 @@ export interface GuardProtocol {
     | Answer<'head', Read<HeadPage>, { readonly lane: LaneKey; readonly until: Instant; readonly round: number }>
     | Answer<'limiter-started', DynamicChildStarted, Brand>
     | Answer<'kept', LimitSet>
+    | Answer<'counted', Read<Backlog>, { readonly counting: Counting }>
   readonly continue: { readonly type: 'register' }
 }
 export interface GuardArgs {
@@ -201,6 +238,34 @@ export interface GuardFigures {
   readonly oldestWaitingAt: Instant | null
   readonly backpressure: { readonly active: boolean; readonly since: Instant | null; readonly limit: string | null }
   readonly overshoot: number
+}
+
+/** Why a webhook waits, and when it will start. */
+export interface Explained {
+  readonly blockedOn: { readonly limit: LimitName; readonly key: string } | null
+  readonly since: Instant
+  /** From 1. */
+  readonly placeInLane: number
+  readonly placeInDomain: number
+  /** Null: nobody can say. */
+  readonly expectedAt: Instant | null
+  readonly assumptions: Assumptions
+}
+export interface Predicted {
+  readonly expectedAt: Instant | null
+  readonly assumptions: Assumptions
+}
+export interface GuardShown extends GuardFigures {
+  /** All that waits, the store's part included, counted to at most WAITING_SHOWN_MAX. */
+  readonly waiting: number
+  readonly depths: readonly Depth[]
+  /** Null: nobody can say. */
+  readonly drainMs: number | null
+  readonly serviceMs: number
+  readonly closedUntil: Instant | null
+  readonly breaker: { readonly state: 'closed' | 'open' | 'half-open'; readonly until: Instant | null }
+  readonly adaptive: number | null
+  readonly blockedOn: LimitName | null
 }
 
 interface State extends GuardArgs {
@@ -280,6 +345,15 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   },
   call: {
     figures: (_request, _from, state, ctx) => reply(figures(state, ctx), state),
+    explain: ({ id }, _from, state, ctx) => reply(explain(id, state, ctx), state),
+    predict: ({ brand, priority, count }, from, state, ctx) => {
+      countBacklog({ ask: 'predict', from, brand, priority, count }, state, ctx)
+      return keep
+    },
+    show: (_request, from, state, ctx) => {
+      countBacklog({ ask: 'show', from }, state, ctx)
+      return keep
+    },
   },
   cast: {
     due: ({ entries, more }, state, ctx) => {
@@ -340,6 +414,12 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       case 'DOWN':
         onDown(message, state, ctx)
         return turn(state, ctx)
+      case 'counted': {
+        const { waiting } = state.queues
+        const stored = message.ok && message.value.ok ? message.value.value.count : 0
+        answerCounting(message.data.counting, Math.max(0, stored - waiting.size), state, ctx)
+        return keep
+      }
       case 'kept':
       case 'EXIT':
       case 'timeout':
@@ -890,5 +970,76 @@ const figures = (state: State, ctx: Ctx): GuardFigures => {
       limit: pressed ? state.pressure.limit : null,
     },
     overshoot: state.overshoot,
+  }
+}
+
+// ---------------------------------------------------------------- explain and predict
+
+const wallOf = (mono: number | null, ctx: Ctx): Instant | null =>
+  mono === null ? null : Math.round(ctx.world.wallNow() + mono - ctx.world.monoNow())
+
+const explain = (id: WebhookId, state: State, ctx: Ctx): Explained | null => {
+  const { queues } = state
+  const waiting = queues.waiting.get(id)
+  if (waiting === undefined) return null
+  const { due, enteredAt } = waiting
+  const ground = groundOf(state, ctx)
+  const queue = queueOf(queues, due.brand)
+  const inBrand = aheadInBrand(queue, due)
+  const inDomain = aheadInDomain(queues, due.brand, inBrand, ground.limits)
+  const { startMono, assumptions } = predictStart(queues, queue, inBrand, inDomain, ground)
+  const limit = state.phase === 'open' ? blockOf(queues, queue, due, ground) : null
+  return {
+    blockedOn: limit === null ? null : { limit, key: limit.startsWith('brand') ? due.brand : due.domain },
+    since: enteredAt,
+    placeInLane: placeInLane(queue, due),
+    placeInDomain: inDomain + 1,
+    expectedAt: wallOf(startMono, ctx),
+    assumptions,
+  }
+}
+
+/** What is only in the store counts as well: it is asked for, and the answer comes later. */
+const countBacklog = (counting: Counting, state: State, ctx: Ctx): void => {
+  if (state.queues.hungry.size === 0) return answerCounting(counting, 0, state, ctx)
+  const query = { type: 'backlog', domain: state.domain, now: ctx.world.wallNow(), cap: WAITING_SHOWN_MAX } as const
+  ctx.request(storeKeeper, query, 'counted', { counting })
+}
+const answerCounting = (counting: Counting, onDisk: number, state: State, ctx: Ctx): void => {
+  if (counting.ask === 'show') ctx.reply(counting.from, show(onDisk, state, ctx))
+  else ctx.reply(counting.from, predict(counting, onDisk, state, ctx))
+}
+/** Rows on disk are taken to be of this brand: the prediction is late rather than early. */
+const predict = (
+  { brand, priority, count }: Extract<Counting, { readonly ask: 'predict' }>,
+  onDisk: number,
+  state: State,
+  ctx: Ctx,
+): Predicted => {
+  const { queues } = state
+  const ground = groundOf(state, ctx)
+  const queue = queueOf(queues, brand)
+  const inBrand = aheadOfNew(queue, priority) + onDisk + count - 1
+  const inDomain = aheadInDomain(queues, brand, inBrand, ground.limits)
+  const { startMono, assumptions } = predictStart(queues, queue, inBrand, inDomain, ground)
+  return { expectedAt: wallOf(startMono, ctx), assumptions }
+}
+const show = (onDisk: number, state: State, ctx: Ctx): GuardShown => {
+  const ground = groundOf(state, ctx)
+  const { closure, breaker } = ground.conditions.domain
+  const waiting = state.queues.waiting.size + onDisk
+  return {
+    ...figures(state, ctx),
+    waiting,
+    depths: depths(state.queues),
+    drainMs: drainMs(state.queues, waiting, ground),
+    serviceMs: state.queues.serviceMs,
+    closedUntil: ground.nowMono < closure.untilMono ? wallOf(closure.untilMono, ctx) : null,
+    breaker: {
+      state: breaker.state,
+      until: breaker.state === 'open' ? wallOf(breaker.openUntilMono, ctx) : null,
+    },
+    adaptive: ground.conditions.adaptive === null ? null : Math.floor(ground.conditions.adaptive.limit),
+    blockedOn: state.block?.by ?? null,
   }
 }

@@ -174,3 +174,11 @@ export const SLOW_SHARE_MAX = 0.75
 export const GUARD_SWEEP_MS = 5_000
 /** Shorter closures are not worth a synced write: the dead process's receiver waits at most this long for nothing. */
 export const CLOSURE_KEPT_MS_MIN = 2_000
+/** What waits is counted to at most this: "100,000 or more" (D-28). */
+export const WAITING_SHOWN_MAX = 100_000
+/** Deaths of a thread in which a webhook was alone, after which it is quarantined (D-17). */
+export const LONELY_DEATHS_MAX = 3
+/** Suspects remembered; the longest unheard of is forgotten. */
+export const SUSPECTS_MAX = 4_096
+/** The spare thread for suspects ends after so long without one. */
+export const LONELY_IDLE_MS = 30_000

@@ -63,6 +63,7 @@ type StageStoreProtocol = {
         unknown
       >
     | Call<{ readonly type: 'lane'; readonly lane: LaneKey; readonly until: number; readonly limit: number }, unknown>
+    | Call<{ readonly type: 'backlog'; readonly domain: Domain; readonly now: number }, unknown>
     | Call<{ readonly type: 'limits' }, unknown>
     | Call<{ readonly type: 'set-limit' } & LimitChange, unknown>
   readonly cast: never
@@ -243,6 +244,10 @@ export class GuardStage {
             .filter((due) => due.domain === lane.domain && due.brand === lane.brand && due.priority === lane.priority)
             .sort((a, b) => a.nextAt - b.nextAt || a.seq - b.seq)
           return reply({ ok: true, value: { rows: all.slice(0, limit), more: all.length > limit } }, state)
+        },
+        backlog: ({ domain, now }, _from, state) => {
+          const count = rowsDue(now).filter((due) => due.domain === domain).length
+          return reply({ ok: true, value: { count, oldestAt: null } }, state)
         },
         limits: (_request, _from, state) => reply({ ok: true, value: this.stored }, state),
         'set-limit': ({ type: _type, ...change }, _from, state) => {

@@ -1,0 +1,141 @@
+/** Why a webhook waits, its place in the order, and when it will start: the same arithmetic as admission, looking ahead. */
+import type { Brand, Due, Priority } from '#webhook/webhook.ts'
+import { brandBlock, concurrencyNow, domainBlock, type Ground, type LimitName, retryShare } from './admission.ts'
+import type { BrandQueue } from './brand-queue.ts'
+import { gateOf } from './conditions.ts'
+import { countBefore, laneSize } from './lane.ts'
+import { concurrencyOf, isPaused, type LimitTable, rateOf, weightOf } from './limits.ts'
+import type { Queues } from './queues.ts'
+import { earliestStart, type RateLimit } from './rate.ts'
+import { windowSize } from './window.ts'
+
+export interface Assumptions {
+  /** Starts of the domain that come first. */
+  readonly ahead: number
+  readonly ratePerSecond: number | null
+  readonly slots: number
+  /** Measured; 0: nothing has ended yet. */
+  readonly serviceMs: number
+}
+export interface Prediction {
+  /** Monotonic; null: nobody can say (paused, or parked for a permit of its brand). */
+  readonly startMono: number | null
+  readonly assumptions: Assumptions
+}
+
+/** What stands in the way of this webhook now; null: nothing but its turn. */
+export const blockOf = (queues: Queues, queue: BrandQueue, due: Due, ground: Ground): LimitName | null => {
+  const block = domainBlock(queues, ground) ?? (queue.asking && !queue.parked ? null : brandBlock(queue, ground))
+  if (block !== null) return block.by
+  return due.attempts > 0 && retryShare(queues, queue, ground) === 'none' ? 'retry-budget' : null
+}
+
+/** Webhooks of its brand that start before it, as far as they are in the windows: higher classes, and its own lane before it. */
+export const aheadInBrand = (queue: BrandQueue, due: Due): number => {
+  let ahead = 0
+  for (const window of queue.windows) {
+    if (window.priority === due.priority) return ahead + countBefore(window.first, due) + countBefore(window.retry, due)
+    ahead += windowSize(window)
+  }
+  return ahead
+}
+/** Its place in its lane, from 1. */
+export const placeInLane = (queue: BrandQueue, due: Due): number => {
+  const window = queue.windows.find(({ priority }) => priority === due.priority)
+  if (window === undefined) return 1
+  return countBefore(due.attempts > 0 ? window.retry : window.first, due) + 1
+}
+/** Webhooks of its brand in the windows that start before a new one of this priority. */
+export const aheadOfNew = (queue: BrandQueue, priority: Priority): number => {
+  let ahead = 0
+  for (const window of queue.windows) {
+    ahead += windowSize(window)
+    if (window.priority === priority) return ahead
+  }
+  return ahead
+}
+
+/** Starts of the whole domain up to the one before which `ahead` of the same brand go: the others take their share meanwhile. */
+export const aheadInDomain = (queues: Queues, brand: Brand, ahead: number, limits: LimitTable): number => {
+  const mine = queues.brands.get(brand)
+  const weight = mine === undefined ? 1 : weightOf(limits, mine.keys)
+  let sum = ahead
+  for (const queue of queues.ring.queues) {
+    if (queue.brand === brand) continue
+    sum += Math.min(queue.size, Math.round(((ahead + 0.5) * weightOf(limits, queue.keys)) / weight))
+  }
+  return sum
+}
+
+/** When the webhook starts before which `inBrand` of its brand and `inDomain` in all go. */
+export const predictStart = (
+  queues: Queues,
+  queue: BrandQueue,
+  inBrand: number,
+  inDomain: number,
+  ground: Ground,
+): Prediction => {
+  const { limits, nowMono } = ground
+  const rate = rateOf(limits, queues.keys.rate)
+  const { permits } = concurrencyNow(queues, ground)
+  const assumptions = {
+    ahead: inDomain,
+    ratePerSecond: rate?.perSecond ?? null,
+    slots: permits,
+    serviceMs: queues.serviceMs,
+  }
+  if (isPaused(limits, queues.keys.pause) || isPaused(limits, queue.keys.pause) || queue.parked || permits === 0)
+    return { startMono: null, assumptions }
+  const gate = gateOf(ground.conditions.domain, queues.inFlight, queues.reserved, nowMono)
+  const openMono = gate === null || !Number.isFinite(gate.untilMono) ? nowMono : gate.untilMono
+  const inDomainPermits = concurrencyOf(limits, queue.keys.inDomain)
+  const startMono = Math.max(
+    openMono,
+    byRate(rate, queues.keys.rate, inDomain, ground),
+    bySlots(permits, queues.inFlight, inDomain, queues.serviceMs, openMono),
+    byRate(rateOf(limits, queue.keys.rateInDomain), queue.keys.rateInDomain, inBrand, ground),
+    inDomainPermits === null ? 0 : bySlots(inDomainPermits, queue.inFlight, inBrand, queues.serviceMs, openMono),
+  )
+  return { startMono: Number.isFinite(startMono) ? startMono : null, assumptions }
+}
+const byRate = (rate: RateLimit | null, key: string, ahead: number, ground: Ground): number => {
+  if (rate === null) return 0
+  const state = ground.rates.get(key)
+  const earliest = state === undefined ? ground.nowMono : earliestStart(rate, state)
+  return earliest + (ahead * 1_000) / rate.perSecond
+}
+/** Slots come back one by one, evenly over the time that an attempt takes. */
+const bySlots = (permits: number, inFlight: number, ahead: number, serviceMs: number, fromMono: number): number => {
+  if (permits === 0) return Number.POSITIVE_INFINITY
+  const waitsFor = ahead + 1 - Math.max(0, permits - inFlight)
+  return waitsFor <= 0 ? fromMono : fromMono + (waitsFor * serviceMs) / permits
+}
+
+export interface Depth {
+  readonly brand: Brand
+  readonly priority: Priority
+  readonly first: number
+  readonly retry: number
+  /** The store holds more of this lane. */
+  readonly more: boolean
+}
+/** What waits, by brand and priority; lanes without work are left out. */
+export const depths = (queues: Queues): readonly Depth[] => {
+  const shown: Depth[] = []
+  for (const queue of queues.brands.values())
+    for (const { brand, priority, first, retry, more } of queue.windows)
+      if (more || laneSize(first) + laneSize(retry) > 0)
+        shown.push({ brand, priority, first: laneSize(first), retry: laneSize(retry), more })
+  return shown
+}
+
+/** How long the guard needs for `waiting` webhooks; null: nobody can say. */
+export const drainMs = (queues: Queues, waiting: number, ground: Ground): number | null => {
+  if (waiting === 0) return 0
+  const rate = rateOf(ground.limits, queues.keys.rate)
+  const { permits } = concurrencyNow(queues, ground)
+  const byTheSlots = permits === 0 ? Number.POSITIVE_INFINITY : (waiting * queues.serviceMs) / permits
+  const byTheRate = rate === null ? 0 : (waiting * 1_000) / rate.perSecond
+  const ms = Math.max(byTheSlots, byTheRate)
+  return Number.isFinite(ms) && (ms > 0 || rate !== null) ? Math.round(ms) : null
+}
