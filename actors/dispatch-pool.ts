@@ -11,7 +11,20 @@
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import type { ExecutorProtocol } from '#actors/executor.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
+import { LONELY_DEATHS_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
+import {
+  acquit,
+  emptyPlacement,
+  join,
+  leave,
+  type Placement,
+  place,
+  placeWaiting,
+  retire,
+  unplace,
+  type Victim,
+} from '#dispatch/placement.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import { describeReason } from '#runtime/exit.ts'
@@ -47,6 +60,7 @@ export interface DispatchPoolProtocol {
   readonly info:
     | Answer<'carrier-started', Carrier, number>
     | { readonly type: 'start-carrier' }
+    | { readonly type: 'lonely-idle' }
     | { readonly type: 'carrier-reported'; readonly carrier: number; readonly reports: readonly AttemptReport[] }
     | { readonly type: 'carrier-ended'; readonly carrier: number; readonly reason: string }
   readonly continue: never
@@ -84,12 +98,6 @@ interface Held {
   readonly permit: Permit
   /** Null when it has died: then the executor is told. */
   execution: Pid | null
-  /** Null while it waits for a free place. */
-  carrier: number | null
-}
-interface LiveCarrier {
-  readonly carrier: Carrier
-  readonly attempts: Set<AttemptId>
 }
 interface Incarnation {
   readonly number: number
@@ -99,9 +107,9 @@ interface State {
   readonly args: DispatchPoolArgs
   readonly dispatch: Dispatch
   readonly held: Map<AttemptId, Held>
-  /** Attempts without a place, first come first served. */
-  readonly queue: Set<AttemptId>
-  readonly carriers: Map<number, LiveCarrier>
+  readonly placement: Placement
+  /** The spare carrier for suspects, from the start of its thread to the end of it. */
+  lonely: number | null
   readonly guards: Map<Domain, Incarnation>
   readonly limiters: Map<Brand, Incarnation>
   /** Which registration a monitor is about. */
@@ -125,8 +133,8 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       args,
       dispatch,
       held: new Map(),
-      queue: new Set(),
-      carriers: new Map(),
+      placement: emptyPlacement(dispatch.capacity),
+      lonely: null,
       guards: new Map(),
       limiters: new Map(),
       monitors: new Map(),
@@ -157,36 +165,33 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       state.draining.push(from)
       return keep
     },
-    figures: (_request, _from, state) =>
-      reply(
-        {
-          carriers: state.carriers.size,
-          inFlight: state.held.size - state.queue.size,
-          queued: state.queue.size,
-        },
-        state,
-      ),
+    figures: (_request, _from, state) => {
+      const { carriers, places } = state.placement
+      const inFlight = places.size
+      return reply({ carriers: carriers.size, inFlight, queued: state.held.size - inFlight }, state)
+    },
   },
   cast: {
     dispatch: ({ order, permit, execution }, state, ctx) => {
       if (state.held.has(order.attemptId)) throw new Error(`${order.attemptId} was dispatched twice`)
       if (state.draining !== null || !isCurrent(permit, state)) refuse(permit, execution, state, ctx)
       else {
-        state.held.set(order.attemptId, { order, permit, execution, carrier: null })
-        place(order.attemptId, state)
+        state.held.set(order.attemptId, { order, permit, execution })
+        place(state.placement, order)
+        startLonely(state, ctx)
       }
       return keep
     },
     'execution-died': ({ attemptId }, state, ctx) => {
       const held = state.held.get(attemptId)
-      if (held === undefined) ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
-      else if (held.carrier === null) {
-        ended(attemptId, null, state, ctx)
-        ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
-      } else {
+      const number = state.placement.places.get(attemptId)
+      if (held !== undefined && number !== undefined) {
         held.execution = null
-        state.carriers.get(held.carrier)?.carrier.abort([attemptId])
+        state.placement.carriers.get(number)?.carrier.abort([attemptId])
+        return keep
       }
+      if (held !== undefined) ended(attemptId, null, state, ctx)
+      ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
       return keep
     },
   },
@@ -194,13 +199,16 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     switch (message.type) {
       case 'carrier-reported':
         for (const report of message.reports) reported(report, state, ctx)
-        placeQueued(state)
+        placeWaiting(state.placement)
         return keep
       case 'carrier-started':
         onCarrierStarted(message, state, ctx)
         return keep
       case 'start-carrier':
         startCarrier(state, ctx)
+        return keep
+      case 'lonely-idle':
+        endIdleLonely(state, ctx)
         return keep
       case 'carrier-ended':
         onCarrierEnded(message.carrier, message.reason, state, ctx)
@@ -216,9 +224,10 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     }
   },
   formatStatus: (state) => ({
-    carriers: state.carriers.size,
+    carriers: state.placement.carriers.size,
     held: state.held.size,
-    queued: state.queue.size,
+    queued: state.held.size - state.placement.places.size,
+    suspects: state.placement.suspects.size,
     guards: state.guards.size,
     limiters: state.limiters.size,
     draining: state.draining !== null,
@@ -286,62 +295,35 @@ interface ExecutionHears {
   readonly continue: never
 }
 
-/** Into the least loaded carrier that has room, or into the queue. */
-const place = (attemptId: AttemptId, state: State): void => {
-  const held = state.held.get(attemptId)
-  if (held === undefined) return
-  const number = state.queue.size > 0 ? null : leastLoaded(state)
-  if (number === null) {
-    state.queue.add(attemptId)
-    return
-  }
-  give(attemptId, held, number, state)
-}
-
-const give = (attemptId: AttemptId, held: Held, number: number, state: State): void => {
-  const live = state.carriers.get(number)
-  if (live === undefined) throw new Error(`carrier ${number} is not live`)
-  held.carrier = number
-  live.attempts.add(attemptId)
-  live.carrier.dispatch([held.order])
-}
-
-const leastLoaded = (state: State): number | null => {
-  let best: number | null = null
-  let load = state.dispatch.capacity
-  for (const [number, live] of state.carriers) {
-    if (live.attempts.size >= load) continue
-    best = number
-    load = live.attempts.size
-  }
-  return best
-}
-
-const placeQueued = (state: State): void => {
-  for (const attemptId of state.queue) {
-    const number = leastLoaded(state)
-    if (number === null) return
-    state.queue.delete(attemptId)
-    const held = state.held.get(attemptId)
-    if (held !== undefined) give(attemptId, held, number, state)
-  }
-}
-
 /** Permits first, then the execution. */
 const reported = (report: AttemptReport, state: State, ctx: Ctx): void => {
   const held = ended(report.attemptId, report.outcome, state, ctx)
   if (held === null) return
+  acquit(state.placement, held.order.webhookId)
   ctx.world.failpoint('dispatch-pool.reported')
+  tellReport(report, held, ctx)
+}
+const tellReport = (report: AttemptReport, held: Held, ctx: Ctx): void => {
   if (held.execution !== null) ctx.send<ExecutionHears>(held.execution, { type: 'attempt-reported', report })
   else ctx.cast(executor, { type: 'attempt-ended', attemptId: report.attemptId, report, held: true })
 }
 
-const lost = (attemptId: AttemptId, reason: string, suspects: number, state: State, ctx: Ctx): void => {
+const lost = ({ order, convicted }: Victim, reason: string, suspects: number, state: State, ctx: Ctx): void => {
+  const { attemptId } = order
   const held = ended(attemptId, null, state, ctx)
   if (held === null) return
-  if (held.execution !== null)
+  if (convicted) tellReport(conviction(attemptId, reason, ctx), held, ctx)
+  else if (held.execution !== null)
     ctx.send<ExecutionHears>(held.execution, { type: 'attempt-lost', attemptId, reason, suspects })
   else ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: true })
+}
+
+/** Not in doubt any more, but quarantined: nobody else was in that thread. */
+const conviction = (attemptId: AttemptId, reason: string, ctx: Ctx): AttemptReport => {
+  const now = ctx.world.wallNow()
+  const detail = `alone in a dispatch thread that died ${LONELY_DEATHS_MAX} times: ${reason}`
+  const outcome = { kind: 'error', error: 'poison', detail } as const
+  return { attemptId, outcome, startedAt: now, endedAt: now, networkMs: 0, sent: true }
 }
 
 /** Nothing of it is open any more: its permit goes back. Null if it is not held. */
@@ -349,8 +331,7 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
   const held = state.held.get(attemptId)
   if (held === undefined) return null
   state.held.delete(attemptId)
-  state.queue.delete(attemptId)
-  if (held.carrier !== null) state.carriers.get(held.carrier)?.attempts.delete(attemptId)
+  unplace(state.placement, attemptId)
   const { domain, brand, limiter } = held.permit
   ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
   if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
@@ -361,33 +342,47 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
 
 // ---------------------------------------------------------------- carriers
 
-const startCarrier = (state: State, ctx: Ctx): void => {
+const startCarrier = (state: State, ctx: Ctx): number => {
   const carrier = ctx.uniqueInteger()
   const started = state.dispatch.startCarrier({
     reported: (reports) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-reported', carrier, reports }),
     ended: (reason) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-ended', carrier, reason }),
   })
   ctx.pipe(started, 'carrier-started', carrier)
+  return carrier
 }
 
 const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, state: State, ctx: Ctx): void => {
+  const lonely = message.data === state.lonely
   if (message.ok) {
-    state.carriers.set(message.data, { carrier: message.value, attempts: new Set() })
+    join(state.placement, message.data, message.value, lonely)
     state.args.events.emit({ type: 'carrier.started', at: ctx.world.wallNow(), reason: `carrier ${message.data}` })
-    placeQueued(state)
     return
   }
   const reason = `could not start: ${describeReason(message.reason)}`
   state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
-  ctx.sendAfter(START_AGAIN_MS, { type: 'start-carrier' })
+  if (lonely) state.lonely = null
+  ctx.sendAfter(START_AGAIN_MS, { type: lonely ? 'lonely-idle' : 'start-carrier' })
 }
 
 /** Its thread has exited: the permits are free, a new thread starts, and what it held is in doubt. */
 const onCarrierEnded = (number: number, reason: string, state: State, ctx: Ctx): void => {
-  const live = state.carriers.get(number)
-  state.carriers.delete(number)
-  startCarrier(state, ctx)
+  const victims = leave(state.placement, number)
+  if (number === state.lonely) state.lonely = null
+  else startCarrier(state, ctx)
   state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
-  const suspects = [...(live?.attempts ?? [])]
-  for (const attemptId of suspects) lost(attemptId, reason, suspects.length, state, ctx)
+  for (const victim of victims) lost(victim, reason, victims.length, state, ctx)
+  startLonely(state, ctx)
+}
+
+const startLonely = (state: State, ctx: Ctx): void => {
+  if (state.lonely !== null || state.placement.lonelyQueue.size === 0) return
+  state.lonely = startCarrier(state, ctx)
+  ctx.sendAfter(LONELY_IDLE_MS, { type: 'lonely-idle' })
+}
+const endIdleLonely = (state: State, ctx: Ctx): void => {
+  if (state.lonely === null) return startLonely(state, ctx)
+  const idle = retire(state.placement, state.lonely)
+  if (idle === null) ctx.sendAfter(LONELY_IDLE_MS, { type: 'lonely-idle' })
+  else void idle.end()
 }

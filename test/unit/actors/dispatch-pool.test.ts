@@ -243,6 +243,55 @@ describe('dispatch-pool', () => {
     ])
   })
 
+  it('D-17: what died with a thread runs alone from then on; only three lonely deaths convict it', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    stage.answers.set('poison', { latencyMs: 50, killsCarrier: true })
+    const ids = ['a', 'poison', 'b']
+    for (const id of ids) await stage.dispatch(id, stage.permit(id, incarnation))
+    await stage.world.advance(60)
+    expect(stage.heard.filter(({ type }) => type === 'attempt-lost').map(({ suspects }) => suspects)).toEqual([3, 3, 3])
+    const again = async (id: string) => {
+      await stage.dispatch(id, stage.permit(id, incarnation))
+      await stage.world.settle()
+    }
+    for (const id of ids) await again(id)
+    await again('innocent')
+    expect(
+      stage.network.carriers.map((carrier) => carrier.running),
+      'one suspect at a time, in a thread of its own',
+    ).toEqual([1, 1])
+    await stage.world.advance(150)
+    expect(stage.by('execution a').at(-1)).toBe('attempt-reported')
+    expect(stage.by('execution innocent')).toEqual(['attempt-reported'])
+    await stage.world.advance(150)
+    expect(stage.by('execution b').at(-1), 'it waited until the poison had died alone').toBe('attempt-reported')
+    for (let death = 2; death <= 3; death++) {
+      expect(stage.by('execution poison').at(-1)).toBe('attempt-lost')
+      await again('poison')
+      await stage.world.advance(100)
+    }
+    const last = stage.heard.findLast(({ by }) => by === 'execution poison')
+    expect(last).toMatchObject({ type: 'attempt-reported', report: { outcome: { kind: 'error', error: 'poison' } } })
+    expect(await stage.runtime.call(dispatchPool, { type: 'in-flight' })).toEqual([])
+  })
+
+  it('D-17: the spare thread ends when nobody needs it', async () => {
+    const stage = await new Stage().open()
+    const { incarnation } = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    stage.network.killCarrier()
+    await stage.world.advance(10)
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    expect(stage.network.carriers).toHaveLength(2)
+    await stage.world.advance(60_000)
+    expect(stage.network.carriers).toHaveLength(1)
+    expect(stage.by('execution a').at(-1)).toBe('attempt-reported')
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    await stage.world.advance(100)
+    expect(stage.network.arrivals, 'it is a suspect no more').toHaveLength(3)
+  })
+
   it('waits with everything while no thread is there', async () => {
     const stage = await new Stage().open({ carriers: 1 })
     const { incarnation } = await stage.guard()
