@@ -33,9 +33,9 @@ export type ControlProtocol = {
 export const listener: Name<ControlProtocol> = name('listener')
 /** One session per connection. */
 export const sessions: Name<DynamicSupervisorProtocol> = name('sessions')
-/** What the listener must find again after a restart: the port that it took. Owned by the supervisor. */
+/** What the listener must find again after a restart, its supervisor's too: the port that it took. Owned by root. */
 export const LISTENER_TABLE = 'listener'
-export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE, LISTENER_TABLE]
+export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE]
 
 export interface ControlArgs {
   readonly host: string

@@ -3,7 +3,7 @@
  * itself. Sessions are temporary: their clients connect again. House intensity.
  *
  * Start order: `sessions` before the listener that fills it. Stopped in reverse: nobody new is let in, then the sessions say
- * goodbye. The tables of keys, brands and the port belong to the supervisor, so they outlive the listener.
+ * goodbye. The tables of keys and brands belong to the supervisor, so they outlive the listener; the port outlives both, with root.
  */
 import { CONTROL_TABLES, type ControlArgs, controlActor, listener, sessions } from '#actors/control.ts'
 import { type IngestArgs, ingest, ingestActor } from '#actors/ingest.ts'

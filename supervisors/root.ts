@@ -6,6 +6,7 @@
  * before anything is admitted; delivery before control, so that who is let in finds the house working. Stopped in reverse:
  * nobody new is let in, what moves is brought to rest, the store closes last.
  */
+import { LISTENER_TABLE } from '#actors/control.ts'
 import { limits, limitsActor } from '#actors/limits.ts'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
 import { type Name, name } from '#runtime/protocol.ts'
@@ -26,6 +27,8 @@ export interface RootArgs extends DeliveryArgs {
 
 export const rootSupervisor = (args: RootArgs): SupervisorArgs => ({
   flags: HOUSE_FLAGS,
+  // With --port 0 clients find the daemon where it was, whatever of the control channel was killed.
+  tables: [LISTENER_TABLE],
   children: [
     worker(storeKeeperActor, { open: args.openStore, events: args.events }, { name: storeKeeper, shutdownMs: 10_000 }),
     ...args.control.before,
