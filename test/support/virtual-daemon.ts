@@ -1,5 +1,6 @@
 /** The daemon without its doors, in virtual time: real actors and supervisors, memory store, scripted network. */
 
+import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type LimitChange, limits } from '#actors/limits.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
@@ -31,6 +32,8 @@ export interface VirtualOptions {
   readonly seed?: number
   readonly script?: FakeScript
   readonly faults?: MemoryFaults
+  /** Copy or freeze messages (default): switched off where the size of a run matters. */
+  readonly safeMessages?: boolean
 }
 
 export class VirtualDaemon {
@@ -45,17 +48,19 @@ export class VirtualDaemon {
   #runs = 0
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
+  readonly #safeMessages: boolean
 
   constructor(options: VirtualOptions = {}) {
     this.world = new VirtualWorld({ seed: options.seed ?? 1 })
     this.network = new FakeNetwork(this.world, options.script)
     this.#ids = new WebhookIds()
     this.#faults = options.faults ?? {}
+    this.#safeMessages = options.safeMessages ?? true
     this.runtime = this.#newRuntime()
   }
 
   #newRuntime(): Runtime {
-    return new Runtime(this.world, { safeMessages: true, report: (report) => this.reports.push(report) })
+    return new Runtime(this.world, { safeMessages: this.#safeMessages, report: (report) => this.reports.push(report) })
   }
 
   async start(): Promise<void> {
@@ -164,6 +169,12 @@ export class VirtualDaemon {
     await this.world.settle()
     const set = await answer
     if (!set.ok) throw new Error(`limit not set: ${JSON.stringify(set)}`)
+  }
+
+  /** What the guard of a domain shows of itself; null if it does not live. */
+  async guard(domain: string): Promise<GuardFigures | null> {
+    if (this.runtime.whereis(guardOf(domain)) === null) return null
+    return await this.runtime.call(guardOf(domain), { type: 'figures' })
   }
 
   stateOf(id: string): string {
