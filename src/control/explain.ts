@@ -3,10 +3,15 @@ import { z } from 'zod'
 import { Refusal, show } from './refusal.ts'
 
 /** The params as the schema types them. Throws Refusal INVALID_PARAMS that names the first field that is wrong. */
-export const readParams = <S extends z.ZodType>(schema: S, params: unknown, fieldPrefix = ''): z.output<S> => {
+export const readParams = <S extends z.ZodType>(
+  schema: S,
+  params: unknown,
+  /** What stands before the field, where the params are a part of something. */
+  prefix: () => string = () => '',
+): z.output<S> => {
   const parsed = schema.safeParse(params)
   if (parsed.success) return parsed.data
-  throw refusalOf(schema, params, parsed.error.issues[0], fieldPrefix)
+  throw refusalOf(schema, params, parsed.error.issues[0], prefix())
 }
 
 const refusalOf = (

@@ -36,7 +36,15 @@ export const packHeads = (heads: readonly Head[]): PackedHeads => {
   return { ids, idChars: heads[0]?.id.length ?? 0, nextAt, expiresAt, kinds, kindOf }
 }
 
+const isOfKind = (head: Head, kind: Kind | undefined): boolean =>
+  kind !== undefined &&
+  head.domain === kind.domain &&
+  head.brand === kind.brand &&
+  head.priority === kind.priority &&
+  head.timeoutMs === kind.timeoutMs
+
 const kindIndex = (head: Head, kinds: Kind[], known: Map<string, number>): number => {
+  if (isOfKind(head, kinds.at(-1))) return kinds.length - 1
   const key = `${head.brand} ${head.priority} ${head.timeoutMs} ${head.domain}`
   const at = known.get(key)
   if (at !== undefined) return at

@@ -20,18 +20,18 @@ const CURE = 'give RFC 3339 with an offset, like 2027-01-31T09:00:00.000Z, or ep
  * 1970 and 9999: no zone, second 60, year 10000, 24:00, NaN, fractions of a millisecond (TIME-05, TIME-11).
  */
 export const readInstant = (value: unknown): Instant => {
-  if (typeof value === 'number') return inRange(value, String(value))
+  if (typeof value === 'number') return inRange(value, value)
   if (typeof value !== 'string') throw new BadInstant(`is ${show(value)}; ${CURE}`)
   const match = RFC_3339.exec(value)
   if (match === null) throw new BadInstant(`is ${show(value)}; ${CURE}`)
-  return inRange(instantOf(match, value), show(value))
+  return inRange(instantOf(match, value), value)
 }
 
-const inRange = (ms: number, shown: string): Instant => {
-  if (!Number.isFinite(ms)) throw new BadInstant(`is ${shown}, which is no instant; ${CURE}`)
-  if (!Number.isInteger(ms)) throw new BadInstant(`is ${shown}; give whole milliseconds`)
-  if (ms < 0 || ms > INSTANT_MAX) throw new BadInstant(`is ${shown}; give an instant between 1970 and 9999`)
-  return ms
+const inRange = (ms: number, said: unknown): Instant => {
+  if (Number.isInteger(ms) && ms >= 0 && ms <= INSTANT_MAX) return ms
+  if (!Number.isFinite(ms)) throw new BadInstant(`is ${show(said)}, which is no instant; ${CURE}`)
+  if (!Number.isInteger(ms)) throw new BadInstant(`is ${show(said)}; give whole milliseconds`)
+  throw new BadInstant(`is ${show(said)}; give an instant between 1970 and 9999`)
 }
 
 const instantOf = (match: RegExpExecArray, text: string): number => {

@@ -6,7 +6,7 @@ import type { Instant } from '#webhook/webhook.ts'
 import { brandForWrite, type Caller } from './caller.ts'
 import { readParams } from './explain.ts'
 import { type Taken, type WebhookReader, withDefaults } from './new-webhook.ts'
-import { brand, webhook, webhookDefaults } from './schema.ts'
+import { brand, type WebhookDefaults, type WebhookParams, webhook, webhookDefaults } from './schema.ts'
 
 export interface IntakeGiven {
   readonly caller: Caller
@@ -23,7 +23,7 @@ export const readSchedule = (params: unknown, given: IntakeGiven): Taken => {
     id: given.ids.next(given.now, given.randomBytes),
     brand: brandForWrite(given.caller, said.brand),
     now: given.now,
-    prefix: '',
+    index: null,
   })
 }
 
@@ -43,16 +43,18 @@ export const readSchedules = (params: unknown, given: IntakeGiven): readonly Tak
   const said = readParams(shell, params ?? {})
   const brandOfAll = brandForWrite(given.caller, said.brand)
   return said.webhooks.map((item, index) => {
-    const prefix = `webhooks[${index}]`
-    const one =
-      said.defaults === undefined
-        ? readParams(webhook, item, prefix)
-        : withDefaults(said.defaults, readParams(webhookDefaults, item, prefix), prefix)
+    const one = readItem(item, index, said.defaults)
     return given.reader.take(one, {
       id: given.ids.next(given.now, given.randomBytes),
-      brand: one.brand === undefined ? brandOfAll : brandForWrite(given.caller, one.brand, `${prefix}.brand`),
+      brand: one.brand === undefined ? brandOfAll : brandForWrite(given.caller, one.brand, `webhooks[${index}].brand`),
       now: given.now,
-      prefix,
+      index,
     })
   })
+}
+
+const readItem = (item: unknown, index: number, defaults: WebhookDefaults | undefined): WebhookParams => {
+  const prefix = (): string => `webhooks[${index}]`
+  if (defaults === undefined) return readParams(webhook, item, prefix)
+  return withDefaults(defaults, readParams(webhookDefaults, item, prefix), index)
 }

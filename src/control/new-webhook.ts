@@ -6,7 +6,7 @@ import { hash } from 'node:crypto'
 import { BODY_BYTES_DEFAULT_MAX, TIMEOUT_MS_DEFAULT, WEBHOOK_NODES_MAX } from '#config/limits.ts'
 import type { NewWebhook } from '#store/store.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
-import { type HeadersParsed, parseHeaders, parseMethod } from '#webhook/headers.ts'
+import { type Method, parseHeaders, parseMethod } from '#webhook/headers.ts'
 import type { Refusal as WebhookRefusal } from '#webhook/refusal.ts'
 import { packRequest } from '#webhook/request.ts'
 import { DEFAULT_RETRY_POLICY } from '#webhook/retry.ts'
@@ -24,8 +24,8 @@ export interface Given {
   readonly id: WebhookId
   readonly brand: Brand
   readonly now: Instant
-  /** Before field names in refusals: `webhooks[3]`, or empty. */
-  readonly prefix: string
+  /** Place in its batch, for the fields in refusals; null: alone. */
+  readonly index: number | null
 }
 
 /** Most webhooks of a client go to few URLs; this many are remembered as judged. */
@@ -40,51 +40,46 @@ export class WebhookReader {
   }
 
   take(params: WebhookParams, given: Given): Taken {
-    const field = (name: string): string => (given.prefix === '' ? name : `${given.prefix}.${name}`)
-    boundNodes(params, given.prefix)
-    const target = this.#target(params.url, field('url'))
-    const at = atOf(params, given.now, field)
+    boundNodes(params, given)
+    const target = this.#target(params.url, given)
+    const at = atOf(params, given)
     const nextAt = Math.max(at, given.now)
-    const expiresAt = expiryOf(params, nextAt, field)
-    const method = parseMethod(params.method ?? 'POST', field('method'))
-    if (!method.ok) throw refused(method.refusal)
-    const body = bodyOf(params, method.method, field)
-    const head: Head = {
-      id: given.id,
-      nextAt,
-      brand: given.brand,
-      domain: target.domain,
-      priority: params.priority ?? 'normal',
-      attempts: 0,
-      timeoutMs: params.timeoutMs ?? TIMEOUT_MS_DEFAULT,
-      expiresAt,
-    }
+    const expiresAt = expiryOf(params, nextAt, given)
+    const method = methodOf(params, given)
+    const body = bodyOf(params, method, given)
+    const headers = headersOf(params, body, given)
+    const priority = params.priority ?? 'normal'
+    const timeoutMs = params.timeoutMs ?? TIMEOUT_MS_DEFAULT
+    const { id, brand } = given
+    const { domain } = target
+    const head: Head = { id, nextAt, brand, domain, priority, attempts: 0, timeoutMs, expiresAt }
     const row: NewWebhook = {
-      ...head,
+      id,
+      brand,
       name: params.name ?? null,
       url: target.url,
-      host: target.domain,
-      method: method.method,
+      host: domain,
+      domain,
+      method,
+      priority,
       at,
+      nextAt,
       createdAt: given.now,
-      retry: params.retry === undefined ? null : completeRetry(params.retry, field),
-      tags: params.tags ?? [],
+      timeoutMs,
+      expiresAt,
+      retry: params.retry === undefined ? null : completeRetry(params.retry, given),
+      tags: params.tags ?? NO_TAGS,
       idempotencyKey: params.idempotencyKey ?? null,
-      contentHash: params.idempotencyKey === undefined ? null : contentHash(params, body.content),
-      request: packRequest({
-        url: target.url,
-        method: method.method,
-        headers: headersOf(params, body.contentType, field),
-        body: body.content,
-      }),
+      contentHash: params.idempotencyKey === undefined ? null : contentHash(params, body),
+      request: packRequest({ url: target.url, method, headers, body: body.content }),
     }
     return { row, head }
   }
 
-  #target(url: string, field: string): Target {
+  #target(url: string, given: Given): Target {
     const known = this.#targets.get(url)
     if (known !== undefined) return known
-    const parsed = parseTarget(url, this.#policy, field)
+    const parsed = parseTarget(url, this.#policy, fieldOf(given, 'url'))
     if (!parsed.ok) throw refused(parsed.refusal)
     if (this.#targets.size >= TARGETS_KEPT) this.#targets.clear()
     this.#targets.set(url, parsed.target)
@@ -98,93 +93,108 @@ export const refused = (refusal: WebhookRefusal): Refusal =>
     field: refusal.field,
   })
 
-type FieldName = (name: string) => string
+/** `webhooks[3].url`. */
+const fieldOf = (given: Given, name: string): string =>
+  given.index === null ? name : `webhooks[${given.index}].${name}`
 const wrong = (field: string, problem: string): Refusal =>
   new Refusal('INVALID_PARAMS', `${field} ${problem}`, { field })
 
-const boundNodes = (params: WebhookParams, prefix: string): void => {
+const NO_TAGS: readonly string[] = []
+
+const boundNodes = (params: WebhookParams, given: Given): void => {
   const backoff = params.retry?.backoff
-  const nodes =
-    Object.keys(params).length +
-    Object.keys(params.headers ?? {}).length +
-    (params.tags?.length ?? 0) +
-    Object.keys(params.retry ?? {}).length +
-    (Array.isArray(backoff) ? backoff.length : 0)
+  let nodes = Array.isArray(backoff) ? backoff.length : 0
+  for (const key in params) if (Object.hasOwn(params, key)) nodes += 1
+  for (const key in params.headers) if (Object.hasOwn(params.headers, key)) nodes += 1
+  for (const key in params.retry) if (Object.hasOwn(params.retry, key)) nodes += 1
+  nodes += params.tags?.length ?? 0
   if (nodes > WEBHOOK_NODES_MAX)
     throw wrong(
-      prefix === '' ? 'params' : prefix,
+      given.index === null ? 'params' : `webhooks[${given.index}]`,
       `holds ${nodes} values outside body; at most ${WEBHOOK_NODES_MAX} are allowed`,
     )
 }
 
-const atOf = (params: WebhookParams, now: Instant, field: FieldName): Instant => {
-  if (params.at === undefined) return now + (params.delayMs ?? 0)
-  if (params.delayMs !== undefined) throw wrong(field('delayMs'), 'is given beside at; give one of them')
-  return params.at
+const atOf = (params: WebhookParams, given: Given): Instant => {
+  if (params.at === undefined) return given.now + (params.delayMs ?? 0)
+  if (params.delayMs === undefined) return params.at
+  throw wrong(fieldOf(given, 'delayMs'), 'is given beside at; give one of them')
 }
 
-const expiryOf = (params: WebhookParams, nextAt: Instant, field: FieldName): Instant | null => {
+const expiryOf = (params: WebhookParams, nextAt: Instant, given: Given): Instant | null => {
   if (params.expiresAt === undefined) return null
-  if (params.expiresAt <= nextAt)
-    throw wrong(field('expiresAt'), 'is not after the instant at which the webhook is due; give a later one')
-  return params.expiresAt
+  if (params.expiresAt > nextAt) return params.expiresAt
+  throw wrong(fieldOf(given, 'expiresAt'), 'is not after the instant at which the webhook is due; give a later one')
 }
 
+const methodOf = (params: WebhookParams, given: Given): Method => {
+  if (params.method === undefined) return 'POST'
+  const parsed = parseMethod(params.method, fieldOf(given, 'method'))
+  if (!parsed.ok) throw refused(parsed.refusal)
+  return parsed.method
+}
+
+type BodyField = 'body' | 'bodyText' | 'bodyBase64'
 interface Body {
+  /** Null: no body was given. */
+  readonly field: BodyField | null
   /** Text is sent as UTF-8. */
   readonly content: string | Uint8Array
-  readonly contentType: string | null
 }
+/** What a body is sent as, unless a header says otherwise. */
+const CONTENT_TYPES: Readonly<Record<BodyField, readonly (readonly [string, string])[]>> = {
+  body: [['content-type', 'application/json']],
+  bodyText: [['content-type', 'text/plain; charset=utf-8']],
+  bodyBase64: [['content-type', 'application/octet-stream']],
+}
+const NO_BODY: Body = { field: null, content: '' }
 
-const bodyOf = (params: WebhookParams, method: string, field: FieldName): Body => {
-  const body = oneBody(params, field)
+const bodyOf = (params: WebhookParams, method: Method, given: Given): Body => {
+  const body = oneBody(params, given)
+  if (body.field === null) return body
   const bytes = typeof body.content === 'string' ? Buffer.byteLength(body.content) : body.content.length
   if (bytes > BODY_BYTES_DEFAULT_MAX)
-    throw wrong(field(bodyField(params)), `takes ${bytes} bytes; at most ${BODY_BYTES_DEFAULT_MAX} are allowed`)
-  if (body.contentType !== null && (method === 'GET' || method === 'HEAD'))
-    throw wrong(field(bodyField(params)), `is given for ${method}, which has no body; leave it out or use POST`)
+    throw wrong(fieldOf(given, body.field), `takes ${bytes} bytes; at most ${BODY_BYTES_DEFAULT_MAX} are allowed`)
+  if (method === 'GET' || method === 'HEAD')
+    throw wrong(fieldOf(given, body.field), `is given for ${method}, which has no body; leave it out or use POST`)
   return body
 }
 
-const oneBody = (params: WebhookParams, field: FieldName): Body => {
-  const given = BODY_FIELDS.filter((name) => params[name] !== undefined)
-  if (given.length > 1) throw wrong(field(given[1] ?? 'body'), `is given beside ${given[0]}; give one of them`)
-  if (params.body !== undefined) return { content: JSON.stringify(params.body), contentType: 'application/json' }
-  if (params.bodyText !== undefined) return textBody(params.bodyText, field)
-  if (params.bodyBase64 !== undefined) return base64Body(params.bodyBase64, field)
-  return { content: '', contentType: null }
+const oneBody = (params: WebhookParams, given: Given): Body => {
+  const { body, bodyText, bodyBase64 } = params
+  if (bodyText !== undefined && (body !== undefined || bodyBase64 !== undefined))
+    throw wrong(fieldOf(given, 'bodyText'), 'is given beside another body; give one of them')
+  if (bodyBase64 !== undefined && body !== undefined)
+    throw wrong(fieldOf(given, 'bodyBase64'), 'is given beside another body; give one of them')
+  if (body !== undefined) return { field: 'body', content: JSON.stringify(body) }
+  if (bodyText !== undefined) return textBody(bodyText, given)
+  return bodyBase64 === undefined ? NO_BODY : base64Body(bodyBase64, given)
 }
 
-const BODY_FIELDS = ['body', 'bodyText', 'bodyBase64'] as const
-const bodyField = (params: WebhookParams): string => BODY_FIELDS.find((name) => params[name] !== undefined) ?? 'body'
-
-const textBody = (text: string, field: FieldName): Body => {
-  if (!text.isWellFormed())
-    throw wrong(field('bodyText'), 'holds half of a surrogate pair, which UTF-8 cannot say; use bodyBase64')
-  return { content: text, contentType: 'text/plain; charset=utf-8' }
+const textBody = (content: string, given: Given): Body => {
+  if (content.isWellFormed()) return { field: 'bodyText', content }
+  throw wrong(fieldOf(given, 'bodyText'), 'holds half of a surrogate pair, which UTF-8 cannot say; use bodyBase64')
 }
 
-const base64Body = (text: string, field: FieldName): Body => {
-  const bytes = Buffer.from(text, 'base64')
-  if (bytes.toString('base64') !== text)
-    throw wrong(field('bodyBase64'), `is ${show(text)}, which is not standard base64 with padding`)
-  return { content: bytes, contentType: 'application/octet-stream' }
+const base64Body = (text: string, given: Given): Body => {
+  const content = Buffer.from(text, 'base64')
+  if (content.toString('base64') === text) return { field: 'bodyBase64', content }
+  throw wrong(fieldOf(given, 'bodyBase64'), `is ${show(text)}, which is not standard base64 with padding`)
 }
 
-const headersOf = (
-  params: WebhookParams,
-  contentType: string | null,
-  field: FieldName,
-): readonly (readonly [string, string])[] => {
-  const parsed: HeadersParsed =
-    params.headers === undefined ? { ok: true, headers: [] } : parseHeaders(params.headers, field('headers'))
+type HeaderList = readonly (readonly [string, string])[]
+const NO_HEADERS: HeaderList = []
+
+const headersOf = (params: WebhookParams, { field }: Body, given: Given): HeaderList => {
+  const implied = field === null ? NO_HEADERS : CONTENT_TYPES[field]
+  if (params.headers === undefined) return implied
+  const parsed = parseHeaders(params.headers, fieldOf(given, 'headers'))
   if (!parsed.ok) throw refused(parsed.refusal)
-  if (contentType === null || parsed.headers.some(([name]) => name === 'content-type')) return parsed.headers
-  return [['content-type', contentType], ...parsed.headers]
+  return parsed.headers.some(([name]) => name === 'content-type') ? parsed.headers : [...implied, ...parsed.headers]
 }
 
 /** What is left out is as in the default policy; delays that are computed need a rule, which is then exponential. */
-const completeRetry = (retry: NonNullable<WebhookParams['retry']>, field: FieldName): RetryPolicy => {
+const completeRetry = (retry: NonNullable<WebhookParams['retry']>, given: Given): RetryPolicy => {
   const computed = retry.initialDelayMs !== undefined || retry.maxDelayMs !== undefined
   const backoff = retry.backoff ?? (computed ? 'exponential' : DEFAULT_RETRY_POLICY.backoff)
   const own = Array.isArray(retry.backoff) ? retry.backoff.length + 1 : DEFAULT_RETRY_POLICY.maxAttempts
@@ -196,41 +206,43 @@ const completeRetry = (retry: NonNullable<WebhookParams['retry']>, field: FieldN
     jitter: retry.jitter ?? DEFAULT_RETRY_POLICY.jitter,
     inDoubt: retry.inDoubt ?? 'retry',
   }
-  if (policy.maxDelayMs < policy.initialDelayMs)
-    throw wrong(
-      field('retry.maxDelayMs'),
-      `is ${policy.maxDelayMs}, less than initialDelayMs, ${policy.initialDelayMs}; give at least as much`,
-    )
-  return policy
+  if (policy.maxDelayMs >= policy.initialDelayMs) return policy
+  throw wrong(
+    fieldOf(given, 'retry.maxDelayMs'),
+    `is ${policy.maxDelayMs}, less than initialDelayMs, ${policy.initialDelayMs}; give at least as much`,
+  )
 }
 
 /** Of everything that was said, as it was said: a key sent again an hour later with `delayMs` is the same webhook. */
-const contentHash = (params: WebhookParams, body: string | Uint8Array): Uint8Array => {
-  const said = JSON.stringify(HASHED_FIELDS.map((name) => params[name] ?? null))
-  return typeof body === 'string'
-    ? hash('sha256', `${said}${bodyField(params)}${body}`, 'buffer')
-    : hash('sha256', Buffer.concat([Buffer.from(said), body]), 'buffer')
+const contentHash = (params: WebhookParams, { field, content }: Body): Uint8Array => {
+  const { url, method, headers, at, delayMs, priority, timeoutMs, retry, expiresAt, name, tags } = params
+  const said = JSON.stringify([
+    url,
+    method,
+    headers,
+    at,
+    delayMs,
+    priority,
+    timeoutMs,
+    retry,
+    expiresAt,
+    name,
+    tags,
+    field,
+  ])
+  const whole = typeof content === 'string' ? said + content : Buffer.concat([Buffer.from(said), content])
+  // Through hexadecimal, which costs less than asking for bytes at once: 1.4 against 2.0 microseconds.
+  return Buffer.from(hash('sha256', whole, 'hex'), 'hex')
 }
-const HASHED_FIELDS = [
-  'url',
-  'method',
-  'headers',
-  'at',
-  'delayMs',
-  'priority',
-  'timeoutMs',
-  'retry',
-  'expiresAt',
-  'name',
-  'tags',
-] as const
+
+const BODY_FIELDS = ['body', 'bodyText', 'bodyBase64'] as const
 
 /** `defaults` merged into one webhook: headers one by one, a body or an instant of the webhook's own replaces any default. */
-export const withDefaults = (defaults: WebhookDefaults, own: WebhookDefaults, prefix: string): WebhookParams => {
+export const withDefaults = (defaults: WebhookDefaults, own: WebhookDefaults, index: number): WebhookParams => {
   const { body, bodyText, bodyBase64, at, delayMs, headers, ...rest } = defaults
   const url = own.url ?? defaults.url
   if (url === undefined)
-    throw wrong(`${prefix}.url`, 'is missing; it must be an http or https URL, here or in defaults')
+    throw wrong(`webhooks[${index}].url`, 'is missing; it must be an http or https URL, here or in defaults')
   const hasBody = BODY_FIELDS.some((name) => own[name] !== undefined)
   const hasInstant = own.at !== undefined || own.delayMs !== undefined
   return {
