@@ -6,6 +6,7 @@ import type { DispatchSettings } from '#dispatch/settings.ts'
 import { httpClient } from '#test/support/http-client.ts'
 import { type Behaviour, RawReceiver } from '#test/support/raw-receiver.ts'
 import { Receiver } from '#test/support/receiver.ts'
+import { SilentListener } from '#test/support/silent-listener.ts'
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -49,6 +50,12 @@ describe('RECV-02: connections that fail', () => {
     await receiver.stop()
     const report = await client().send(url)
     expect(report).toMatchObject({ outcome: { kind: 'error', error: 'connect_refused' }, sent: false })
+  })
+  it('a SYN that is never answered: connect_timeout, nothing sent', async () => {
+    const silent = await SilentListener.start()
+    cleanups.push(() => silent.stop())
+    const report = await client().send(silent.url, { timeoutMs: 500 })
+    expect(report).toMatchObject({ outcome: { kind: 'error', error: 'connect_timeout' }, sent: false })
   })
   it('reset after the request: in doubt', async () => {
     const receiver = await raw((connection) => connection.reset())

@@ -127,6 +127,18 @@ describe('SSRF-02: names', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_050)) // The shortest time that an answer is kept.
     expect(await send(`http://flip.acme.com:${made.port}/`)).toMatchObject({ outcome: { error: 'blocked_target' } })
   })
+  it('the peer is judged once more when the connection is there, before the first byte of the request', async () => {
+    const raw = await RawReceiver.start((connection) => connection.write(OK))
+    cleanups.push(() => raw.stop())
+    const made = client((_, family, answered) => {
+      answered(family === 4 ? null : { code: 'ENODATA' }, family === 4 ? [{ address: '127.0.0.1', ttlMs: 0 }] : [])
+      if (family === 6) made.http.setPolicy(PUBLIC_ONLY)
+    })
+    const report = await made.send(`http://late.acme.com:${raw.port}/`)
+    expect(report).toMatchObject({ outcome: { error: 'blocked_target' }, sent: false })
+    await raw.until(() => raw.open === 0 && raw.connections.length === 1)
+    expect(raw.received).toHaveLength(0)
+  })
   it('private names are refused without a question, unless the operator calls a private network', async () => {
     const made = await receiver()
     const { query, asked } = dns({})
