@@ -1,0 +1,156 @@
+/** D-16: a large append goes in chunks; until its commit nothing of it is there, and others pass by. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { APPEND_CHUNK_ROWS } from '#config/limits.ts'
+import { encodeRows } from '#store/rows.ts'
+import { BatchInTheWay } from '#store/sqlite/appending.ts'
+import { openConnection } from '#store/sqlite/connection.ts'
+import { dataFiles } from '#store/sqlite/data-files.ts'
+import { LaneBook } from '#store/sqlite/lane-book.ts'
+import { openSqlite } from '#store/sqlite/open-sqlite.ts'
+import { RecordReads } from '#store/sqlite/record-reads.ts'
+import { Writer } from '#store/sqlite/writer.ts'
+import type { NewWebhook, WriteOp } from '#store/store.ts'
+
+const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
+const webhook = (n: number): NewWebhook => ({
+  id: idOf(n),
+  brand: 'acme',
+  name: null,
+  url: 'https://a.com/',
+  host: 'a.com',
+  domain: 'a.com',
+  method: 'POST',
+  priority: 'normal',
+  at: 1_000 + n,
+  nextAt: 1_000 + n,
+  createdAt: 0,
+  timeoutMs: 1_000,
+  expiresAt: null,
+  retry: null,
+  tags: [],
+  idempotencyKey: `k${n}`,
+  contentHash: null,
+  request: new Uint8Array(50),
+})
+const appendOf = (first: number, count: number) => {
+  const rows = encodeRows(Array.from({ length: count }, (_, i) => webhook(first + i)))
+  return { type: 'append', count, rows } as const
+}
+const COUNT = 5 * APPEND_CHUNK_ROWS + 1
+const HORIZON = { type: 'horizon', after: { nextAt: 0, seq: 0 }, limit: 500, except: [] } as const
+
+describe('a large append', () => {
+  let dir = ''
+  let writer: Writer
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hookpulse-large-'))
+    writer = new Writer(dataFiles(dir))
+  })
+  afterEach(() => rmSync(dir, { recursive: true, force: true }))
+  const run = (...ops: readonly WriteOp[]): unknown => {
+    const work = writer.run(ops)
+    let step = work.next()
+    while (step.done !== true) step = work.next()
+    return step.value
+  }
+  /** Some chunks are written, the last is not. */
+  const begin = (...ops: readonly WriteOp[]) => {
+    const work = writer.run(ops)
+    for (let i = 0; i < 4; i++) work.next()
+    return work
+  }
+  const finish = (work: ReturnType<typeof begin>): unknown => {
+    let step = work.next()
+    while (step.done !== true) step = work.next()
+    return step.value
+  }
+
+  it.each([
+    ['near', 10_000_000],
+    ['far', -10_000_000],
+  ])('of rows that are due %s shows nothing before its commit, on either connection', (_where, until) => {
+    writer.read({ ...HORIZON, until })
+    const work = begin(appendOf(1, COUNT))
+    const db = openConnection(dataFiles(dir).database, 1_024)
+    const reads = new RecordReads(db, new LaneBook(db))
+    const filter = { brand: null }
+    const counts = () => reads.counts({ type: 'counts', brand: null, domain: null, now: 5_000_000 })
+    expect(writer.read({ ...HORIZON, until: 5_000_000 })).toMatchObject({ rows: [] })
+    expect(writer.read({ type: 'due-lanes', now: 5_000_000, after: null, limit: 5 })).toMatchObject({ lanes: [] })
+    expect(reads.webhook({ type: 'webhook', id: idOf(1), brand: null })).toBeNull()
+    expect(reads.list({ type: 'list', filter, limit: 5, cursor: null, now: 0 })).toMatchObject({ webhooks: [] })
+    expect(reads.backlog({ type: 'backlog', domain: 'a.com', now: 5_000_000, cap: 5 }).count).toBe(0)
+    expect(counts()).toMatchObject({ scheduled: 0, waiting: 0 })
+    expect(finish(work)).toMatchObject([{ ok: true }])
+    expect(counts()).toMatchObject({ scheduled: 0, waiting: COUNT })
+    expect(reads.list({ type: 'list', filter, limit: 5, cursor: null, now: 0 }).webhooks).toHaveLength(5)
+    db.close()
+    writer.close()
+  })
+
+  it('lets others write between its chunks, and keeps its own numbers together', () => {
+    const work = begin(appendOf(1, COUNT))
+    expect(run(appendOf(90_000, 1))).toMatchObject([{ seqs: [COUNT + 1] }])
+    expect(run({ type: 'cancel', id: idOf(1), brand: null, at: 5 })).toMatchObject([{ outcome: 'notFound' }])
+    expect(finish(work)).toMatchObject([{ seqs: Array.from({ length: COUNT }, (_, i) => i + 1) }])
+    expect(run(appendOf(90_001, 1))).toMatchObject([{ seqs: [COUNT + 2] }])
+    writer.close()
+  })
+
+  it('makes who uses one of its keys wait: nobody knows yet whether it is a duplicate', () => {
+    const work = begin(appendOf(1, COUNT))
+    const late = { ...webhook(99_000), idempotencyKey: 'k1' }
+    const op = { type: 'append', count: 1, rows: encodeRows([late]) } as const
+    expect(() => run(op)).toThrow(BatchInTheWay)
+    finish(work)
+    expect(run(op)).toMatchObject([{ duplicates: [true], ids: [idOf(1)] }])
+    writer.close()
+  })
+
+  it('that was not committed when the process died is gone at the next boot, keys included', () => {
+    begin(appendOf(1, COUNT))
+    writer.close()
+    writer = new Writer(dataFiles(dir))
+    expect(writer.read({ ...HORIZON, until: 5_000_000 })).toMatchObject({ rows: [] })
+    expect(run(appendOf(1, COUNT))).toMatchObject([{ ok: true, seqs: Array.from({ length: COUNT }, (_, i) => i + 1) }])
+    writer.close()
+  })
+
+  it('in the thread: marks and small appends are answered before it, who waits for a key of it after', async () => {
+    writer.close()
+    const store = await openSqlite(dir)({ ended: () => undefined })
+    await store.write([appendOf(50_000, 3)])
+    const order: string[] = []
+    const note = (what: string) => () => order.push(what)
+    const key = { ...webhook(99_000), idempotencyKey: 'k1' }
+    await Promise.all([
+      store.write([appendOf(1, 10_000)]).then(note('large')),
+      store.write([{ type: 'append', count: 1, rows: encodeRows([key]) }]).then(note('key')),
+      store
+        .write([{ type: 'mark-started', id: idOf(50_000), attempt: 1, token: 't', startedAt: 1 }])
+        .then(note('mark')),
+      store.write([appendOf(60_000, 1)]).then(note('small')),
+      store.read({ ...HORIZON, until: 5_000_000 }).then(note('read')),
+    ])
+    expect(order.slice(0, 3).sort()).toEqual(['mark', 'read', 'small'])
+    expect(order.slice(3).sort()).toEqual(['key', 'large'])
+    await store.close()
+  })
+
+  it('that a close overtakes was never there; one that was acknowledged is', async () => {
+    writer.close()
+    const store = await openSqlite(dir)({ ended: () => undefined })
+    const acknowledged = store.write([appendOf(1, 10_000)]).then(
+      () => true,
+      () => false,
+    )
+    await store.close()
+    writer = new Writer(dataFiles(dir))
+    const { lanes } = writer.read({ type: 'due-lanes', now: 5_000_000, after: null, limit: 5 }) as { lanes: unknown[] }
+    expect(lanes.length > 0).toBe(await acknowledged)
+    writer.close()
+  })
+})
