@@ -6,7 +6,7 @@ import type { World } from '#world/world.ts'
 import { CodeTable } from './code.ts'
 import { describeReason, type ExitReason } from './exit.ts'
 import { INFO, Mailbox, SYSTEM } from './mailbox.ts'
-import { Pid } from './pid.ts'
+import { Pid, Via } from './pid.ts'
 import {
   CLOSING,
   DEAD,
@@ -109,12 +109,17 @@ export class Kernel {
 
   resolve(to: Pid | string): Process | null {
     const process = typeof to === 'string' ? this.names.get(to) : this.processes.get(to.id)
-    return process ?? null
+    return process ?? (to instanceof Via ? this.byVia(to) : null)
+  }
+  private byVia(via: Via): Process | null {
+    const pid = via.whereis()
+    return pid === null ? null : this.resolve(pid)
   }
   /** Where a message goes: as `resolve`, and through aliases (OTP-M9). */
   addressee(to: Pid | string): Process | null {
     const process = typeof to === 'string' ? this.names.get(to) : this.processes.get(to.id)
     if (process !== undefined) return process
+    if (to instanceof Via) return this.byVia(to)
     return typeof to === 'string' || this.aliases.size === 0 ? null : this.throughAlias(to.id)
   }
   private throughAlias(id: number): Process | null {

@@ -1,9 +1,11 @@
 import type { ExitReason } from './exit.ts'
-import type { Pid } from './pid.ts'
+import type { Pid, Via } from './pid.ts'
 
 export interface StartOptions {
   /** Taken before init runs; if it is taken the answer is `already_started` (OTP-I2). */
   readonly name?: string
+  /** Instead of a name (OTP-N4). */
+  readonly via?: Via
   /** The half-born process is killed after it (OTP-I11). Default: none. */
   readonly timeoutMs?: number
 }

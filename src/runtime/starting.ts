@@ -31,7 +31,8 @@ export const start = (
   born: ((process: Process) => void) | null = null,
 ): Started => {
   const name = options.name ?? null
-  const holder = name === null ? null : kernel.resolve(name)
+  const address = options.via ?? name
+  const holder = address === null ? null : kernel.resolve(address)
   if (holder?.isDoomed())
     return released(kernel, holder, () => start(kernel, contextOf, behaviour, args, options, starter, link, born))
   if (holder !== null) return { ok: false, ignore: false, reason: { type: 'already_started', pid: holder.pid } }
@@ -42,6 +43,7 @@ export const start = (
     process.ancestors = [starter.pid, ...starter.ancestors]
     kernel.link(process, starter)
   }
+  options.via?.register(process)
   process.ctx = contextOf(process)
   const birth = new Birth(kernel, process, link ? starter : null, born)
   return birth.run(args, options.timeoutMs)

@@ -11,10 +11,12 @@ import { CodeChangeRefused } from '#runtime/code.ts'
 import { CallExit, Exit, type ExitReason } from '#runtime/exit.ts'
 import type { From } from '#runtime/from.ts'
 import type { AliasMode } from '#runtime/kernel.ts'
-import { Pid } from '#runtime/pid.ts'
+import { Pid, type Via } from '#runtime/pid.ts'
 import { type PlainContext, TIMEOUT } from '#runtime/plain.ts'
 import { ProcessContext } from '#runtime/process-context.ts'
+import { type GroupsProtocol, processGroups } from '#runtime/process-groups.ts'
 import type { Call } from '#runtime/protocol.ts'
+import { Registry, registryOwner } from '#runtime/registry.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import * as sys from '#runtime/sys.ts'
@@ -335,6 +337,7 @@ const infoTerm = (message: unknown): Term => {
 
 export interface StartOptions {
   readonly name?: string
+  readonly via?: Via
   readonly timeout?: number
 }
 export class Gen {
@@ -400,7 +403,8 @@ export class Gen {
   }
 }
 const wrap = (term: Term): Wrapped => ({ type: 'm', term })
-const startOptions = ({ name, timeout }: StartOptions): { name?: string; timeoutMs?: number } => ({
+const startOptions = ({ name, via, timeout }: StartOptions): { name?: string; via?: Via; timeoutMs?: number } => ({
+  ...(via !== undefined && { via }),
   ...(name !== undefined && { name }),
   ...(timeout !== undefined && { timeoutMs: timeout }),
 })
@@ -514,3 +518,77 @@ export const inPlainT = (body: (t: Proc, env: Env) => unknown) => async (): Prom
   for (const seed of SEEDS) await run(seed, body, false)
 }
 export { CallExit, expect, sys }
+
+// ------------------------------------------------------------------ registries, groups, tasks
+
+/** reg: `['ok', owner]` or `['error', ['already_registered', pid]]`, for the calling process. */
+export class Reg {
+  readonly registry: Registry
+  constructor(env: Env, name: string) {
+    this.registry = new Registry(env.runtime.kernel, name)
+  }
+  static async start(
+    t: Proc,
+    name: string,
+    keys: 'unique' | 'duplicate',
+    listeners: readonly string[] = [],
+  ): Promise<Reg> {
+    await t.env.runtime.start(registryOwner, { name, keys, listeners }, { name })
+    return new Reg(t.env, name)
+  }
+  register(p: Proc, key: Term, value: Term = null): Term {
+    const result = this.registry.register(p.ctx, key, value)
+    return result.ok ? ['ok', result.owner] : ['error', ['already_registered', result.error.pid]]
+  }
+  unregister(p: Proc, key: Term): 'ok' {
+    this.registry.unregister(p.ctx, key)
+    return 'ok'
+  }
+  lookup(key: Term): Term[] {
+    return this.registry.lookup(key).map(({ pid, value }) => [pid, value])
+  }
+  updateValue(p: Proc, key: Term, update: (value: Term) => Term): Term {
+    const updated = this.registry.updateValue(p.ctx, key, update)
+    return updated === null ? 'error' : [updated.next, updated.previous]
+  }
+  lock(p: Proc, key: Term, run: () => unknown): Promise<Term> {
+    return this.registry.lock(p.ctx, key, run)
+  }
+}
+
+/** pg, in Erlang's spelling. */
+export class Pg {
+  private readonly scope: Pid
+  constructor(scope: Pid) {
+    this.scope = scope
+  }
+  static async start(t: Proc): Promise<Pg> {
+    const started = await t.env.runtime.start(processGroups, null)
+    if (!started.ok) throw new Error('no scope')
+    return new Pg(started.pid)
+  }
+  private ask(p: Proc, request: GroupsProtocol['call']['request']): Promise<Term> {
+    return p.ctx.call(this.scope, request)
+  }
+  join(p: Proc, group: string, pids: readonly Pid[]): Promise<Term> {
+    return this.ask(p, { type: 'join', group, pids })
+  }
+  leave(p: Proc, group: string, pids: readonly Pid[]): Promise<Term> {
+    return this.ask(p, { type: 'leave', group, pids })
+  }
+  members(p: Proc, group: string): Promise<Term> {
+    return this.ask(p, { type: 'members', group })
+  }
+  whichGroups(p: Proc): Promise<Term> {
+    return this.ask(p, { type: 'which-groups' })
+  }
+  monitorScope(p: Proc): Promise<Term> {
+    return this.ask(p, { type: 'monitor-scope', pid: p.self })
+  }
+  monitor(p: Proc, group: string): Promise<Term> {
+    return this.ask(p, { type: 'monitor', pid: p.self, group })
+  }
+  demonitor(p: Proc, ref: number): Promise<Term> {
+    return this.ask(p, { type: 'demonitor', ref })
+  }
+}
