@@ -14,7 +14,7 @@ export const bucketOf = (nextAt: Instant): Instant => Math.floor(nextAt / FAR_BU
 export class FarRows {
   /** Start of the first hour that holds a row. */
   #firstBucket: Instant
-  /** Rows up to here belong into `live`. */
+  /** Rows of the hours that start up to here belong into `live`. */
   #nearUntil = Number.NEGATIVE_INFINITY
   readonly #addFar
   readonly #addLive
@@ -47,11 +47,11 @@ export class FarRows {
 
   /** Puts a new row on its side. Within a transaction. */
   add(row: Headed): void {
-    if (row.nextAt <= this.#nearUntil) {
+    const bucket = bucketOf(row.nextAt)
+    if (bucket <= this.#nearUntil) {
       this.#addLive.run(row.seq, row.id, row.lane, row.nextAt, row.timeoutMs, row.expiresAt)
       return
     }
-    const bucket = bucketOf(row.nextAt)
     this.#addFar.run(bucket, row.seq, row.id, row.lane, row.nextAt, row.timeoutMs, row.expiresAt)
     if (bucket < this.#firstBucket) this.#firstBucket = bucket
   }
