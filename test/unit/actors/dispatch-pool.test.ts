@@ -1,125 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
-import { dispatchPool, dispatchPoolActor, type Registered } from '#actors/dispatch-pool.ts'
-import { guardOf, type Permit } from '#actors/guard.ts'
-import { type FakeAnswer, FakeNetwork } from '#dispatch/fake.ts'
-import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
-import type { Pid } from '#runtime/pid.ts'
-import type { Call } from '#runtime/protocol.ts'
-import { Runtime } from '#runtime/runtime.ts'
-import type { Event, Events } from '#telemetry/events.ts'
-import { VirtualWorld } from '#world/virtual-world.ts'
-
-/** Stands in for guards, limiters, executions and the executor: remembers what it hears. */
-interface Heard {
-  readonly type: string
-  readonly attemptId?: string
-  readonly [field: string]: unknown
-}
-interface EarProtocol {
-  readonly call: Call<{ readonly type: 'none' }, null>
-  readonly cast: Heard & { readonly type: 'attempt-ended' }
-  readonly info: Heard & { readonly type: 'attempt-reported' | 'attempt-refused' | 'attempt-lost' }
-  readonly continue: never
-}
-const ear: Behaviour<EarProtocol, (heard: Heard) => void, (heard: Heard) => void> = {
-  name: 'ear',
-  version: 1,
-  init: (hear) => ok(hear),
-  call: { none: () => keep },
-  cast: {
-    'attempt-ended': (message, hear) => {
-      hear(message)
-      return keep
-    },
-  },
-  info(message, hear) {
-    if ('attemptId' in message || 'report' in message) hear({ ...message })
-    return keep
-  },
-}
-
-const DOMAIN = 'api.acme.com'
-
-class Stage {
-  readonly world = new VirtualWorld()
-  readonly runtime = new Runtime(this.world, { safeMessages: true, report: () => {} })
-  readonly network = new FakeNetwork(
-    this.world,
-    (order): FakeAnswer => this.answers.get(order.webhookId) ?? { latencyMs: 100 },
-  )
-  readonly answers = new Map<string, FakeAnswer>()
-  readonly heard: (Heard & { readonly by: string })[] = []
-  readonly emitted: Event[] = []
-  readonly events: Events = { emit: (event) => void this.emitted.push(event), on: () => () => {} }
-  readonly pids = new Map<string, Pid>()
-
-  async open(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<this> {
-    await this.startPool(options)
-    await this.listen('executor')
-    return this
-  }
-  async startPool(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<Pid> {
-    const args = { openDispatch: () => this.network.openDispatch(options), events: this.events }
-    const started = await this.runtime.start(dispatchPoolActor, args, { name: dispatchPool })
-    await this.world.settle()
-    return started.ok ? started.pid : expect.fail('the pool did not start')
-  }
-  async listen(as: string): Promise<Pid> {
-    const options = as.startsWith('execution ') ? {} : { name: as }
-    const started = await this.runtime.start(ear, (heard: Heard) => void this.heard.push({ ...heard, by: as }), options)
-    const pid = started.ok ? started.pid : expect.fail(`${as} did not start`)
-    this.pids.set(as, pid)
-    return pid
-  }
-  async guard(domain = DOMAIN): Promise<Registered> {
-    const pid = await this.listen(guardOf(domain))
-    return this.runtime.call(dispatchPool, {
-      type: 'register-guard',
-      domain,
-      pid,
-    })
-  }
-  async limiter(brand: string): Promise<Registered> {
-    const pid = await this.listen(brandLimiterOf(brand))
-    return this.runtime.call(dispatchPool, {
-      type: 'register-limiter',
-      brand,
-      pid,
-    })
-  }
-  permit(webhookId: string, guard: number, change: Partial<Permit> = {}): Permit {
-    return {
-      attemptId: `${webhookId}.1`,
-      domain: DOMAIN,
-      brand: 'acme',
-      guard,
-      limiter: null,
-      enteredAt: 0,
-      admittedAt: 0,
-      admittedMono: 0,
-      ...change,
-    }
-  }
-  async dispatch(webhookId: string, permit: Permit, timeoutMs = 30_000): Promise<void> {
-    const execution = await this.listen(`execution ${webhookId}`)
-    const { attemptId, domain, brand } = permit
-    const order = { attemptId, webhookId, attempt: 1, brand, domain, request: new Uint8Array(0), timeoutMs }
-    this.runtime.cast(dispatchPool, { type: 'dispatch', order, permit, execution })
-    await this.world.settle()
-  }
-  kill(as: string): Promise<unknown> {
-    this.runtime.exit(as.startsWith('execution ') ? (this.pids.get(as) ?? expect.fail(as)) : as, 'kill')
-    return this.world.settle()
-  }
-  by(as: string): string[] {
-    return this.heard.filter((heard) => heard.by === as).map((heard) => heard.type)
-  }
-}
+import { dispatchPool, dispatchPoolActor } from '#actors/dispatch-pool.ts'
+import { guardOf } from '#actors/guard.ts'
+import { DOMAIN, PoolStage } from '#test/support/pool-stage.ts'
 
 describe('dispatch-pool', () => {
   it('carries out an attempt: the permit goes back before the execution hears', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     const limiter = await stage.limiter('acme')
     await stage.dispatch('a', stage.permit('a', incarnation, { limiter: limiter.incarnation }))
@@ -140,7 +27,7 @@ describe('dispatch-pool', () => {
   })
 
   it('D-7: refuses a permit of an older incarnation, and tells the new guard what is in flight', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const first = await stage.guard()
     await stage.dispatch('a', stage.permit('a', first.incarnation))
     await stage.kill(guardOf(DOMAIN))
@@ -161,7 +48,7 @@ describe('dispatch-pool', () => {
   })
 
   it('D-7: refuses a permit of a domain whose guard it does not know', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     await stage.dispatch('a', stage.permit('a', incarnation, { domain: 'other.acme.com' }))
     expect(stage.by('execution a')).toEqual(['attempt-refused'])
@@ -169,7 +56,7 @@ describe('dispatch-pool', () => {
   })
 
   it('a guard that registers again refuses its own older permits', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const first = await stage.guard()
     const pid = stage.pids.get(guardOf(DOMAIN)) ?? expect.fail()
     const second = await stage.runtime.call(dispatchPool, { type: 'register-guard', domain: DOMAIN, pid })
@@ -183,7 +70,7 @@ describe('dispatch-pool', () => {
   })
 
   it("D-7: a permit of a dead brand-limiter is refused, and the guard's part of it goes back", async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     const limiter = await stage.limiter('acme')
     await stage.kill(brandLimiterOf('acme'))
@@ -194,7 +81,7 @@ describe('dispatch-pool', () => {
   })
 
   it("gives the brand-limiter's part back where only the guard is not the registered one any more", async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     const limiter = await stage.limiter('acme')
     await stage.kill(guardOf(DOMAIN))
@@ -204,7 +91,7 @@ describe('dispatch-pool', () => {
   })
 
   it('WORK-08: never gives a carrier more than it holds; the rest waits here, first come first served', async () => {
-    const stage = await new Stage().open({ carriers: 2, capacity: 3 })
+    const stage = await new PoolStage().open({ carriers: 2, capacity: 3 })
     const { incarnation } = await stage.guard()
     for (let i = 0; i < 10; i++) await stage.dispatch(`w${i}`, stage.permit(`w${i}`, incarnation))
     expect(stage.network.carriers.map((carrier) => carrier.running)).toEqual([3, 3])
@@ -217,7 +104,7 @@ describe('dispatch-pool', () => {
   })
 
   it('WORK-02: a dead thread is replaced at once, its attempts are lost with their permits back, others go on', async () => {
-    const stage = await new Stage().open({ carriers: 2, capacity: 10 })
+    const stage = await new PoolStage().open({ carriers: 2, capacity: 10 })
     const { incarnation } = await stage.guard()
     for (const id of ['a', 'b', 'c', 'd']) await stage.dispatch(id, stage.permit(id, incarnation))
     const died = stage.world.monoNow()
@@ -244,7 +131,7 @@ describe('dispatch-pool', () => {
   })
 
   it('D-17: what died with a thread runs alone from then on; only three lonely deaths convict it', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     stage.answers.set('poison', { latencyMs: 50, killsCarrier: true })
     const ids = ['a', 'poison', 'b']
@@ -277,7 +164,7 @@ describe('dispatch-pool', () => {
   })
 
   it('D-17: the spare thread ends when nobody needs it', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     await stage.dispatch('a', stage.permit('a', incarnation))
     stage.network.killCarrier()
@@ -293,7 +180,7 @@ describe('dispatch-pool', () => {
   })
 
   it('waits with everything while no thread is there', async () => {
-    const stage = await new Stage().open({ carriers: 1 })
+    const stage = await new PoolStage().open({ carriers: 1 })
     const { incarnation } = await stage.guard()
     stage.network.killCarrier()
     await stage.world.settle()
@@ -304,7 +191,7 @@ describe('dispatch-pool', () => {
   })
 
   it('aborts an attempt whose execution has died, and tells the executor how it ended, permits first', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     await stage.dispatch('a', stage.permit('a', incarnation))
     await stage.kill('execution a')
@@ -327,7 +214,7 @@ describe('dispatch-pool', () => {
   })
 
   it('answers at once about an attempt that it does not hold, or that was never sent', async () => {
-    const stage = await new Stage().open({ carriers: 1, capacity: 1 })
+    const stage = await new PoolStage().open({ carriers: 1, capacity: 1 })
     const { incarnation } = await stage.guard()
     for (const id of ['a', 'b']) await stage.dispatch(id, stage.permit(id, incarnation))
     for (const id of ['b', 'zzz'])
@@ -347,7 +234,7 @@ describe('dispatch-pool', () => {
   })
 
   it('tells the executor when a thread dies with an attempt whose execution has died before', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     stage.answers.set('a', { hangsCarrier: true })
     await stage.dispatch('a', stage.permit('a', incarnation), 1_000)
@@ -367,7 +254,7 @@ describe('dispatch-pool', () => {
   it.each(['kill', 'shutdown'] as const)(
     'D-9: when it dies by %s its threads have ended before anybody hears of it',
     async (reason) => {
-      const stage = await new Stage().open()
+      const stage = await new PoolStage().open()
       const { incarnation } = await stage.guard()
       await stage.dispatch('a', stage.permit('a', incarnation))
       const opens: number[] = []
@@ -385,7 +272,7 @@ describe('dispatch-pool', () => {
   )
 
   it('drains: refuses new orders with their permits back, and answers when nothing is in flight', async () => {
-    const stage = await new Stage().open()
+    const stage = await new PoolStage().open()
     const { incarnation } = await stage.guard()
     await stage.dispatch('a', stage.permit('a', incarnation))
     let drained = false
@@ -404,7 +291,7 @@ describe('dispatch-pool', () => {
   })
 
   it('asks for a thread again where one could not start', async () => {
-    const stage = new Stage()
+    const stage = new PoolStage()
     let tries = 0
     const dispatch = stage.network.openDispatch()
     const openDispatch = () => ({

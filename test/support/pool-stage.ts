@@ -1,0 +1,126 @@
+/** A dispatch-pool on a scripted network in virtual time, with ears where guards, limiters, executions and the executor would be. */
+import { expect } from 'vitest'
+import { brandLimiterOf } from '#actors/brand-limiter.ts'
+import { dispatchPool, dispatchPoolActor, type Registered } from '#actors/dispatch-pool.ts'
+import { guardOf, type Permit } from '#actors/guard.ts'
+import { type FakeAnswer, FakeNetwork } from '#dispatch/fake.ts'
+import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import type { Pid } from '#runtime/pid.ts'
+import type { Call } from '#runtime/protocol.ts'
+import { Runtime } from '#runtime/runtime.ts'
+import type { Event, Events } from '#telemetry/events.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+
+/** Stands in for guards, limiters, executions and the executor: remembers what it hears. */
+export interface Heard {
+  readonly type: string
+  readonly attemptId?: string
+  readonly [field: string]: unknown
+}
+interface EarProtocol {
+  readonly call: Call<{ readonly type: 'none' }, null>
+  readonly cast: Heard & { readonly type: 'attempt-ended' }
+  readonly info: Heard & { readonly type: 'attempt-reported' | 'attempt-refused' | 'attempt-lost' }
+  readonly continue: never
+}
+const ear: Behaviour<EarProtocol, (heard: Heard) => void, (heard: Heard) => void> = {
+  name: 'ear',
+  version: 1,
+  init: (hear) => ok(hear),
+  call: { none: () => keep },
+  cast: {
+    'attempt-ended': (message, hear) => {
+      hear(message)
+      return keep
+    },
+  },
+  info(message, hear) {
+    if ('attemptId' in message || 'report' in message) hear({ ...message })
+    return keep
+  },
+}
+
+export const DOMAIN = 'api.acme.com'
+
+export class PoolStage {
+  readonly world = new VirtualWorld()
+  readonly runtime = new Runtime(this.world, { safeMessages: true, report: () => {} })
+  readonly network = new FakeNetwork(
+    this.world,
+    (order): FakeAnswer => this.answers.get(order.webhookId) ?? { latencyMs: 100 },
+  )
+  readonly answers = new Map<string, FakeAnswer>()
+  readonly heard: (Heard & { readonly by: string })[] = []
+  readonly emitted: Event[] = []
+  readonly events: Events = { emit: (event) => void this.emitted.push(event), on: () => () => {} }
+  readonly pids = new Map<string, Pid>()
+  /** Called at each message, when it is heard. */
+  onHeard: (heard: Heard & { readonly by: string }) => void = () => {}
+
+  async open(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<this> {
+    await this.startPool(options)
+    await this.listen('executor')
+    return this
+  }
+  async startPool(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<Pid> {
+    const args = { openDispatch: () => this.network.openDispatch(options), events: this.events }
+    const started = await this.runtime.start(dispatchPoolActor, args, { name: dispatchPool })
+    await this.world.settle()
+    return started.ok ? started.pid : expect.fail('the pool did not start')
+  }
+  async listen(as: string): Promise<Pid> {
+    const options = as.startsWith('execution ') ? {} : { name: as }
+    const started = await this.runtime.start(ear, (heard: Heard) => this.#hear({ ...heard, by: as }), options)
+    const pid = started.ok ? started.pid : expect.fail(`${as} did not start`)
+    this.pids.set(as, pid)
+    return pid
+  }
+  async guard(domain = DOMAIN): Promise<Registered> {
+    const pid = await this.listen(guardOf(domain))
+    return this.runtime.call(dispatchPool, {
+      type: 'register-guard',
+      domain,
+      pid,
+    })
+  }
+  async limiter(brand: string): Promise<Registered> {
+    const pid = await this.listen(brandLimiterOf(brand))
+    return this.runtime.call(dispatchPool, {
+      type: 'register-limiter',
+      brand,
+      pid,
+    })
+  }
+  permit(webhookId: string, guard: number, change: Partial<Permit> = {}): Permit {
+    return {
+      attemptId: `${webhookId}.1`,
+      domain: DOMAIN,
+      brand: 'acme',
+      guard,
+      limiter: null,
+      enteredAt: 0,
+      admittedAt: 0,
+      admittedMono: 0,
+      ...change,
+    }
+  }
+  async dispatch(webhookId: string, permit: Permit, timeoutMs = 30_000): Promise<void> {
+    const execution = await this.listen(`execution ${webhookId}`)
+    const { attemptId, domain, brand } = permit
+    const order = { attemptId, webhookId, attempt: 1, brand, domain, request: new Uint8Array(0), timeoutMs }
+    this.runtime.cast(dispatchPool, { type: 'dispatch', order, permit, execution })
+    await this.world.settle()
+  }
+  kill(as: string): Promise<unknown> {
+    this.runtime.exit(as.startsWith('execution ') ? (this.pids.get(as) ?? expect.fail(as)) : as, 'kill')
+    return this.world.settle()
+  }
+  by(as: string): string[] {
+    return this.heard.filter((heard) => heard.by === as).map((heard) => heard.type)
+  }
+
+  #hear(heard: Heard & { readonly by: string }): void {
+    this.heard.push(heard)
+    this.onHeard(heard)
+  }
+}
