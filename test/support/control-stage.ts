@@ -52,18 +52,19 @@ export class ControlStage {
   readonly runtime: Runtime
   readonly events: EventHub
   adminKey = ''
+  /** As after a first signal. */
+  stopping = false
   url = ''
 
-  private constructor(options: StageOptions) {
+  private constructor() {
     this.runtime = new Runtime(this.world, { safeMessages: true, report: (report) => this.#report(report) })
     this.events = new EventHub((error) => {
       throw error
     })
-    void options
   }
 
   static async start(options: StageOptions = {}): Promise<ControlStage> {
-    const stage = new ControlStage(options)
+    const stage = new ControlStage()
     await stage.#start(options)
     return stage
   }
@@ -122,6 +123,7 @@ export class ControlStage {
         this.runtime.exit(pid, reason === 'kill' ? 'kill' : { type: 'term', term: reason })
         return pid.id
       },
+      stopping: () => this.stopping,
       notReady: () => (this.runtime.whereis(storeKeeper) === null ? 'no store' : null),
     }
   }

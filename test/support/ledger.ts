@@ -34,8 +34,11 @@ export interface Allowance {
   readonly inDoubt?: number
   readonly concurrency?: number
   readonly rate?: Rate
-  /** I6 is judged at the receiver, where jitter of the network may add one. */
-  readonly jitter?: number
+  /**
+   * I6 is judged at the receiver: two starts come closer together than they left by what the way of the first took longer. A
+   * stall of a loaded machine is tens of milliseconds; what starts too often for longer than that is found.
+   */
+  readonly jitterMs?: number
 }
 export interface Verdict {
   readonly missing: readonly string[]
@@ -80,10 +83,10 @@ const firstArrivals = (arrivals: Arrivals): Map<string, number> => {
   return first
 }
 
-const brokenRate = (arrivals: Arrivals, rate: Rate, jitter: number): string[] =>
+const brokenRate = (arrivals: Arrivals, rate: Rate, jitterMs: number): string[] =>
   windowsOf(rate).flatMap((windowMs) => {
     const most = densest(arrivals.at, windowMs)
-    const allowed = rateLaw(rate, windowMs) + jitter
+    const allowed = rateLaw(rate, windowMs + jitterMs)
     return most > allowed ? [`I6: ${most} starts within ${windowMs.toFixed(1)} ms; ${allowed} are allowed`] : []
   })
 
@@ -98,13 +101,13 @@ export const judge = (ledger: Ledger, arrivals: Arrivals, openMax: number, allow
     const arrived = first.get(id)
     return at !== null && arrived !== undefined && arrived < at - CLOCK_GRACE_MS ? [{ id, byMs: at - arrived }] : []
   })
-  const { inDoubt = 0, concurrency = Number.POSITIVE_INFINITY, rate, jitter = 1 } = allowance
+  const { inDoubt = 0, concurrency = Number.POSITIVE_INFINITY, rate, jitterMs = 150 } = allowance
   const broken = [
     ...(missing.length > 0 ? [`I1: ${missing.length} acknowledged webhooks never arrived, first ${missing[0]}`] : []),
     ...(extra > inDoubt ? [`I2: ${extra} extra arrivals; ${inDoubt} can be explained`] : []),
     ...(early.length > 0 ? [`I3: ${early.length} arrived early, first ${JSON.stringify(early[0])}`] : []),
     ...(openMax > concurrency ? [`I6: ${openMax} requests open at once; the limit is ${concurrency}`] : []),
-    ...(rate === undefined ? [] : brokenRate(arrivals, rate, jitter)),
+    ...(rate === undefined ? [] : brokenRate(arrivals, rate, jitterMs)),
   ]
   return { missing, unknown, extra, early, openMax, perSecondMax: densest(arrivals.at, 1_000), broken }
 }
