@@ -6,7 +6,8 @@
  * in; the open sockets belong to their sessions and live on.
  */
 import { ASK_AGAIN_MS, BRANDS_TABLE, ensureBrand, KEYS_TABLE, patiently, read } from '#actors/backend.ts'
-import { type SessionShared, sessionActor } from '#actors/session.ts'
+import type { SessionShared } from '#actors/session/state.ts'
+import { sessionActor } from '#actors/session.ts'
 import { type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
 import { BRAND_DEFAULT, type Caller } from '#control/caller.ts'

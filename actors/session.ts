@@ -6,19 +6,22 @@
  *
  * The fast way: schedule calls that were read in one go become one append; large frames are read by the ingest thread.
  */
+import { ASK_AGAIN_MS, backendOf, KEYS_TABLE, timedOut, unavailable } from '#actors/backend.ts'
+import { FrameBox, ingest } from '#actors/ingest.ts'
+import { sample, subscribe, tellFeed, tellSample, unsubscribe } from '#actors/session/events.ts'
+import { append, appended, groupOf, refuseGroup, submit } from '#actors/session/scheduling.ts'
 import {
-  ASK_AGAIN_MS,
-  BRANDS_TABLE,
-  backendOf,
-  ensureBrand,
-  isPassing,
-  KEYS_TABLE,
-  timedOut,
-  unavailable,
-} from '#actors/backend.ts'
-import { FrameBox, type IngestSays, ingest } from '#actors/ingest.ts'
-import { scheduler } from '#actors/scheduler.ts'
-import type { StoreFailed } from '#actors/store-keeper.ts'
+  type Ctx,
+  callerOf,
+  type Info,
+  refusalOf,
+  refuse,
+  type SessionArgs,
+  type SessionProtocol,
+  type State,
+  settle,
+  settleText,
+} from '#actors/session/state.ts'
 import {
   AUTHENTICATE_WITHIN_MS,
   HEARTBEAT_MS,
@@ -30,95 +33,22 @@ import {
   SOCKET_BUFFERED_GAP_BYTES,
   SOCKET_DRAIN_MS_MAX,
 } from '#config/limits.ts'
-import type { Backend, Host } from '#control/backend.ts'
-import type { Caller } from '#control/caller.ts'
 import { readParams } from '#control/explain.ts'
-import { type Asked, Group, Slot, scheduledManyText, scheduledText } from '#control/flight.ts'
-import { type Gate, noKeyData } from '#control/gate.ts'
+import { type Asked, Group, Slot } from '#control/flight.ts'
+import { noKeyData } from '#control/gate.ts'
 import { unpackHeads } from '#control/heads.ts'
 import type { IngestedFrame, IngestedItem } from '#control/ingest.ts'
 import { readSchedule, readSchedules } from '#control/intake.ts'
-import { errorText, type RpcItem, readFrame, resultText, unknownMethod } from '#control/json-rpc.ts'
+import { errorText, type RpcItem, readFrame, unknownMethod } from '#control/json-rpc.ts'
 import { isLive } from '#control/keys.ts'
-import { domainOf, forAdmins, isAskingMethod, runMethod } from '#control/methods.ts'
-import type { Taken, WebhookReader } from '#control/new-webhook.ts'
+import { isAskingMethod, runMethod } from '#control/methods.ts'
 import { isMethodName, METHODS, type MethodName } from '#control/protocol.ts'
-import { type ErrorData, Refusal, rpcErrorOf } from '#control/refusal.ts'
+import { Refusal } from '#control/refusal.ts'
 import { CLOSE_GOING_AWAY, CLOSE_POLICY, CLOSE_UNAUTHENTICATED } from '#control/socket-transport.ts'
-import { eventText, Subscriptions, supervisionData } from '#control/subscriptions.ts'
-import type { Transport } from '#control/transport.ts'
-import { webhookView } from '#control/views.ts'
+import { Subscriptions } from '#control/subscriptions.ts'
 import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
-import type { Context } from '#runtime/context.ts'
-import type { ExitReason } from '#runtime/exit.ts'
-import type { Answer } from '#runtime/protocol.ts'
-import { encodeRows } from '#store/rows.ts'
-import type { Appended, StoredKey } from '#store/store.ts'
-import type { Feed, FeedEntry } from '#telemetry/feed.ts'
-import type { Monitor } from '#telemetry/monitor.ts'
-import type { WebhookIds } from '#webhook/id.ts'
-import type { Brand } from '#webhook/webhook.ts'
+import type { StoredKey } from '#store/store.ts'
 
-/** What all sessions of a daemon share. */
-export interface SessionShared {
-  readonly gate: Gate
-  readonly reader: WebhookReader
-  readonly ids: WebhookIds
-  readonly monitor: Monitor
-  readonly feed: Feed
-  readonly host: Host
-}
-export interface SessionArgs {
-  readonly transport: Transport
-  /** Null: must still say who it is. */
-  readonly caller: Caller | null
-  readonly shared: SessionShared
-}
-
-export type SessionProtocol = {
-  readonly call: never
-  readonly cast: never
-  readonly info:
-    | { readonly type: 'frames' | 'closed' | 'heartbeat' | 'drain-check' | 'authenticate-by' | 'sample' }
-    | { readonly type: 'submit'; readonly group: Group }
-    | { readonly type: 'ingest-again'; readonly box: FrameBox }
-    | { readonly type: 'feed'; readonly entry: FeedEntry }
-    | IngestSays
-    | Answer<'appended', Appended | StoreFailed, Group>
-    | Answer<'brands-known', void, Group>
-    | Answer<'ingested', IngestedFrame, FrameBox>
-    | Answer<'done', unknown, Asked>
-    | Answer<'sampled', unknown, string>
-  readonly continue: never
-}
-
-interface State {
-  readonly shared: SessionShared
-  readonly transport: Transport
-  readonly backend: Backend
-  readonly subscriptions: Subscriptions
-  caller: Caller | null
-  /** Frames being answered. */
-  inFlight: number
-  /** Single schedule calls of this go; they become one group. */
-  asked: Asked[]
-  taken: Taken[]
-  /** What goes out at the end of this go. */
-  out: string[]
-  ingestFull: boolean
-  errorsSinceMono: number
-  errors: number
-  /** Set while the client does not read: since when, and how much stood at the last look. */
-  clogged: { readonly sinceMono: number; bytes: number } | null
-  watchesFeed: boolean
-  samples: boolean
-  /** A bug in a method: the client is told, then the session ends with it. */
-  bug: ExitReason | null
-}
-type Ctx = Context<SessionProtocol>
-type Info = SessionProtocol['info']
-
-const SAMPLE_MS = 1_000
 const DRAIN_CHECK_MS = 1_000
 const ERROR_WINDOW_MS = 60_000
 
@@ -311,6 +241,7 @@ const run = (method: MethodName, params: object | undefined, asked: Asked, state
   const { reader, ids } = state.shared
   const randomBytes = (length: number): Uint8Array => ctx.world.randomBytes(length)
   const given = { caller, reader, ids, randomBytes, now: ctx.world.wallNow() }
+  if (method === 'scheduleWebhook' || method === 'scheduleWebhooks') whileOpen(state)
   if (method === 'scheduleWebhook') {
     state.taken.push(readSchedule(params, given))
     state.asked.push(asked)
@@ -320,22 +251,12 @@ const run = (method: MethodName, params: object | undefined, asked: Asked, state
   else if (isAskingMethod(method)) ctx.pipe(runMethod(method, params, caller, state.backend), 'done', asked)
 }
 
-const callerOf = (state: State): Caller => {
-  if (state.caller === null) throw new Refusal('UNAUTHENTICATED', noKeyData.message)
-  return state.caller
+/** What is stored now would wait for the next start; better that its sender knows. Cancels and reads go on. */
+const whileOpen = (state: State): void => {
+  if (state.shared.host.stopping()) throw shuttingDown()
 }
-
-const settle = (asked: Asked, result: string, state: State): void =>
-  settleText(asked, resultText(asked.id ?? null, result), state)
-const refuse = (asked: Asked, data: ErrorData, state: State): void =>
-  settleText(asked, errorText(asked.id ?? null, rpcErrorOf(data)), state)
-
-const settleText = ({ slot, id }: Asked, text: string, state: State): void => {
-  if (!slot.settle(id === undefined ? null : text)) return
-  state.inFlight -= 1
-  const answer = slot.text()
-  if (answer !== null) state.out.push(answer)
-}
+const shuttingDown = (): Refusal =>
+  new Refusal('SHUTTING_DOWN', 'the daemon is stopping; connect again in a moment', { retryAfterMs: 5_000 })
 
 const countError = (state: State, ctx: Ctx): void => {
   const now = ctx.world.monoNow()
@@ -345,96 +266,6 @@ const countError = (state: State, ctx: Ctx): void => {
   }
   state.errors += 1
   if (state.errors >= PROTOCOL_ERRORS_PER_MINUTE_MAX) state.transport.close(CLOSE_POLICY, 'too many protocol errors')
-}
-
-/** What a rejection tells the client. Anything but a Refusal is a bug of ours, and ends the session after the answer. */
-const refusalOf = (reason: ExitReason, state: State): ErrorData => {
-  if (typeof reason === 'object' && reason.type === 'error' && reason.error instanceof Refusal) return reason.error.data
-  state.bug = reason
-  return { code: 'INTERNAL', message: 'something is wrong in the daemon; its log says what' }
-}
-
-// ---------------------------------------------------------------- scheduling
-
-const groupOf = (asked: Asked, taken: readonly Taken[], ctx: Ctx): Group => {
-  const heads = taken.map(({ head }) => head)
-  const rows = encodeRows(taken.map(({ row }) => row))
-  const brands = [...new Set(heads.map((head) => head.brand))]
-  return Group.ofPacked(asked, { rows, heads, brands, many: true, at: 0 }, ctx.world.monoNow())
-}
-
-/** A brand that is named for the first time comes into being before its webhooks. */
-const submit = (group: Group, ctx: Ctx): void => {
-  const known = ctx.table<Brand, true>(BRANDS_TABLE)
-  const unknown = [...group.brands].filter((brand) => !known.has(brand))
-  if (unknown.length === 0) return append(group, ctx)
-  ctx.pipe(makeBrands(unknown, ctx), 'brands-known', group)
-}
-
-const makeBrands = async (brands: readonly Brand[], ctx: Ctx): Promise<void> => {
-  for (const brand of brands) await ensureBrand(brand, ctx)
-}
-
-const append = (group: Group, ctx: Ctx): void =>
-  ctx.request(
-    scheduler,
-    { type: 'schedule', append: group.append, heads: group.heads },
-    'appended',
-    group,
-    REQUEST_MS_MAX,
-  )
-
-const appended = (message: Extract<Info, { type: 'appended' }>, state: State, ctx: Ctx): void => {
-  const group = message.data
-  if (!message.ok)
-    return message.reason === 'timeout'
-      ? refuseGroup(group, timedOut().data, state)
-      : again(group, unavailable('restarting').data, state, ctx)
-  const { value } = message
-  if (value.ok) return stored(group, value, state, ctx)
-  if ('failed' in value) {
-    const data = unavailable(value.failed).data
-    return isPassing(value.failed) ? again(group, data, state, ctx) : refuseGroup(group, data, state)
-  }
-  if (group.asked.length === 1) return refuseGroup(group, conflictOf(value.conflict, group.many), state)
-  for (const single of group.split()) append(single, ctx)
-}
-
-/** The same ids again, so what was stored after all is not stored twice (D-3). */
-const again = (group: Group, data: ErrorData, state: State, ctx: Ctx): void => {
-  if (ctx.world.monoNow() - group.startedMono > REQUEST_MS_MAX) return refuseGroup(group, data, state)
-  ctx.sendAfter(ASK_AGAIN_MS, { type: 'submit', group })
-}
-
-const conflictOf = (
-  conflict: { readonly index: number; readonly idempotencyKey: string; readonly id: string },
-  many: boolean,
-): ErrorData => ({
-  code: 'IDEMPOTENCY_CONFLICT',
-  message: `idempotencyKey ${JSON.stringify(conflict.idempotencyKey)} was used for another webhook, ${conflict.id}; use a new key or send the same content`,
-  field: many ? `webhooks[${conflict.index}].idempotencyKey` : 'idempotencyKey',
-})
-
-const refuseGroup = (group: Group, data: ErrorData, state: State): void => {
-  for (const asked of group.asked) refuse(asked, data, state)
-}
-
-const stored = (group: Group, { ids, duplicates }: Extract<Appended, { ok: true }>, state: State, ctx: Ctx): void => {
-  const [first] = group.asked
-  if (group.many && first !== undefined) return settle(first, scheduledManyText(ids, duplicates), state)
-  group.asked.forEach((asked, i) => {
-    const id = ids[i] ?? ''
-    if (duplicates[i] === true) ctx.pipe(earlier(id, state.backend), 'done', asked)
-    else settle(asked, scheduledText(id, group.ats[i] ?? 0), state)
-  })
-}
-
-/** A repetition is answered with what the first one has become. */
-const earlier = async (id: string, backend: Backend): Promise<unknown> => {
-  const record = await backend.read({ type: 'webhook', id, brand: null })
-  if (record === null) throw new Refusal('NOT_FOUND', `the first webhook of this idempotencyKey, ${id}, is gone`)
-  const { state, at } = webhookView(record, backend.now())
-  return { id, state, at, duplicate: true }
 }
 
 // ---------------------------------------------------------------- large frames
@@ -471,6 +302,7 @@ const answerIngestedItem = (item: IngestedItem, slot: Slot, state: State, ctx: C
     case 'request':
       return answerRequest(item.method, item.params, { slot, id: item.id }, state, ctx)
     case 'append': {
+      if (state.shared.host.stopping()) return refuse({ slot, id: item.id }, shuttingDown().data, state)
       const { rows, brands, many, at } = item
       const packed = { rows, brands, many, at, heads: unpackHeads(item.heads) }
       return submit(Group.ofPacked({ slot, id: item.id }, packed, ctx.world.monoNow()), ctx)
@@ -489,70 +321,4 @@ const authenticate = (params: object | undefined, asked: Asked, state: State): v
   if (caller === null) return refuse(asked, gate.wrongKey(state.transport.address).data, state)
   state.caller = caller
   settle(asked, JSON.stringify({ role: caller.role, brand: caller.brand }), state)
-}
-
-// ---------------------------------------------------------------- subscriptions
-
-const subscribe = (params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
-  const { topics, filter, fromSeq } = readParams(METHODS.subscribe.params, params ?? {})
-  if (state.transport.oneShot) throw new Refusal('INVALID_PARAMS', 'events need a WebSocket; a POST has one answer')
-  if (topics.includes('supervision')) forAdmins(callerOf(state))
-  const domain = filter?.domain === undefined ? null : domainOf(filter.domain)
-  const subscribed = state.subscriptions.add(topics, domain)
-  settle(asked, JSON.stringify({ subscription: subscribed.id }), state)
-  if (topics.includes('supervision')) {
-    watchFeed(state, ctx)
-    if (fromSeq !== undefined) tellMissed(fromSeq, subscribed, state)
-  }
-  if (topics.includes('monitor') && !state.samples) {
-    state.samples = true
-    ctx.send(ctx.self, { type: 'sample' })
-  }
-}
-
-const unsubscribe = (params: object | undefined, asked: Asked, state: State): void => {
-  const { subscription } = readParams(METHODS.unsubscribe.params, params ?? {})
-  if (!state.subscriptions.remove(subscription))
-    throw new Refusal('NOT_FOUND', `there is no subscription ${JSON.stringify(subscription)} on this socket`, {
-      field: 'subscription',
-    })
-  settle(asked, '{}', state)
-}
-
-const watchFeed = (state: State, ctx: Ctx): void => {
-  if (state.watchesFeed) return
-  state.watchesFeed = true
-  ctx.own(state.shared.feed.watch((entry) => ctx.send(ctx.self, { type: 'feed', entry })))
-}
-
-const tellMissed = (fromSeq: number, subscribed: ReturnType<Subscriptions['add']>, state: State): void => {
-  const { entries, gap } = state.shared.feed.since(fromSeq)
-  subscribed.gap = gap
-  for (const entry of entries) state.out.push(eventText(subscribed, 'supervision', entry.seq, supervisionData(entry)))
-}
-
-const tellFeed = (entry: FeedEntry, state: State): void => {
-  const data = supervisionData(entry)
-  for (const subscribed of state.subscriptions.of('supervision')) {
-    if (state.clogged !== null) subscribed.gap = true
-    else state.out.push(eventText(subscribed, 'supervision', entry.seq, data))
-  }
-}
-
-const sample = (state: State, ctx: Ctx): void => {
-  const subscribed = state.subscriptions.of('monitor')
-  state.samples = subscribed.length > 0
-  if (!state.samples) return
-  for (const { id, domain } of subscribed) {
-    const params = domain === null ? {} : { domain }
-    ctx.pipe(runMethod('getMonitor', params, callerOf(state), state.backend), 'sampled', id)
-  }
-  ctx.sendAfter(SAMPLE_MS, { type: 'sample' })
-}
-
-const tellSample = (id: string, value: unknown, state: State, ctx: Ctx): void => {
-  const subscribed = state.subscriptions.of('monitor').find((one) => one.id === id)
-  if (subscribed === undefined) return
-  if (state.clogged !== null) subscribed.gap = true
-  else state.out.push(eventText(subscribed, 'monitor', ctx.world.wallNow(), JSON.stringify(value)))
 }

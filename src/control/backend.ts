@@ -47,6 +47,8 @@ export interface Host {
   tree(): ProcessRow | null
   /** Sends an exit signal; the pid of who got it, or null if there is no such process. */
   kill(target: number | string, reason: string): number | null
+  /** True from the first signal on: nothing new is taken. */
+  stopping(): boolean
   /** Why it is not ready, or null. */
   notReady(): string | null
 }

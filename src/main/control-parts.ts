@@ -58,24 +58,32 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
   }
 }
 
-const hostOf = ({ version, runtime, world }: ControlPartsArgs): Host => ({
-  version,
-  node: process.version,
-  processId: process.pid,
-  startedAt: world.wallNow(),
-  store: 'sqlite',
-  tree: () => supervisionTree(runtime, root),
-  kill: (target, reason) => {
-    const pid = typeof target === 'number' ? runtime.pidOf(target) : runtime.whereis(target)
-    if (pid === null) return null
-    runtime.exit(pid, exitReasonOf(reason))
-    return pid.id
-  },
-  notReady: () => {
-    const down = [root, storeKeeper, scheduler].find((name) => runtime.whereis(name) === null)
-    return down === undefined ? null : `${down} is being started`
-  },
-})
+const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => {
+  let stopping = false
+  events.on(['daemon.stopping'], () => {
+    stopping = true
+  })
+  return {
+    version,
+    node: process.version,
+    processId: process.pid,
+    startedAt: world.wallNow(),
+    store: 'sqlite',
+    tree: () => supervisionTree(runtime, root),
+    kill: (target, reason) => {
+      const pid = typeof target === 'number' ? runtime.pidOf(target) : runtime.whereis(target)
+      if (pid === null) return null
+      runtime.exit(pid, exitReasonOf(reason))
+      return pid.id
+    },
+    stopping: () => stopping,
+    notReady: () => {
+      if (stopping) return 'the daemon is stopping'
+      const down = [root, storeKeeper, scheduler].find((name) => runtime.whereis(name) === null)
+      return down === undefined ? null : `${down} is being started`
+    },
+  }
+}
 
 const exitReasonOf = (text: string): ExitReason =>
   text === 'kill' || text === 'normal' || text === 'shutdown' ? text : { type: 'term', term: text }

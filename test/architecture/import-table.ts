@@ -50,6 +50,9 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
  */
 export const FILES: Readonly<Record<string, readonly string[]>> = {
   'actors/session.ts': ['control'],
+  'actors/session/state.ts': ['control'],
+  'actors/session/scheduling.ts': ['control'],
+  'actors/session/events.ts': ['control'],
   'actors/control.ts': ['control'],
   'actors/ingest.ts': ['control'],
   'actors/backend.ts': ['control'],

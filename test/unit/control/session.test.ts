@@ -10,7 +10,11 @@ import { RawClient } from '#test/support/raw-client.ts'
 
 const policy = { allowPrivate: true, allowTargets: [], denyTargets: [] }
 const LATER_MS = 3_600_000
-const later = (more: object = {}): { url: string; delayMs: number } => ({ url: 'http://10.1.2.3:8080/hook', delayMs: LATER_MS, ...more })
+const later = (more: object = {}): { url: string; delayMs: number } => ({
+  url: 'http://10.1.2.3:8080/hook',
+  delayMs: LATER_MS,
+  ...more,
+})
 
 describe('a session', () => {
   let stage: ControlStage
@@ -252,6 +256,27 @@ describe('a session', () => {
     const ids = new Set(raw.texts().map((text) => Number(/"id":(\d+)/.exec(text)?.[1])))
     expect(ids.size).toBe(asked)
     raw.socket.destroy()
+  })
+
+  it('CTRL-13: waits for a client that does not read, and has every answer for it when it reads again', async () => {
+    const raw = new RawClient(await stage.dial())
+    await raw.upgrade({ authorization: `Bearer ${stage.adminKey}` })
+    raw.socket.pause()
+    for (let i = 0; i < 100; i++)
+      raw.text(JSON.stringify({ jsonrpc: '2.0', id: i, method: 'listWebhooks', params: { limit: 200 } }))
+    await client.call('getInfo')
+    raw.socket.resume()
+    await raw.until(() => raw.texts().length === 100)
+    raw.socket.destroy()
+  })
+
+  it('takes nothing new once the daemon is stopping, and still cancels and shows', async () => {
+    const { id } = await client.schedule(later())
+    stage.stopping = true
+    expect(await code(client.schedule(later()))).toBe('SHUTTING_DOWN')
+    expect(await code(client.scheduleAll(Array(500).fill(later())))).toBe('SHUTTING_DOWN')
+    expect(await client.call('cancelWebhook', { id })).toEqual({ outcome: 'cancelled' })
+    stage.stopping = false
   })
 
   it('lists in pages of at most 256 KiB, by cursor', async () => {

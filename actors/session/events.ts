@@ -1,0 +1,75 @@
+/** session: subscriptions to the supervisors' events and to the monitor. */
+import { type Ctx, callerOf, type State, settle } from '#actors/session/state.ts'
+import { readParams } from '#control/explain.ts'
+import type { Asked } from '#control/flight.ts'
+import { domainOf, forAdmins, runMethod } from '#control/methods.ts'
+import { METHODS } from '#control/protocol.ts'
+import { Refusal } from '#control/refusal.ts'
+import { eventText, type Subscribed, supervisionData } from '#control/subscriptions.ts'
+import type { FeedEntry } from '#telemetry/feed.ts'
+
+const SAMPLE_MS = 1_000
+
+export const subscribe = (params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
+  const { topics, filter, fromSeq } = readParams(METHODS.subscribe.params, params ?? {})
+  if (state.transport.oneShot) throw new Refusal('INVALID_PARAMS', 'events need a WebSocket; a POST has one answer')
+  if (topics.includes('supervision')) forAdmins(callerOf(state))
+  const domain = filter?.domain === undefined ? null : domainOf(filter.domain)
+  const subscribed = state.subscriptions.add(topics, domain)
+  settle(asked, JSON.stringify({ subscription: subscribed.id }), state)
+  if (topics.includes('supervision')) {
+    watchFeed(state, ctx)
+    if (fromSeq !== undefined) tellMissed(fromSeq, subscribed, state)
+  }
+  if (topics.includes('monitor') && !state.samples) {
+    state.samples = true
+    ctx.send(ctx.self, { type: 'sample' })
+  }
+}
+
+export const unsubscribe = (params: object | undefined, asked: Asked, state: State): void => {
+  const { subscription } = readParams(METHODS.unsubscribe.params, params ?? {})
+  if (!state.subscriptions.remove(subscription))
+    throw new Refusal('NOT_FOUND', `there is no subscription ${JSON.stringify(subscription)} on this socket`, {
+      field: 'subscription',
+    })
+  settle(asked, '{}', state)
+}
+
+const watchFeed = (state: State, ctx: Ctx): void => {
+  if (state.watchesFeed) return
+  state.watchesFeed = true
+  ctx.own(state.shared.feed.watch((entry) => ctx.send(ctx.self, { type: 'feed', entry })))
+}
+
+const tellMissed = (fromSeq: number, subscribed: Subscribed, state: State): void => {
+  const { entries, gap } = state.shared.feed.since(fromSeq)
+  subscribed.gap = gap
+  for (const entry of entries) state.out.push(eventText(subscribed, 'supervision', entry.seq, supervisionData(entry)))
+}
+
+export const tellFeed = (entry: FeedEntry, state: State): void => {
+  const data = supervisionData(entry)
+  for (const subscribed of state.subscriptions.of('supervision')) {
+    if (state.clogged !== null) subscribed.gap = true
+    else state.out.push(eventText(subscribed, 'supervision', entry.seq, data))
+  }
+}
+
+export const sample = (state: State, ctx: Ctx): void => {
+  const subscribed = state.subscriptions.of('monitor')
+  state.samples = subscribed.length > 0
+  if (!state.samples) return
+  for (const { id, domain } of subscribed) {
+    const params = domain === null ? {} : { domain }
+    ctx.pipe(runMethod('getMonitor', params, callerOf(state), state.backend), 'sampled', id)
+  }
+  ctx.sendAfter(SAMPLE_MS, { type: 'sample' })
+}
+
+export const tellSample = (id: string, value: unknown, state: State, ctx: Ctx): void => {
+  const subscribed = state.subscriptions.of('monitor').find((one) => one.id === id)
+  if (subscribed === undefined) return
+  if (state.clogged !== null) subscribed.gap = true
+  else state.out.push(eventText(subscribed, 'monitor', ctx.world.wallNow(), JSON.stringify(value)))
+}

@@ -1,0 +1,103 @@
+/** What a session knows, what it hears, and how it answers: shared by the files of the session actor. */
+import type { FrameBox, IngestSays } from '#actors/ingest.ts'
+import type { StoreFailed } from '#actors/store-keeper.ts'
+import type { Backend, Host } from '#control/backend.ts'
+import type { Caller } from '#control/caller.ts'
+import type { Asked, Group } from '#control/flight.ts'
+import { type Gate, noKeyData } from '#control/gate.ts'
+import type { IngestedFrame } from '#control/ingest.ts'
+import { errorText, resultText } from '#control/json-rpc.ts'
+import type { Taken, WebhookReader } from '#control/new-webhook.ts'
+import { type ErrorData, Refusal, rpcErrorOf } from '#control/refusal.ts'
+import type { Subscriptions } from '#control/subscriptions.ts'
+import type { Transport } from '#control/transport.ts'
+import type { Context } from '#runtime/context.ts'
+import type { ExitReason } from '#runtime/exit.ts'
+import type { Answer } from '#runtime/protocol.ts'
+import type { Appended } from '#store/store.ts'
+import type { Feed, FeedEntry } from '#telemetry/feed.ts'
+import type { Monitor } from '#telemetry/monitor.ts'
+import type { WebhookIds } from '#webhook/id.ts'
+
+/** What all sessions of a daemon share. */
+export interface SessionShared {
+  readonly gate: Gate
+  readonly reader: WebhookReader
+  readonly ids: WebhookIds
+  readonly monitor: Monitor
+  readonly feed: Feed
+  readonly host: Host
+}
+export interface SessionArgs {
+  readonly transport: Transport
+  /** Null: must still say who it is. */
+  readonly caller: Caller | null
+  readonly shared: SessionShared
+}
+
+export type SessionProtocol = {
+  readonly call: never
+  readonly cast: never
+  readonly info:
+    | { readonly type: 'frames' | 'closed' | 'heartbeat' | 'drain-check' | 'authenticate-by' | 'sample' }
+    | { readonly type: 'submit'; readonly group: Group }
+    | { readonly type: 'ingest-again'; readonly box: FrameBox }
+    | { readonly type: 'feed'; readonly entry: FeedEntry }
+    | IngestSays
+    | Answer<'appended', Appended | StoreFailed, Group>
+    | Answer<'brands-known', void, Group>
+    | Answer<'ingested', IngestedFrame, FrameBox>
+    | Answer<'done', unknown, Asked>
+    | Answer<'sampled', unknown, string>
+  readonly continue: never
+}
+
+export interface State {
+  readonly shared: SessionShared
+  readonly transport: Transport
+  readonly backend: Backend
+  readonly subscriptions: Subscriptions
+  caller: Caller | null
+  /** Frames being answered. */
+  inFlight: number
+  /** Single schedule calls of this go; they become one group. */
+  asked: Asked[]
+  taken: Taken[]
+  /** What goes out at the end of this go. */
+  out: string[]
+  ingestFull: boolean
+  errorsSinceMono: number
+  errors: number
+  /** Set while the client does not read: since when, and how much stood at the last look. */
+  clogged: { readonly sinceMono: number; bytes: number } | null
+  watchesFeed: boolean
+  samples: boolean
+  /** A bug in a method: the client is told, then the session ends with it. */
+  bug: ExitReason | null
+}
+export type Ctx = Context<SessionProtocol>
+export type Info = SessionProtocol['info']
+
+export const callerOf = (state: State): Caller => {
+  if (state.caller === null) throw new Refusal('UNAUTHENTICATED', noKeyData.message)
+  return state.caller
+}
+
+export const settle = (asked: Asked, result: string, state: State): void =>
+  settleText(asked, resultText(asked.id ?? null, result), state)
+export const refuse = (asked: Asked, data: ErrorData, state: State): void =>
+  settleText(asked, errorText(asked.id ?? null, rpcErrorOf(data)), state)
+
+export const settleText = ({ slot, id }: Asked, text: string, state: State): void => {
+  if (!slot.settle(id === undefined ? null : text)) return
+  state.inFlight -= 1
+  const answer = slot.text()
+  if (answer !== null) state.out.push(answer)
+}
+
+/** What a rejection tells the client. Anything but a Refusal is a bug of ours, and ends the session after the answer. */
+export const refusalOf = (reason: ExitReason, state: State): ErrorData => {
+  if (typeof reason === 'object' && reason.type === 'error' && reason.error instanceof Refusal) return reason.error.data
+  state.bug = reason
+  return { code: 'INTERNAL', message: 'something is wrong in the daemon; its log says what' }
+}
