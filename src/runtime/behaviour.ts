@@ -11,6 +11,11 @@ export interface Behaviour<P extends Protocol, Args, State> {
   /** Key in the code table; also what the supervision tree shows. */
   readonly name: string
   readonly version: number
+  /**
+   * A bound on its mailbox. Beyond it: `drop` loses casts and plain sends and fails calls with the term `mailbox_full`; `crash` ends the
+   * process so. DOWN, EXIT and system messages are never lost. Default: unbounded, reported at 10,000.
+   */
+  readonly mailbox?: { readonly max: number; readonly policy: 'drop' | 'crash' }
   init(args: Args, ctx: Context<P>): Init<P, State> | Promise<Init<P, State>>
   readonly call?: {
     readonly [T in RequestOf<P>['type']]: (

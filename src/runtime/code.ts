@@ -8,6 +8,7 @@ import type { ExitReason } from './exit.ts'
 export interface Code {
   readonly name: string
   readonly version: number
+  readonly mailbox?: { readonly max: number; readonly policy: 'drop' | 'crash' }
   init(args: never, ctx: never): unknown
   readonly call?: object
   readonly cast?: object

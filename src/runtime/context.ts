@@ -25,6 +25,8 @@ export interface Context<P extends Protocol = Protocol> {
   readonly world: World
   /** Aborted at death: hand it to whatever outlives a callback. */
   readonly signal: AbortSignal
+  /** Free-form, shown in reports and process info. */
+  setLabel(label: unknown): void
   /** A fresh integer, ascending, never given twice while the runtime lives (erlang:unique_integer([monotonic])). */
   uniqueInteger(): number
 

@@ -10,6 +10,7 @@ import { Pid, Via } from './pid.ts'
 import {
   CLOSING,
   DEAD,
+  MAILBOX_LONG,
   Monitor,
   NOTHING,
   Process,
@@ -166,8 +167,27 @@ export class Kernel {
   push(to: Process, message: unknown, meta: object): void {
     if (to.phase >= CLOSING) return
     to.mailbox ??= new Mailbox()
+    if (to.mailbox.length >= to.mailboxLimit && !this.mayGrow(to, message, meta)) return
     to.mailbox.push(message, meta)
     if (to.phase === RUNNING && !to.busy && !to.queued) this.enqueue(to)
+  }
+  /**
+   * A long mailbox: told once each time it has grown so long. A bounded one of a behaviour that declares it: `drop` loses casts and plain
+   * sends and answers calls with `mailbox_full`, `crash` ends the process. What the runtime itself sends is never lost.
+   */
+  private mayGrow(to: Process, message: unknown, meta: object): boolean {
+    const { pid, name, mailboxLength } = to
+    const { mailbox: bound } = to.slot.current
+    const isSystem = meta === SYSTEM || isSignal(message)
+    if (bound === undefined || isSystem) {
+      if (mailboxLength === MAILBOX_LONG) this.report({ type: 'mailbox-long', pid, name, length: mailboxLength })
+      return true
+    }
+    if (mailboxLength < bound.max) return true
+    this.report({ type: 'mailbox-overflowed', pid, name, length: mailboxLength, policy: bound.policy })
+    if (bound.policy === 'crash') this.die(to, { type: 'term', term: 'mailbox_full' })
+    else if (meta instanceof Request) this.answer(meta, { ok: false, reason: { type: 'term', term: 'mailbox_full' } })
+    return false
   }
   send(to: Process, message: unknown, meta: object): void {
     this.push(to, this.options.safeMessages ? safeCopy(message) : message, meta)
@@ -263,6 +283,17 @@ export class Kernel {
     if (busy) this.workStarts()
     else this.workEnds()
   }
+  /** Tells when the event loop answers a timer more than `lateMs` late, looking every `everyMs`. Returns a function that ends it. */
+  watchLoop(everyMs: number, lateMs: number): () => void {
+    let entry = this.wheel.after(everyMs, () => look())
+    const look = (): void => {
+      const ms = this.world.monoNow() - entry.due
+      if (ms > lateMs) this.report({ type: 'loop-delayed', ms })
+      entry = this.wheel.after(everyMs, look)
+    }
+    return () => this.wheel.cancel(entry)
+  }
+
   /** Work that is not in a queue: a busy callback, a closing process. */
   workStarts(): void {
     this.working += 1
@@ -525,7 +556,7 @@ export class Kernel {
     if (monitor.watcher === null) return
     monitor.watcher.monitors?.delete(monitor.ref)
     this.endAliasOf(monitor.ref)
-    this.push(monitor.watcher, { type: 'DOWN', ref: monitor.ref, pid, name: monitor.name, reason }, INFO)
+    this.push(monitor.watcher, { type: monitor.tag, ref: monitor.ref, pid, name: monitor.name, reason }, INFO)
   }
   private callBack(callback: (reason: ExitReason) => void, reason: ExitReason): void {
     try {
@@ -539,11 +570,19 @@ export class Kernel {
   spawn(behaviour: Parameters<CodeTable['slotOf']>[0], name: string | null): Process {
     const process = new Process(new Pid(this.uniqueInteger()), this.code.slotOf(behaviour), this.world.wallNow())
     process.phase = STARTING
+    const { mailbox } = process.slot.current
+    if (mailbox !== undefined) process.mailboxLimit = Math.min(mailbox.max, MAILBOX_LONG)
     this.processes.set(process.pid.id, process)
     if (name !== null) this.register(process, name)
     return process
   }
 }
+
+const isSignal = (message: unknown): boolean =>
+  typeof message === 'object' &&
+  message !== null &&
+  'type' in message &&
+  (message.type === 'EXIT' || message.type === 'DOWN')
 
 /** A message on its way through time. */
 class SendTimer extends TargetTimer {

@@ -204,6 +204,13 @@ export class PlainContext extends ProcessContext {
     const monitor = this.process.monitors?.get(ref) ?? null
     return { ref, alias: this.kernel.alias(this.process, mode, monitor, ref) }
   }
+  /** A monitor whose message has another tag than DOWN (OTP-M11). */
+  monitorAs(target: Pid | string, tag: string): number {
+    const ref = this.monitor(target)
+    const monitor = this.process.monitors?.get(ref)
+    if (monitor !== undefined) monitor.tag = tag
+    return ref
+  }
   unalias(alias: Pid): boolean {
     if (!(this.process.aliases?.has(alias.id) ?? false)) return false
     return this.kernel.unalias(alias.id)

@@ -45,6 +45,10 @@ export class ProcessContext {
   private get fenced(): boolean {
     return this.process.phase >= CLOSING
   }
+  /** Free-form, shown in reports and process info (OTP-P11). */
+  setLabel(label: unknown): void {
+    this.process.label = label
+  }
   uniqueInteger(): number {
     return this.kernel.uniqueInteger()
   }

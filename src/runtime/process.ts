@@ -29,6 +29,8 @@ export class Monitor {
   readonly name: string | null
   /** Instead of a message: supervisors, start, the host. */
   readonly callback: ((reason: ExitReason) => void) | null
+  /** What the message is called (OTP-M11). */
+  tag = 'DOWN'
   previous: Monitor | null = null
   next: Monitor | null = null
   constructor(
@@ -121,6 +123,9 @@ export interface Receiver {
   timer: WheelEntry | null
 }
 
+/** A mailbox of this length is reported (long_mailbox). */
+export const MAILBOX_LONG = 10_000
+
 const NO_ANCESTORS: readonly Pid[] = []
 
 export class Process {
@@ -134,6 +139,8 @@ export class Process {
   /** Its context; typed where it is made. */
   ctx: unknown = null
   mailbox: Mailbox | null = null
+  /** Beyond this many messages the kernel looks twice: a report, or the policy that its behaviour declares. */
+  mailboxLimit = MAILBOX_LONG
   /** In the ready queue. */
   queued = false
   /** A callback has returned a promise that has not settled (OTP-J1). */

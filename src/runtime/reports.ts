@@ -82,6 +82,18 @@ export type Report =
       readonly ms: number
       readonly callbacks: number
     }
+  /** A mailbox has grown to 10,000 messages (long_mailbox). */
+  | { readonly type: 'mailbox-long'; readonly pid: Pid; readonly name: string | null; readonly length: number }
+  /** A bounded mailbox was full. */
+  | {
+      readonly type: 'mailbox-overflowed'
+      readonly pid: Pid
+      readonly name: string | null
+      readonly length: number
+      readonly policy: 'drop' | 'crash'
+    }
+  /** The event loop answered a timer this late. */
+  | { readonly type: 'loop-delayed'; readonly ms: number }
   /** A message for a behaviour without `info` (OTP-G26). */
   | {
       readonly type: 'info-unhandled'

@@ -158,6 +158,15 @@ export class Runtime {
   pidOf(id: number): Pid | null {
     return this.processInfo(id)?.pid ?? null
   }
+  /** Reports `loop-delayed` when the event loop answers a timer more than `lateMs` late. Returns a function that ends it. */
+  watchLoop(everyMs = 250, lateMs = 50): () => void {
+    return this.kernel.watchLoop(everyMs, lateMs)
+  }
+  /** The processes that run this behaviour: those to suspend for its upgrade (OTP-C7). */
+  processesOf(behaviour: string): Pid[] {
+    const running = [...this.kernel.processes.values()].filter((process) => process.phase < CLOSING)
+    return running.filter((process) => process.slot.current.name === behaviour).map(({ pid }) => pid)
+  }
   /** A node-local table, to look into from outside. Throws if there is none. */
   table<K, V>(name: string): Table<K, V> {
     return this.kernel.tables.get(name) as Table<K, V>

@@ -3,7 +3,11 @@ import type { DynamicSupervisorProtocol } from '#runtime/dynamic-supervisor.ts'
 import { dynamicSupervisor } from '#runtime/dynamic-supervisor.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { ProcessContext } from '#runtime/process-context.ts'
-import { type SimpleSupervisorProtocol, simpleSupervisor } from '#runtime/simple-supervisor.ts'
+import {
+  type SimpleSupervisorArgs,
+  type SimpleSupervisorProtocol,
+  simpleSupervisor,
+} from '#runtime/simple-supervisor.ts'
 import type { StartResult } from '#runtime/start.ts'
 import { checkChildSpecs, type SupervisorProtocol, supervisor } from '#runtime/supervisor.ts'
 import type { ChildSpec, SupervisorFlags } from '#runtime/supervisor-spec.ts'
@@ -203,18 +207,25 @@ export class Sup {
 
   // ---------------------------------------------------------------- simple_one_for_one
 
-  async startSimple(flags: Flags, spec: Spec): Promise<Term> {
+  private simpleArgs(flags: Flags, spec: Spec | undefined): SimpleSupervisorArgs {
     const { strategy: _strategy, ...rest } = flagsOf(flags)
+    if (spec === undefined) return { flags: rest, child: undefined as never }
     const { start, ...child } = specOf(spec)
     const run = spec.start
-    const args = {
-      flags: rest,
-      child: {
-        ...child,
-        start: typeof run === 'function' ? (ctx: unknown, extra: Tuple) => startOf(run, ctx, extra) : start,
-      },
-    }
-    return initTerm(startTerm(await this.p.ctx.startLink(simpleSupervisor, args)))
+    const starts = typeof run === 'function' ? (ctx: unknown, extra: Tuple) => startOf(run, ctx, extra) : start
+    return { flags: rest, child: { ...child, start: starts } }
+  }
+  async startSimple(flags: Flags, spec: Spec): Promise<Term> {
+    return initTerm(startTerm(await this.p.ctx.startLink(simpleSupervisor, this.simpleArgs(flags, spec))))
+  }
+  /** suspend, change_code with what init would give now (exactly one spec is right), resume. */
+  async changeSimple(sup: Pid, flags: Flags, specs: readonly Spec[]): Promise<'ok' | 'error'> {
+    const { runtime } = this.p.env
+    await sys.suspend(runtime, sup)
+    const extra = this.simpleArgs(flags, specs.length === 1 ? specs[0] : undefined)
+    const changed = await sys.changeCode(runtime, sup, { version: 1, down: false }, extra)
+    await sys.resume(runtime, sup)
+    return changed.ok ? 'ok' : 'error'
   }
   async simple(flags: Flags, spec: Spec): Promise<Pid> {
     return pidOf(await this.startSimple(flags, spec))

@@ -925,6 +925,22 @@ describe('code change of a supervisor', () => {
   )
 
   it(
+    'C107 of a simple one takes exactly one spec',
+    inT(async (t, env) => {
+      const sup = new Sup(t)
+      const pid = await sup.simple({}, W(env, 'x'))
+      await sup.startSimpleChild(pid)
+      const [one, two] = [W(env, 'new'), W(env, 'two')]
+      expect(await sup.changeSimple(pid, {}, [one])).toBe('ok')
+      expect(await sup.changeSimple(pid, {}, [one, two])).toBe('error')
+      expect(await sup.changeSimple(pid, {}, [])).toBe('error')
+      await sup.startSimpleChild(pid)
+      expect(env.ev).toEqual(['start x', 'start new'])
+      expect(await sup.countChildren(pid)).toEqual([1, 2, 0, 2])
+    }),
+  )
+
+  it(
     'C108 auto_shutdown may be switched off; then a significant child is a bad combination',
     inT(async (t, env) => {
       const sup = new Sup(t)
