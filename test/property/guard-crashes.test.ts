@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
-import { GuardStage, rateViolations, type StageOptions } from '../support/guard-stage.ts'
+import { GuardStage, rateViolations, type StageOptions } from '#test/support/guard-stage.ts'
 
 const A = 'a.example'
 const B = 'b.example'

@@ -3,9 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Ground } from '#guard/admission.ts'
 import type { Queues } from '#guard/queues.ts'
+import { type Arrival, type ModelConfig, type ModelLimit, type ModelRun, runModel } from '#test/support/guard-model.ts'
+import { rateViolations } from '#test/support/guard-stage.ts'
 import type { Due, Priority } from '#webhook/webhook.ts'
-import { type Arrival, type ModelConfig, type ModelLimit, type ModelRun, runModel } from '../support/guard-model.ts'
-import { rateViolations } from '../support/guard-stage.ts'
 
 type Sabotage = NonNullable<ModelConfig['sabotage']>
 const BRANDS = ['acme', 'bolt', 'core'] as const

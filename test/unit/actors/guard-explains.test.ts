@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
-import { GuardStage } from '../../support/guard-stage.ts'
+import { GuardStage } from '#test/support/guard-stage.ts'
 
 const API = 'api.example.com'
 const median = (values: readonly number[]): number =>

@@ -4,8 +4,8 @@ import { guardOf, holdPermits } from '#actors/guard.ts'
 import { NODE_SUM, NODE_TABLE, type NodeLoad } from '#guard/tables.ts'
 import { type Behaviour, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
+import { GuardStage, rateViolations } from '#test/support/guard-stage.ts'
 import type { Due, Outcome } from '#webhook/webhook.ts'
-import { GuardStage, rateViolations } from '../../support/guard-stage.ts'
 
 const API = 'api.example.com'
 const respond = (status: number, retryAfterMs: number | null = null): Outcome => ({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { GuardFigures } from '#actors/guard.ts'
 import { guardOf } from '#actors/guard.ts'
-import { GuardStage, rateViolations } from '../../support/guard-stage.ts'
+import { GuardStage, rateViolations } from '#test/support/guard-stage.ts'
 
 const API = 'api.example.com'
 const monos = (starts: readonly { readonly mono: number }[]): readonly number[] => starts.map(({ mono }) => mono)

@@ -1,0 +1,57 @@
+/** What an admission stands on: limits, rates and conditions, fresh from their tables at every step (D-10). */
+import type { Ground } from '#guard/admission.ts'
+import { openBreaker } from '#guard/breaker.ts'
+import { close } from '#guard/closure.ts'
+import { type Conditions, newConditions } from '#guard/conditions.ts'
+import { type LimitTable, limitKey, settingOf } from '#guard/limits.ts'
+import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
+import {
+  CONDITIONS_TABLE,
+  type ConditionsRow,
+  LIMITS_TABLE,
+  type LimitsRow,
+  NODE_TABLE,
+  type NodeLoad,
+  RATES_KNOWN_SINCE,
+  RATES_TABLE,
+  type RatesRow,
+} from '#guard/tables.ts'
+import type { Domain } from '#webhook/webhook.ts'
+import type { Ctx, State } from './state.ts'
+
+/** Everything that an admission reads, fresh from the tables: nothing is copied (D-10). */
+export const groundOf = (state: State, ctx: Ctx): Ground => {
+  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
+  const nowMono = ctx.world.monoNow()
+  let known = rates.get(RATES_KNOWN_SINCE)
+  if (known === undefined) {
+    known = { nominalMono: nowMono, lastStartMono: nowMono, perSecond: 0, burst: 1 }
+    rates.set(RATES_KNOWN_SINCE, known)
+  }
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
+  const conditions = conditionsOf(state, limits, ctx)
+  return { limits, rates, unknownSinceMono: known.lastStartMono, conditions, nodeRoom: roomOf(state, ctx), nowMono }
+}
+
+/** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */
+const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions => {
+  const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const there = table.get(state.domain)
+  if (there !== undefined) return there
+  const conditions = newConditions()
+  table.set(state.domain, conditions)
+  const now = ctx.world.monoNow()
+  const left = (kind: 'closed-until' | 'breaker-until'): number =>
+    settingOf(limits, limitKey(kind, state.domain, null), 0) - ctx.world.wallNow()
+  if (left('closed-until') > 0) close(conditions.domain.closure, left('closed-until'), now)
+  if (left('breaker-until') > 0)
+    openBreaker(conditions.domain.breaker, { enabled: true, openMs: left('breaker-until') }, now)
+  return conditions
+}
+
+/** Tells the node what this guard holds, and learns what it may start. */
+export const roomOf = (state: State, ctx: Ctx): number => {
+  const slow = hasSlow(state.flights, ctx.world.monoNow())
+  const sum = reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, state.flights.size, slow)
+  return nodeRoom(sum, slow)
+}

@@ -1,0 +1,99 @@
+/** Windows and the store: which lanes have due rows, and their heads again and again, without a cursor (D-1, D-18). */
+import type { GuardProtocol } from '#actors/guard.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
+import { LANE_WINDOW_LOW, PAGE_ROWS_MAX } from '#config/limits.ts'
+import { caughtUp, fillWindow, queueOf, wantMore, windowAt } from '#guard/queues.ts'
+import { type Window, windowSize } from '#guard/window.ts'
+import type { Answer } from '#runtime/protocol.ts'
+import { attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
+import { AGAIN_MS, type Ctx, type HeadPage, type LanePage, type Read, type State, scheduler } from './state.ts'
+
+/** Reads which lanes have due rows, then the head of each. */
+export const load = (state: State, ctx: Ctx): void => {
+  state.phase = 'loading'
+  state.loading = 0
+  state.lanesRead = false
+  state.round += 1
+  requestLanes(null, state, ctx)
+}
+
+const loadLater = (state: State, ctx: Ctx): void => {
+  state.round += 1
+  state.againMono = ctx.world.monoNow() + AGAIN_MS
+}
+
+const requestLanes = (after: LaneKey | null, state: State, ctx: Ctx): void => {
+  const now = ctx.world.wallNow()
+  const query = { type: 'due-lanes', now, domain: state.domain, after, limit: PAGE_ROWS_MAX } as const
+  ctx.request(storeKeeper, query, 'lanes', state.round)
+}
+
+export const onLanes = (message: Answer<'lanes', Read<LanePage>, number>, state: State, ctx: Ctx): void => {
+  if (message.data !== state.round) return
+  if (!message.ok || !message.value.ok) return loadLater(state, ctx)
+  const { lanes, next } = message.value.value
+  for (const lane of lanes) {
+    const window = windowAt(state.queues, lane.brand, lane.priority)
+    const reading = window.refilling
+    wantMore(state.queues, window)
+    if (reading) continue
+    state.loading += 1
+    requestHead(window, state, ctx)
+  }
+  if (next !== null) requestLanes(next, state, ctx)
+  else state.lanesRead = true
+  openIfLoaded(state)
+}
+
+const openIfLoaded = (state: State): void => {
+  if (state.phase === 'loading' && state.lanesRead && state.loading === 0) state.phase = 'open'
+}
+
+/** The head of the lane, without a cursor: what was put before the tail meanwhile is found as well (D-1). */
+const requestHead = (window: Window, state: State, ctx: Ctx): void => {
+  window.refilling = true
+  state.refilling += 1
+  const until = ctx.world.wallNow()
+  const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
+  const data = { lane, until, round: state.round }
+  ctx.request(storeKeeper, { type: 'lane', lane, after: null, until, limit: PAGE_ROWS_MAX }, 'head', data)
+}
+
+export const refill = (state: State, ctx: Ctx): void => {
+  for (const window of state.queues.hungry)
+    if (!window.refilling && windowSize(window) < LANE_WINDOW_LOW) requestHead(window, state, ctx)
+}
+
+/** A row of this brand may be due and told to nobody: look at its lanes again. */
+export const readAgain = (brand: Brand, state: State): void => {
+  for (const window of queueOf(state.queues, brand).windows) wantMore(state.queues, window)
+}
+
+type HeadAnswer = Extract<GuardProtocol['info'], { readonly type: 'head' }>
+
+export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
+  const { lane, until, round } = message.data
+  const window = windowAt(state.queues, lane.brand, lane.priority)
+  window.refilling = false
+  state.refilling -= 1
+  const awaited = round === state.round && state.phase === 'loading'
+  if (!message.ok || !message.value.ok) return loadLater(state, ctx)
+  mergeHead(window, message.value.value, until, state, ctx)
+  if (state.refilling === 0) state.gone.clear()
+  if (awaited) state.loading -= 1
+  openIfLoaded(state)
+}
+
+const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State, ctx: Ctx): void => {
+  const { taken, left } = fillWindow(state.queues, window, page.rows, (due) => {
+    const attemptId = attemptIdOf(due.id, due.attempts + 1)
+    return state.flights.has(attemptId) || state.gone.has(attemptId)
+  })
+  const all = !page.more && !left && !window.stale
+  if (!all && !window.stale && taken === 0) state.againMono = ctx.world.monoNow() + AGAIN_MS
+  window.stale = false
+  if (!all) return
+  caughtUp(state.queues, window)
+  const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
+  ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: until })
+}

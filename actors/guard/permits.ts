@@ -1,0 +1,82 @@
+/** The permits of a guard: given, taken up again, come back (D-7, D-12). */
+import { brandLimiterOf } from '#actors/brand-limiter.ts'
+import type { Admitted } from '#actors/guard.ts'
+import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
+import { concurrencyOf } from '#guard/limits.ts'
+import { queueOf } from '#guard/queues.ts'
+import { countStart } from '#guard/start-counter.ts'
+import { domainHolds, HOLDS_TABLE, type HoldsRow, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
+import { type AttemptId, attemptIdOf, type Brand } from '#webhook/webhook.ts'
+import type { Ctx, State } from './state.ts'
+
+/** Gives the permit and counts it. */
+export const takeOff = (
+  { due, enteredAt }: Start,
+  limiter: number | null,
+  ground: Ground,
+  state: State,
+  ctx: Ctx,
+): Admitted => {
+  const attemptId = attemptIdOf(due.id, due.attempts + 1)
+  state.flights.set(attemptId, { brand: due.brand, limiter, admittedMono: ground.nowMono, heldUntilMono: null })
+  countStart(state.starts, ground.nowMono)
+  if (state.flights.size > concurrencyNow(state.queues, ground).permits) state.overshoot += 1
+  return {
+    due,
+    permit: {
+      attemptId,
+      domain: due.domain,
+      brand: due.brand,
+      guard: state.incarnation,
+      limiter,
+      enteredAt,
+      admittedAt: ctx.world.wallNow(),
+      admittedMono: ground.nowMono,
+    },
+  }
+}
+
+/** Unknown ids are ignored: the end of an attempt may be told twice. */
+export const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  const flight = state.flights.get(attemptId)
+  if (flight === undefined) return
+  state.flights.delete(attemptId)
+  if (flight.heldUntilMono !== null) state.holds -= 1
+  const queue = queueOf(state.queues, flight.brand)
+  const now = ctx.world.monoNow()
+  releasePermit(state.queues, queue, now, flight.heldUntilMono === null ? now - flight.admittedMono : null)
+  if (state.refilling > 0) state.gone.add(attemptId)
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
+  if (flight.limiter === null && concurrencyOf(limits, queue.keys.overall) !== null)
+    ctx.cast(brandLimiterOf(flight.brand), { type: 'attempt-ended', attemptId })
+}
+
+/** Admitted, but not held by the pool, which refuses it from now on; its row is found again by the load that follows. */
+export const voidFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  const flight = state.flights.get(attemptId)
+  if (flight === undefined || flight.heldUntilMono !== null) return
+  if (flight.limiter !== null) ctx.cast(brandLimiterOf(flight.brand), { type: 'attempt-ended', attemptId })
+  endFlight(attemptId, state, ctx)
+}
+
+export const takeUp = (
+  attemptId: AttemptId,
+  brand: Brand,
+  admittedMono: number,
+  heldUntilMono: number | null,
+  state: State,
+): void => {
+  if (state.flights.has(attemptId)) return
+  const queue = queueOf(state.queues, brand)
+  state.flights.set(attemptId, { brand, limiter: null, admittedMono, heldUntilMono })
+  if (heldUntilMono !== null) state.holds += 1
+  takeUpPermit(state.queues, queue, admittedMono)
+}
+
+export const takeHolds = (state: State, ctx: Ctx): void => {
+  const now = ctx.world.monoNow()
+  for (const { attemptId, brand, untilMono } of ctx
+    .table<string, HoldsRow>(HOLDS_TABLE)
+    .get(domainHolds(state.domain)) ?? [])
+    if (untilMono > now) takeUp(attemptId, brand, now, untilMono, state)
+}

@@ -1,0 +1,63 @@
+/** The guard listens to the receiver: what its answers do to closures, breakers and the adaptive limit. */
+import { CLOSURE_KEPT_MS_MIN } from '#config/limits.ts'
+import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
+import { BREAKER_OPEN_MS_DEFAULT } from '#guard/breaker.ts'
+import { type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
+import { concurrencyOf, type LimitTable, settingOf } from '#guard/limits.ts'
+import type { AttemptId, Brand, Outcome } from '#webhook/webhook.ts'
+import { groundOf } from './ground.ts'
+import { type Ctx, limits, type State } from './state.ts'
+
+export const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, state: State, ctx: Ctx): void => {
+  const flight = state.flights.get(attemptId)
+  if (flight === undefined) return
+  const { conditions, limits, nowMono } = groundOf(state, ctx)
+  const changes = hear(conditions, policyOf(state, limits), {
+    brand,
+    outcome,
+    latencyMs: nowMono - flight.admittedMono,
+    inFlight: state.flights.size,
+    othersWait: state.queues.ring.queues.some((queue) => queue.brand !== brand && queue.size > 0),
+    nowMono,
+  })
+  for (const change of changes) tellChange(change, state, ctx)
+}
+
+const policyOf = ({ queues }: State, limits: LimitTable): ConditionPolicy => ({
+  closure: settingOf(limits, queues.keys.closure, 1),
+  breaker: {
+    enabled: settingOf(limits, queues.keys.breaker, 1) > 0,
+    openMs: settingOf(limits, queues.keys.breakerOpenMs, BREAKER_OPEN_MS_DEFAULT),
+  },
+  adaptiveCeiling:
+    settingOf(limits, queues.keys.adaptive, 0) > 0
+      ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
+      : null,
+})
+
+const CHANGED = {
+  closed: 'guard.closed',
+  reopened: 'guard.reopened',
+  'breaker-opened': 'breaker.opened',
+  'breaker-half-opened': 'breaker.half-opened',
+  'breaker-closed': 'breaker.closed',
+  adapted: 'guard.adapted',
+} as const
+
+/** Every change is an event with its cause; a long one that concerns the whole domain is kept in the store as well (D-10). */
+export const tellChange = ({ what, brand, untilMono, cause }: ConditionChange, state: State, ctx: Ctx): void => {
+  const at = ctx.world.wallNow()
+  const leftMs = untilMono === null ? 0 : untilMono - ctx.world.monoNow()
+  const until = untilMono === null ? null : Math.ceil(at + leftMs)
+  state.events.emit({ type: CHANGED[what], at, domain: state.domain, brand, until, cause })
+  if (brand !== null || until === null || leftMs < CLOSURE_KEPT_MS_MIN) return
+  const kind = what === 'closed' ? 'closed-until' : 'breaker-until'
+  ctx.request(
+    limits,
+    {
+      type: 'set',
+      limit: { kind, domain: state.domain, brand: null, value: until, burst: null, setBy: 'guard', setAt: at },
+    },
+    'kept',
+  )
+}

@@ -1,0 +1,85 @@
+/** What a guard knows between two messages, and the names of those it speaks to. */
+import type { DispatchPoolProtocol } from '#actors/dispatch-pool.ts'
+import type { ExecutorProtocol } from '#actors/executor.ts'
+import type { GuardArgs, GuardProtocol, GuardShown, Predicted } from '#actors/guard.ts'
+import type { LimitsProtocol } from '#actors/limits.ts'
+import type { SchedulerProtocol } from '#actors/scheduler.ts'
+import type { StoreFailed } from '#actors/store-keeper.ts'
+import type { Block } from '#guard/admission.ts'
+import type { Pressure } from '#guard/backpressure.ts'
+import type { Flights } from '#guard/flights.ts'
+import type { Queues } from '#guard/queues.ts'
+import type { StartCounter } from '#guard/start-counter.ts'
+import type { CastResult } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import type { DynamicSupervisorProtocol } from '#runtime/dynamic-supervisor.ts'
+import type { From } from '#runtime/from.ts'
+import type { Pid } from '#runtime/pid.ts'
+import { type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
+import type { AttemptId, Brand, Due, Instant, LaneKey, Priority } from '#webhook/webhook.ts'
+
+export type Read<V> = { readonly ok: true; readonly value: V } | StoreFailed
+
+export type LanePage = { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
+
+export type Backlog = { readonly count: number; readonly oldestAt: Instant | null }
+
+/** Who asked what needs the number of all that waits, the store's part included. */
+export type Counting =
+  | {
+      readonly ask: 'predict'
+      readonly from: From<Predicted>
+      readonly brand: Brand
+      readonly priority: Priority
+      readonly count: number
+    }
+  | { readonly ask: 'show'; readonly from: From<GuardShown> }
+
+export type HeadPage = { readonly rows: readonly Due[]; readonly more: boolean }
+
+export interface State extends GuardArgs {
+  /** `registering` and `loading` admit nothing. */
+  phase: 'registering' | 'loading' | 'open'
+  incarnation: number
+  /** Counts the registrations: an answer to an older one is dropped. */
+  round: number
+  readonly queues: Queues
+  readonly flights: Flights
+  holds: number
+  /** Lane heads that the start still waits for; `lanesRead`: there are no others. */
+  loading: number
+  lanesRead: boolean
+  refilling: number
+  /** Attempts that ended or were cancelled while a refill was under way: its page may still show them (D-3). */
+  readonly gone: Set<AttemptId>
+  watched: MonitorRef[]
+  readonly limiters: Map<Brand, { readonly pid: Pid; readonly ref: MonitorRef } | 'starting'>
+  block: Block | null
+  readonly pressure: Pressure
+  readonly starts: StartCounter
+  overshoot: number
+  /** When to try again what the store or the pool did not answer. */
+  againMono: number
+  figuresMono: number
+  figuresStale: boolean
+  idleSinceMono: number
+  wake: { readonly ref: TimerRef; readonly atMono: number } | null
+}
+
+export type Ctx = Context<GuardProtocol>
+
+export type Result = CastResult<GuardProtocol, State>
+
+export const NEVER = Number.POSITIVE_INFINITY
+
+export const AGAIN_MS = 20
+
+/** Named here: their files import this one. */
+export const dispatchPool: Name<DispatchPoolProtocol> = name('dispatch-pool')
+
+export const executor: Name<ExecutorProtocol> = name('executor')
+
+export const scheduler: Name<SchedulerProtocol> = name('scheduler')
+
+export const limits: Name<LimitsProtocol> = name('limits')
+export const guards: Name<DynamicSupervisorProtocol> = name('guards')

@@ -1,0 +1,111 @@
+/** A turn: what every message to a guard ends with. And time: one wake-up for everything. */
+import type { Admitted } from '#actors/guard.ts'
+import { FIGURES_MS, GUARD_IDLE_MS } from '#config/limits.ts'
+import { type Ground, nextVerdict } from '#guard/admission.ts'
+import { endDueMono } from '#guard/backpressure.ts'
+import type { BrandQueue } from '#guard/brand-queue.ts'
+import { passTime, saysNothing } from '#guard/conditions.ts'
+import { endedHolds, nextHoldEnd } from '#guard/flights.ts'
+import { CONDITIONS_TABLE, type ConditionsRow } from '#guard/tables.ts'
+import { keep, stop } from '#runtime/behaviour.ts'
+import type { Domain } from '#webhook/webhook.ts'
+import { tellPressure, writeFigures } from './figures.ts'
+import { groundOf, roomOf } from './ground.ts'
+import { load, refill } from './lanes.ts'
+import { askLimiter } from './limiters.ts'
+import { endFlight, takeOff } from './permits.ts'
+import { tellChange } from './receiver.ts'
+import { register } from './registration.ts'
+import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type State } from './state.ts'
+
+/** What every message ends with: admit what may start, read what runs low, tell what changed, arm the one wake-up. */
+export const turn = (state: State, ctx: Ctx): Result => {
+  state.figuresStale = true
+  step(state, ctx)
+  return keep
+}
+
+const step = (state: State, ctx: Ctx): void => {
+  const ground = groundOf(state, ctx)
+  for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state, ctx)
+  const admitted: Admitted[] = []
+  state.block = null
+  if (state.phase === 'open') admit(admitted, ground, state, ctx)
+  if (admitted.length > 0) {
+    roomOf(state, ctx)
+    ctx.cast(executor, { type: 'start', admitted })
+  }
+  if (state.phase !== 'registering' && state.againMono === NEVER) refill(state, ctx)
+  tellPressure(ground.nowMono, state, ctx)
+  noticeIdle(ground.nowMono, state)
+  writeFigures(ground.nowMono, state, ctx)
+  arm(ground.nowMono, state, ctx)
+}
+
+const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {
+  const asking = new Set<BrandQueue>()
+  for (;;) {
+    const verdict = nextVerdict(state.queues, ground)
+    if (verdict.kind === 'start') admitted.push(takeOff(verdict.start, null, ground, state, ctx))
+    else if (verdict.kind === 'ask') asking.add(verdict.queue)
+    else {
+      if (verdict.kind === 'blocked') state.block = verdict
+      break
+    }
+  }
+  for (const queue of asking) askLimiter(queue, state, ctx)
+}
+
+export const onWake = (state: State, ctx: Ctx): Result => {
+  const now = ctx.world.monoNow()
+  if (state.holds > 0) for (const attemptId of endedHolds(state.flights, now)) endFlight(attemptId, state, ctx)
+  if (state.againMono <= now) again(state, ctx)
+  if (mayStop(now, state, ctx)) {
+    ctx.unregister()
+    const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+    const conditions = table.get(state.domain)
+    if (conditions !== undefined && saysNothing(conditions, now)) table.delete(state.domain)
+    state.events.emit({ type: 'guard.stopped', at: ctx.world.wallNow(), domain: state.domain })
+    return stop('normal', state)
+  }
+  step(state, ctx)
+  return keep
+}
+
+/** What was not answered is asked again. */
+const again = (state: State, ctx: Ctx): void => {
+  state.againMono = NEVER
+  if (state.phase === 'loading') load(state, ctx)
+  if (state.phase !== 'registering') return
+  if (ctx.whereis(dispatchPool) !== null && ctx.whereis(executor) !== null) register(state, ctx)
+  else state.againMono = ctx.world.monoNow() + AGAIN_MS
+}
+
+const isIdle = (state: State): boolean =>
+  state.phase === 'open' &&
+  state.queues.waiting.size === 0 &&
+  state.flights.size === 0 &&
+  state.queues.hungry.size === 0 &&
+  state.refilling === 0 &&
+  state.queues.reserved === 0 &&
+  state.pressure.limit === null
+
+const noticeIdle = (now: number, state: State): void => {
+  if (!isIdle(state)) state.idleSinceMono = now
+}
+
+/** Stopping loses nothing: no message waits, and none can come after the name is given up (D-2). */
+const mayStop = (now: number, state: State, ctx: Ctx): boolean =>
+  isIdle(state) && now >= state.idleSinceMono + GUARD_IDLE_MS && ctx.mailboxLength() === 0
+
+/** One wake-up for everything: the earliest instant at which anything changes by itself. */
+const arm = (now: number, state: State, ctx: Ctx): void => {
+  let at = Math.min(state.againMono, endDueMono(state.pressure))
+  if (state.block !== null) at = Math.min(at, state.block.untilMono)
+  if (state.holds > 0) at = Math.min(at, nextHoldEnd(state.flights))
+  if (state.figuresStale) at = Math.min(at, state.figuresMono + FIGURES_MS)
+  if (isIdle(state)) at = Math.min(at, state.idleSinceMono + GUARD_IDLE_MS)
+  if (at === NEVER || (state.wake !== null && state.wake.atMono <= at)) return
+  if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
+  state.wake = { ref: ctx.sendAfter(Math.max(1, Math.ceil(at - now)), { type: 'wake' }), atMono: at }
+}
