@@ -11,6 +11,11 @@ import {
   APPEND_CHUNK_ROWS,
   GROUP_BYTES_MAX,
   GROUP_OPS_MAX,
+  PRUNE_EVERY_MS,
+  PRUNE_PAUSE_MS,
+  PRUNE_ROWS,
+  RETENTION_DEAD_MS,
+  RETENTION_MS,
   STORE_OPEN_PATIENCE_MS,
   STORE_RESENDS_MAX,
   STORE_RETRY_MS,
@@ -44,7 +49,7 @@ export interface StoreFailed {
 type Writes<Op> = Op extends WriteOp
   ? Call<
       Op,
-      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' }
+      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' | 'prune' }
         ? WriteResult<Op>
         : WriteResult<Op> | StoreFailed
     >
@@ -66,6 +71,8 @@ export interface StoreKeeperProtocol {
     | { readonly type: 'flush' }
     | { readonly type: 'try-again'; readonly road: Road }
     | { readonly type: 'open-again' }
+    | { readonly type: 'prune' }
+    | Answer<'pruned', Written>
   readonly continue: never
 }
 export const storeKeeper: Name<StoreKeeperProtocol> = name('store-keeper')
@@ -152,6 +159,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
     const roads = { urgent: road(), promised: road(), large: road() }
     const flags = { isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
+    ctx.sendAfter(PRUNE_EVERY_MS, { type: 'prune' })
     return ok({ args, holding, roads, phase: 'open' as const, ...flags })
   },
 
@@ -164,6 +172,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     'set-limit': takeWrite,
     'put-brand': takeWrite,
     'put-key': takeWrite,
+    prune: takeWrite,
     horizon: takeRead,
     lane: takeRead,
     'due-lanes': takeRead,
@@ -176,6 +185,8 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     keys: takeRead,
     counts: takeRead,
     backlog: takeRead,
+    check: takeRead,
+    backup: takeRead,
   },
 
   info(message, state, ctx) {
@@ -199,6 +210,12 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
         return keep
       case 'open-again':
         openAgain(state, ctx)
+        return keep
+      case 'prune':
+        prune(state, ctx)
+        return keep
+      case 'pruned':
+        pruned(ctx, message.ok ? message.value : null)
         return keep
       case 'opened':
         if (message.ok) opened(state, ctx, message.value)
@@ -318,7 +335,8 @@ const isSpent = (pending: Pending): boolean => isPromised(pending.op) && pending
 /** Answers a failure in the words of the operation. */
 const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   const { op, from } = pending
-  if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
+  if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })
+  else if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
   else if (op.type === 'record-outcome' || op.type === 'hand-back') answerWith(ctx, from, { ok: false, why: 'stale' })
   else answerWith(ctx, from, failure)
 }
@@ -339,6 +357,28 @@ const failureOf = (error: unknown): { failed: StoreErrorCode; op: number | null;
   if (error instanceof StoreError)
     return { failed: error.code, op: error.op, detail: `${error.code}: ${error.message}` }
   return { failed: 'io', op: null, detail: String(error) }
+}
+
+// ---------------------------------------------------------------- retention
+
+const prune = (state: State, ctx: Ctx): void => {
+  const { store } = state.holding
+  const now = ctx.world.wallNow()
+  const op = {
+    type: 'prune',
+    finishedBefore: now - RETENTION_MS,
+    deadBefore: now - RETENTION_DEAD_MS,
+    limit: PRUNE_ROWS,
+  } as const
+  if (store === null) ctx.sendAfter(PRUNE_EVERY_MS, { type: 'prune' })
+  else ctx.pipe(writingOf(store, [{ op, from: NOBODY, sent: 0 }]), 'pruned')
+}
+const NOBODY: From<never> = {}
+/** In small batches with a pause between them, so that nobody notices. */
+const pruned = (ctx: Ctx, outcome: Written | null): void => {
+  const result = outcome?.ok === true ? outcome.results[0] : null
+  const isFull = typeof result === 'object' && result !== null && 'pruned' in result && result.pruned === PRUNE_ROWS
+  ctx.sendAfter(isFull ? PRUNE_PAUSE_MS : PRUNE_EVERY_MS, { type: 'prune' })
 }
 
 // ---------------------------------------------------------------- opening

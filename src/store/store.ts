@@ -54,11 +54,11 @@ export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 've
 
 // ---------------------------------------------------------------- writing
 
-export type WriteOp = Append | MarkStarted | RecordOutcome | HandBack | Cancel | SetLimit | PutBrand | PutKey
+export type WriteOp = Append | MarkStarted | RecordOutcome | HandBack | Cancel | SetLimit | PutBrand | PutKey | Prune
 
 /** True for what is promised to somebody outside, and so synced before it is answered (D-6). */
 export const isPromised = (op: WriteOp): boolean =>
-  op.type !== 'mark-started' && op.type !== 'record-outcome' && op.type !== 'hand-back'
+  op.type !== 'mark-started' && op.type !== 'record-outcome' && op.type !== 'hand-back' && op.type !== 'prune'
 
 /** A webhook to be stored. `request` is packed once (`#webhook/request.ts`) and sent as it is. */
 export interface NewWebhook {
@@ -198,6 +198,24 @@ export interface StoredKey {
   readonly revokedAt: Instant | null
 }
 
+/**
+ * Retention: removes finished webhooks with their attempts and idempotency keys, at most `limit` (keep it small: each costs
+ * some 20 microseconds), dead and quarantined ones by their own instant. Not synced.
+ */
+export interface Prune {
+  readonly type: 'prune'
+  /** Delivered, cancelled and expired ones that finished before it. */
+  readonly finishedBefore: Instant
+  /** Dead and quarantined ones that finished before it. */
+  readonly deadBefore: Instant
+  readonly limit: number
+}
+/** `pruned` = `limit`: there may be more. */
+export interface Pruned {
+  readonly ok: true
+  readonly pruned: number
+}
+
 export type WriteResult<Op> = Op extends Append
   ? Appended
   : Op extends MarkStarted
@@ -212,7 +230,9 @@ export type WriteResult<Op> = Op extends Append
             ? StoredLimit
             : Op extends PutBrand | PutKey
               ? { readonly ok: true }
-              : never
+              : Op extends Prune
+                ? Pruned
+                : never
 
 // ---------------------------------------------------------------- reading
 
@@ -266,6 +286,10 @@ export type ReadQuery =
   | { readonly type: 'counts'; readonly brand: Brand | null; readonly domain: Domain | null; readonly now: Instant }
   /** Live, not started rows due at `now` in one domain, counted to at most `cap`, with the oldest nextAt. */
   | { readonly type: 'backlog'; readonly domain: Domain; readonly now: Instant; readonly cap: number }
+  /** Looks at everything, takes seconds (0.9 s per million rows and more): pages, indexes, and that rows and counters agree. */
+  | { readonly type: 'check' }
+  /** A copy of this instant, checked, into a new file on the node's disk. Takes seconds; commits go on meanwhile. */
+  | { readonly type: 'backup'; readonly to: string }
 
 /** `from` and `to` (both inclusive) compare with the instant that was asked for (`at`). `held` finds nothing here. */
 export interface ListFilter {
@@ -349,4 +373,8 @@ export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
                       ? Counts
                       : Q extends { type: 'backlog' }
                         ? { readonly count: number; readonly oldestAt: Instant | null }
-                        : never
+                        : Q extends { type: 'check' }
+                          ? { readonly problems: readonly string[] }
+                          : Q extends { type: 'backup' }
+                            ? { readonly bytes: number }
+                            : never

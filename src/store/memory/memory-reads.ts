@@ -4,6 +4,7 @@ import {
   type ListFilter,
   type ReadQuery,
   type ReadResult,
+  StoreError,
   WAITING_COUNT_MAX,
   type WebhookRecord,
 } from '#store/store.ts'
@@ -42,6 +43,10 @@ export const answer = (disk: MemoryDisk, query: ReadQuery): ReadResult<ReadQuery
       return counts(disk, query)
     case 'backlog':
       return backlog(disk, query)
+    case 'check':
+      return { problems: [] }
+    case 'backup':
+      throw new StoreError('invalid', 'a store in memory has no backup')
     default:
       return query satisfies never
   }

@@ -11,6 +11,8 @@ import {
   type MarkStarted,
   type NewWebhook,
   type OutcomeRecorded,
+  type Prune,
+  type Pruned,
   type RecordOutcome,
   type SetLimit,
   type StoredLimit,
@@ -18,7 +20,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
-import type { Due } from '#webhook/webhook.ts'
+import { type Due, FINAL_STATES } from '#webhook/webhook.ts'
 import { keyText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
 
 /** One operation; throws StoreError `invalid` on rows that are no batch. */
@@ -42,6 +44,8 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
     case 'put-key':
       disk.put(disk.keys, op.key.keyId, op.key)
       return { ok: true }
+    case 'prune':
+      return prune(disk, op)
     default:
       return op satisfies never
   }
@@ -165,5 +169,18 @@ const setLimit = (disk: MemoryDisk, op: SetLimit): StoredLimit => {
   disk.put(disk.limits, key, stored)
   return stored
 }
+
+const prune = (disk: MemoryDisk, op: Prune): Pruned => {
+  const before = { delivered: op.finishedBefore, cancelled: op.finishedBefore, expired: op.finishedBefore }
+  const bounds = { ...before, dead: op.deadBefore, quarantined: op.deadBefore }
+  const rows = FINAL_STATES.flatMap((state) =>
+    [...disk.bySeq.values()]
+      .filter((row) => row.state === state && (row.finishedAt ?? 0) < bounds[state])
+      .sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0) || a.seq - b.seq),
+  ).slice(0, op.limit)
+  for (const row of rows) disk.place(row, null)
+  return { ok: true, pruned: rows.length }
+}
+
 const isSame = (before: StoredLimit, op: SetLimit): boolean =>
   before.value === op.value && before.burst === op.burst && before.setBy === op.setBy && before.setAt === op.setAt

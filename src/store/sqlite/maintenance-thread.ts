@@ -2,6 +2,8 @@
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
 import { type ReadQuery, type ReadResult, StoreError } from '#store/store.ts'
+import { backUp } from './backup.ts'
+import { problemsOf } from './checking.ts'
 import { type Connection, isFatal, openConnection, storeErrorOf } from './connection.ts'
 import { dataFiles } from './data-files.ts'
 import { LaneBook } from './lane-book.ts'
@@ -41,6 +43,7 @@ class MaintenanceThread {
   }
   /** All statements of one query see one snapshot. */
   #answer(query: ReadQuery): ReadResult<ReadQuery> {
+    if (query.type === 'backup') return backUp(this.#db, query.to)
     return this.#db.transaction(() => this.#read(query)).deferred()
   }
   #read(query: ReadQuery): ReadResult<ReadQuery> {
@@ -55,6 +58,8 @@ class MaintenanceThread {
         return this.#reads.counts(query)
       case 'backlog':
         return this.#reads.backlog(query)
+      case 'check':
+        return { problems: problemsOf(this.#db) }
       default:
         throw new StoreError('invalid', `${query.type} is the writer's to answer`)
     }

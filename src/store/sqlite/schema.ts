@@ -40,7 +40,7 @@ const MIGRATIONS: readonly string[] = [
     seq INTEGER PRIMARY KEY, state INTEGER NOT NULL, attempts INTEGER NOT NULL, finished_at INTEGER NOT NULL,
     next_at INTEGER NOT NULL
   ) STRICT;
-  CREATE INDEX done_finished ON done (finished_at);
+  CREATE INDEX done_finished ON done (state, finished_at);
   CREATE INDEX done_undelivered ON done (state, seq) WHERE state <> 3;
   CREATE TABLE attempts (
     seq INTEGER NOT NULL, number INTEGER NOT NULL, token TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,

@@ -23,6 +23,7 @@ import { DueReads } from './due-reads.ts'
 import { FarRows } from './far-rows.ts'
 import { LaneBook } from './lane-book.ts'
 import { LiveRows } from './live-rows.ts'
+import { Pruner } from './pruning.ts'
 import { checkOwner, migrate } from './schema.ts'
 import { Settings } from './settings.ts'
 import type { WriterRead } from './writer-reads.ts'
@@ -42,6 +43,7 @@ export class Writer {
   readonly #inserter: Inserter
   readonly #live: LiveRows
   readonly #settings: Settings
+  readonly #pruner: Pruner
   readonly #reads: DueReads
   readonly #writeCounters
   readonly #changes = new CounterChanges()
@@ -80,6 +82,7 @@ export class Writer {
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
       this.#live = new LiveRows(db, this.#lanes, this.#far, isOpen)
       this.#settings = new Settings(db)
+      this.#pruner = new Pruner(db, this.#lanes)
       this.#reads = new DueReads(db, this.#lanes)
       this.#writeCounters = counterWriter(db)
       this.#nextSeq = this.#readNextSeq()
@@ -222,6 +225,8 @@ export class Writer {
         return this.#settings.putBrand(op)
       case 'put-key':
         return this.#settings.putKey(op)
+      case 'prune':
+        return this.#pruner.prune(op, this.#nextSeq - 1, this.#changes)
       default:
         return op satisfies never
     }

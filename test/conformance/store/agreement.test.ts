@@ -63,6 +63,15 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
         return { type: 'record-outcome' as const, id, token, attempt: attemptRecord(attempt, { inDoubt }), next }
       }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('prune' as const),
+      finishedBefore: instant,
+      deadBefore: instant,
+      limit: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
   { weight: 2, arbitrary: start.map(({ id, token }) => ({ type: 'hand-back' as const, id, token })) },
   {
     weight: 2,
@@ -170,6 +179,7 @@ describe('memory and SQLite', () => {
         const real = new InlineSqlite()
         try {
           for (const step of steps) await agree(model, real, step)
+          expect(real.read({ type: 'check' })).toEqual({ problems: [] })
         } finally {
           real.dispose()
         }

@@ -2,6 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { backUp } from '#store/sqlite/backup.ts'
+import { problemsOf } from '#store/sqlite/checking.ts'
 import { openConnection } from '#store/sqlite/connection.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
 import { LaneBook } from '#store/sqlite/lane-book.ts'
@@ -35,6 +37,10 @@ export class InlineSqlite {
         return this.#reads.counts(query)
       case 'backlog':
         return this.#reads.backlog(query)
+      case 'check':
+        return { problems: problemsOf(this.#db) }
+      case 'backup':
+        return backUp(this.#db, query.to)
       default:
         return query satisfies never
     }

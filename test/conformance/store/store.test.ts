@@ -504,6 +504,37 @@ describe.each(ENGINES)('a $name store', (engine) => {
     })
   })
 
+  describe('prune', () => {
+    const prune = (finishedBefore: number, deadBefore: number, limit = 10) =>
+      store.write([{ type: 'prune', finishedBefore, deadBefore, limit }]).then(([answer]) => answer.pruned)
+    it('removes what finished long ago with everything that hangs on it, dead letters by their own instant', async () => {
+      await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n, { idempotencyKey: `k${n}` })))
+      for (const n of [1, 2, 3]) await start(store, idOf(n))
+      await store.write([
+        outcomeOf(idOf(1), { state: 'delivered', finishedAt: T0 }),
+        outcomeOf(idOf(2), { state: 'dead', finishedAt: T0 }),
+        outcomeOf(idOf(3), { state: 'delivered', finishedAt: T0 + 9 }),
+      ])
+      expect(await prune(T0 + 1, T0)).toBe(1)
+      expect(await webhook(idOf(1))).toBeNull()
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: null })).toBeNull()
+      expect((await webhook(idOf(2)))?.state).toBe('dead')
+      expect(await prune(T0 + 10, T0 + 1, 1)).toBe(1)
+      expect(await prune(T0 + 10, T0 + 1, 1)).toBe(1)
+      expect(await prune(T0 + 10, T0 + 1, 1)).toBe(0)
+      expect(await counts()).toMatchObject({ scheduled: 1, delivered: 0, dead: 0 })
+      expect(await append(store, newWebhook(5, { idempotencyKey: 'k1' }))).toMatchObject({ duplicates: [false] })
+      expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    })
+    it('gives no number twice, also when the last ones are gone and the store was opened again', async () => {
+      await append(store, newWebhook(1), newWebhook(2))
+      await store.write([{ type: 'cancel', id: idOf(2), brand: null, at: T0 }])
+      expect(await prune(T0 + 1, T0 + 1)).toBe(1)
+      await reopen()
+      expect(await append(store, newWebhook(3))).toMatchObject({ seqs: [3] })
+    })
+  })
+
   it('applies the operations of a group in their order', async () => {
     const results = await store.write([
       appendOf(newWebhook(1)),
