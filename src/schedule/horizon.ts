@@ -94,7 +94,11 @@ const cutShort = (horizon: Horizon, due: Due, text: string): boolean => {
 }
 
 const insert = (horizon: Horizon, due: Due, text: string): void => {
-  if (horizon.known.has(due.id)) remove(horizon, due.id)
+  const known = horizon.known.get(due.id)
+  if (known !== undefined) {
+    if (known.nextAt === due.nextAt && known.attempts === due.attempts) return
+    remove(horizon, due.id)
+  }
   horizon.known.set(due.id, due)
   horizon.laneCounts.set(text, (horizon.laneCounts.get(text) ?? 0) + 1)
   const last = horizon.entries[horizon.entries.length - 1]
