@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { openStage } from './stage.ts'
 
 const CONCURRENCY = 5
-const COUNT = 300
+const COUNT = 200
 
 /** Between any two of these steps the daemon may die; the marks of reliability.md 0.3. */
 const ON_THE_WAY = [
