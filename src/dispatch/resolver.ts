@@ -83,7 +83,12 @@ export class JudgedResolver {
     const local = this.#local(name)
     if (local !== null) return found({ addresses: local })
     const cached = this.#cache.get(name)
-    if (cached !== undefined && cached.untilMono > this.#world.monoNow()) return found(cached.found)
+    if (cached !== undefined && cached.untilMono > this.#world.monoNow()) {
+      // The least recently used name is the first to go.
+      this.#cache.delete(name)
+      this.#cache.set(name, cached)
+      return found(cached.found)
+    }
     const waiting = this.#waiting.get(name)
     if (waiting !== undefined) {
       waiting.push(found)

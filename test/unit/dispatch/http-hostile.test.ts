@@ -291,6 +291,23 @@ describe('the request on the wire', () => {
     expect(Math.abs(Number(timestamp) - Date.now() / 1_000)).toBeLessThan(5)
   })
 
+  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD'] as const)(
+    '%s goes out as it is, its connection used again',
+    async (method) => {
+      const receiver = await Receiver.start(() => ({ headers: { 'content-length': '2' } }))
+      cleanups.push(() => receiver.stop())
+      const { send } = client()
+      for (const body of ['', 'body']) {
+        expect(await send(receiver.url, { method, body })).toMatchObject({ outcome: { status: 200 } })
+        await setImmediate()
+      }
+      expect(receiver.arrivals.map((arrival) => [arrival.method, arrival.body.toString()])).toEqual([
+        [method, ''],
+        [method, 'body'],
+      ])
+    },
+  )
+
   it('reads Retry-After', async () => {
     const receiver = await raw(respond('HTTP/1.1 503 X\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n'))
     expect(await client().send(receiver.url)).toMatchObject({ outcome: { status: 503, retryAfterMs: 120_000 } })
