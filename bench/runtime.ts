@@ -1,147 +1,66 @@
-/**
- * What a message, a call and a process cost, beside the BEAM where `erl` is on PATH: `node bench/runtime.ts [only]`.
- * Each figure is the median of several rounds in one process, after a warm-up round.
- */
-import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
-import type { Context } from '#runtime/context.ts'
-import type { Pid } from '#runtime/pid.ts'
-import { type Call, type Name, name } from '#runtime/protocol.ts'
-import { Runtime } from '#runtime/runtime.ts'
-import { RealWorld } from '#world/real-world.ts'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Bench, Figure, Measured, Scenario } from './scenario.ts'
 
-type EchoProtocol = {
-  readonly call: Call<{ readonly type: 'get' }, number> | Call<{ readonly type: 'backlog' }, number>
-  readonly cast: { readonly type: 'tick' } | { readonly type: 'die' }
-  readonly info: never
-  readonly continue: never
+/** name -> value, of lines `name value`. */
+const parse = (output: string): ReadonlyMap<string, number> =>
+  new Map(
+    output
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .map(([what = '', value = '']) => [what, Number(value)]),
+  )
+const ours = (processes: number): ReadonlyMap<string, number> => {
+  const file = join(import.meta.dirname, 'runtime-figures.ts')
+  const args = ['--expose-gc', '--max-old-space-size=3000', file, String(processes)]
+  return parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
 }
-const echo: Name<EchoProtocol> = name('echo')
-const echoActor: Behaviour<EchoProtocol, null, { n: number }> = {
-  name: 'echo',
-  version: 1,
-  init: () => ok({ n: 0 }),
-  call: {
-    get: (_request, _from, state) => reply(state.n, state),
-    backlog: (_request, _from, state, ctx) => reply(ctx.mailboxLength(), state),
-  },
-  cast: {
-    tick(_message, state) {
-      state.n += 1
-      return keep
-    },
-    die: (_message, state) => ({ kind: 'stop', reason: 'normal', state }),
-  },
+/** Null where there is no Erlang. */
+const beam = (): ReadonlyMap<string, number> | null => {
+  try {
+    return parse(execFileSync('escript', [join(import.meta.dirname, 'beam.escript')], { encoding: 'utf8' }))
+  } catch {
+    return null
+  }
 }
+const COMPARED = ['cast', 'call', 'spawn', 'actor', 'ping-pong']
+const AIMED = ['cast', 'call', 'spawn']
 
-type DriverProtocol = {
-  readonly call: Call<{ readonly type: Bench; readonly n: number }, number>
-  readonly cast: { readonly type: 'pong'; readonly from: Pid }
-  readonly info: never
-  readonly continue: never
-}
-type Bench = 'cast' | 'call' | 'spawn' | 'backlog'
-
-const TICK = { type: 'tick' } as const
-const GET = { type: 'get' } as const
-const DIE = { type: 'die' } as const
-
-interface DriverState {
-  left: number
-  done: ((at: number) => void) | null
-}
-
-const castBurst = async (ctx: Context<DriverProtocol>, n: number): Promise<number> => {
-  const started = performance.now()
-  const to = ctx.whereis(echo)
-  if (to === null) throw new Error('no echo')
-  for (let i = 0; i < n; i++) ctx.cast<EchoProtocol>(to, TICK)
-  await ctx.call(echo, GET, Number.POSITIVE_INFINITY)
-  return performance.now() - started
-}
-const calls = async (ctx: Context<DriverProtocol>, n: number): Promise<number> => {
-  const started = performance.now()
-  const to = ctx.whereis(echo)
-  if (to === null) throw new Error('no echo')
-  for (let i = 0; i < n; i++) await ctx.call<EchoProtocol, 'get'>(to, GET)
-  return performance.now() - started
+const figuresOf = (own: ReadonlyMap<string, number>, peer: ReadonlyMap<string, number> | null): Figure[] => {
+  const figures: Figure[] = []
+  for (const what of COMPARED) {
+    const [mine, theirs] = [own.get(what) ?? null, peer?.get(what) ?? null]
+    const ratio = mine === null || theirs === null ? null : mine / theirs
+    figures.push({ name: what, value: mine, unit: 'ns' }, { name: `${what}, BEAM`, value: theirs, unit: 'ns' })
+    figures.push({
+      name: `${what}, ratio`,
+      value: ratio,
+      unit: 'x',
+      ...(AIMED.includes(what) && { aim: { atMost: 0.7 } }),
+    })
+  }
+  figures.push({
+    name: 'call with 500,000 waiting',
+    value: own.get('backlog-ratio') ?? null,
+    unit: 'x',
+    aim: { atMost: 3 },
+  })
+  figures.push({ name: 'a live process', value: own.get('bytes-each') ?? null, unit: 'bytes', aim: { atMost: 600 } })
+  return figures
 }
 
-const driver: Behaviour<DriverProtocol, null, DriverState> = {
-  name: 'driver',
-  version: 1,
-  init: () => ok({ left: 0, done: null }),
-  call: {
-    cast: async ({ n }, _from, state, ctx) => reply(await castBurst(ctx, n), state),
-    call: async ({ n }, _from, state, ctx) => reply(await calls(ctx, n), state),
-    backlog: async ({ n }, _from, state, ctx) => {
-      for (let i = 0; i < n; i++) ctx.cast<DriverProtocol>(ctx.self, { type: 'pong', from: ctx.self })
-      return reply(await calls(ctx, 20_000), state)
-    },
-    spawn: (_request, _from, state) => reply(0, state),
-  },
-  cast: { pong: () => keep },
+const run = async (bench: Bench): Promise<Measured> => {
+  const processes = bench.pick({ tiny: 10_000, small: 200_000, full: 1_000_000 })
+  const own = ours(processes)
+  const peer = beam()
+  if (peer === null) bench.note('no erl on PATH (Debian: erlang-base): nothing to compare with')
+  return { setup: { processes }, figures: figuresOf(own, peer), checks: [], plots: [] }
 }
 
-/** A process that starts a child, monitors it, tells it to end, and starts the next at its DOWN. */
-type SpawnerProtocol = {
-  readonly call: Call<{ readonly type: 'run'; readonly n: number }, number>
-  readonly cast: never
-  readonly info: never
-  readonly continue: never
+export const runtime: Scenario = {
+  name: 'runtime',
+  measures:
+    'the actor kernel alone, beside the BEAM where there is one: cast, call, spawn, ping-pong, a long backlog, memory',
+  run,
 }
-const spawner: Behaviour<SpawnerProtocol, null, { left: number; started: number; from: object | null }> = {
-  name: 'spawner',
-  version: 1,
-  init: () => ok({ left: 0, started: 0, from: null }),
-  call: {
-    run({ n }, from, state, ctx) {
-      state.left = n
-      state.started = performance.now()
-      state.from = from
-      spawnNext(ctx)
-      return keep
-    },
-  },
-  info(message, state, ctx) {
-    if (message.type !== 'DOWN') return keep
-    state.left -= 1
-    if (state.left > 0) spawnNext(ctx)
-    else if (state.from !== null) ctx.reply(state.from, performance.now() - state.started)
-    return keep
-  },
-}
-const spawnNext = (ctx: Context<SpawnerProtocol>): void => {
-  const child = ctx.startLinked(echoActor, null)
-  if (child instanceof Promise || !child.ok) throw new Error('start')
-  ctx.monitor(child.pid)
-  ctx.cast<EchoProtocol>(child.pid, DIE)
-}
-
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-const measure = async (what: string, n: number, run: (n: number) => Promise<number>): Promise<void> => {
-  await run(n)
-  const rounds: number[] = []
-  for (let i = 0; i < 7; i++) rounds.push((await run(n)) / n)
-  console.log(`${what.padEnd(24)} ${(median(rounds) * 1e6).toFixed(0).padStart(8)} ns`)
-}
-
-const runtime = new Runtime(new RealWorld())
-await runtime.start(echoActor, null, { name: echo })
-const drive: Name<DriverProtocol> = name('driver')
-await runtime.start(driver, null, { name: drive })
-const spawn: Name<SpawnerProtocol> = name('spawner')
-await runtime.start(spawner, null, { name: spawn })
-await measure('cast burst', 200_000, (n) => runtime.call(drive, { type: 'cast', n }, 60_000))
-await measure('call', 100_000, (n) => runtime.call(drive, { type: 'call', n }, 60_000))
-await measure('spawn+exit+DOWN', 50_000, (n) => runtime.call(spawn, { type: 'run', n }, 60_000))
-
-const bytes = async (): Promise<void> => {
-  globalThis.gc?.()
-  const before = process.memoryUsage().heapUsed
-  for (let i = 0; i < 1_000_000; i++) await runtime.start(echoActor, null)
-  globalThis.gc?.()
-  const each = (process.memoryUsage().heapUsed - before) / 1_000_000
-  console.log(`live processes           ${each.toFixed(0).padStart(8)} bytes each (1,000,000)`)
-}
-await bytes()
-process.exit(0)

@@ -7,6 +7,7 @@ import { isolation } from './isolation.ts'
 import { pending } from './pending.ts'
 import { precision } from './precision.ts'
 import { recovery } from './recovery.ts'
+import { runtime } from './runtime.ts'
 import type { Scenario } from './scenario.ts'
 
 /** In the order in which `npm run bench` runs them. */
@@ -20,4 +21,5 @@ export const SCENARIOS: readonly Scenario[] = [
   isolation,
   pending,
   recovery,
+  runtime,
 ]

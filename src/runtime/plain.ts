@@ -55,11 +55,15 @@ export class PlainContext extends ProcessContext {
       if (isError && process.phase < CLOSING) this.reportError(reason)
       kernel.die(process, reason)
     }
-    const returned = async (): Promise<unknown> => body(this)
-    returned().then(
-      () => ended('normal', false),
-      (error: unknown) => ended(reasonOf(error), !(error instanceof Exit)),
-    )
+    const failed = (error: unknown): void => ended(reasonOf(error), !(error instanceof Exit))
+    let result: unknown
+    try {
+      result = body(this)
+    } catch (error) {
+      return failed(error)
+    }
+    if (result instanceof Promise) result.then(() => ended('normal', false), failed)
+    else ended('normal', false)
   }
   /** OTP-O9: only for error-class crashes, not for exit(R). */
   private reportError(reason: ExitReason): void {
