@@ -10,7 +10,7 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type GuardFigures, guardOf, guards } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
-import { limitKey } from '#guard/limits.ts'
+import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
 import { reportLoad } from '#guard/node-load.ts'
 import {
   FIGURES_TABLE,
@@ -37,7 +37,8 @@ export type LimitSet = { readonly ok: true; readonly limit: StoredLimit } | Stor
 export interface LimitsProtocol {
   /** Answered when the change is on disk and in the table. `failed`: nothing has changed, try again. */
   readonly call: Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
-  readonly cast: never
+  /** Graceful stop: from now on no guard admits anything. Not stored. */
+  readonly cast: { readonly type: 'quiesce' }
   readonly info: Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>> | { readonly type: 'sweep' }
   readonly continue: never
 }
@@ -67,6 +68,12 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
       return keep
     },
   },
+  cast: {
+    quiesce: (_message, _state, ctx) => {
+      ctx.table<string, LimitsRow>(LIMITS_TABLE).set(NODE_PAUSE_KEY, NODE_PAUSED)
+      return keep
+    },
+  },
   info(message, state, ctx) {
     if (message.type === 'stored') ctx.reply(message.data, settle(message, state, ctx))
     if (message.type === 'sweep') {
@@ -77,6 +84,16 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
   },
 }
 
+const NODE_PAUSED: LimitsRow = {
+  kind: 'pause',
+  domain: null,
+  brand: null,
+  value: 1,
+  burst: null,
+  version: 1,
+  setBy: 'stop',
+  setAt: 0,
+}
 const keyOf = ({ kind, domain, brand }: LimitChange): string => limitKey(kind, domain, brand)
 
 const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {

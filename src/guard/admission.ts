@@ -4,13 +4,23 @@ import { ADAPTIVE_CEILING } from './adaptive.ts'
 import { accrue, type BrandQueue, peekNext, type RetryShare, takeNext } from './brand-queue.ts'
 import { type Conditions, fails, gateOf, noteStarted } from './conditions.ts'
 import { type Candidate, creditSlots, nextByInFlight, nextByRound, sweepRing } from './fairness.ts'
-import { concurrencyOf, domainConcurrencyOf, isPaused, type LimitTable, rateOf, settingOf, weightOf } from './limits.ts'
+import {
+  concurrencyOf,
+  domainConcurrencyOf,
+  isPaused,
+  type LimitTable,
+  NODE_PAUSE_KEY,
+  rateOf,
+  settingOf,
+  weightOf,
+} from './limits.ts'
 import type { Queues } from './queues.ts'
 import { earliestAfter, type RateLimit, type RateState, recordStart, unknownHistory } from './rate.ts'
 import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
 
 /** What can stand in the way of a start, as `explainWebhook` and events name it. */
 export type LimitName =
+  | 'stopping'
   | 'domain-paused'
   | 'brand-paused'
   | 'closed'
@@ -90,6 +100,7 @@ export const concurrencyNow = (
 export const domainBlock = (queues: Queues, ground: Ground): Block | null => {
   const { limits, conditions, nowMono } = ground
   const { inFlight, reserved, keys } = queues
+  if (isPaused(limits, NODE_PAUSE_KEY)) return { by: 'stopping', untilMono: FOREVER }
   if (isPaused(limits, keys.pause)) return { by: 'domain-paused', untilMono: FOREVER }
   const gate = gateOf(conditions.domain, inFlight, reserved, nowMono)
   if (gate !== null) return gate

@@ -29,6 +29,8 @@ export interface LimitTable {
 export const limitKey = (kind: LimitKind, domain: Domain | null, brand: Brand | null): string =>
   `${kind} ${domain ?? '*'} ${brand ?? '*'}`
 
+/** A pause of the whole node, never stored: the daemon is stopping. */
+export const NODE_PAUSE_KEY = limitKey('pause', null, null)
 /** The keys that one guard reads for itself, made once. */
 export interface DomainKeys {
   readonly concurrency: string

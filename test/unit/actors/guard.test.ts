@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { GuardFigures } from '#actors/guard.ts'
 import { guardOf } from '#actors/guard.ts'
+import { limits } from '#actors/limits.ts'
 import { GuardStage, rateViolations } from '#test/support/guard-stage.ts'
 
 const API = 'api.example.com'
@@ -109,5 +110,15 @@ describe('a guard', () => {
     const figures: GuardFigures = await stage.runtime.call(guardOf(API), { type: 'figures' })
     expect(figures).toMatchObject({ state: 'open', concurrency: { current: 2, limit: 2 }, queued: 8, overshoot: 0 })
     expect(figures.backpressure).toMatchObject({ active: true, limit: 'domain-concurrency' })
+  })
+
+  it('admits nothing more while the daemon stops', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 50 }).raise()
+    stage.due(100, API)
+    await stage.world.advance(20)
+    stage.runtime.cast(limits, { type: 'quiesce' })
+    await stage.world.advance(1_000)
+    expect(stage.starts).toHaveLength(10)
+    expect(stage.open.get(API)).toBe(0)
   })
 })
