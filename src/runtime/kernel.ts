@@ -139,6 +139,7 @@ export class Kernel {
     return this.aliases.delete(id)
   }
   alias(owner: Process, mode: AliasMode, monitor: Monitor | null, id = this.uniqueInteger()): Pid {
+    if (owner.phase >= CLOSING) return new Pid(id)
     this.aliases.set(id, { owner, mode, monitor })
     owner.aliases ??= new Set()
     owner.aliases.add(id)

@@ -163,6 +163,7 @@ export class PlainContext extends ProcessContext {
 
   /** Throws if the name is taken, the process has one already, or it is dead (OTP-N1). */
   register(name: string, pid: Pid): void {
+    if (this.process.phase >= CLOSING) return
     const process = this.kernel.alive(pid)
     if (process === null || process.name !== null || this.kernel.resolve(name) !== null) {
       throw new Error(`badarg: register ${name}`)
@@ -171,6 +172,7 @@ export class PlainContext extends ProcessContext {
   }
   /** Frees a name, whoever has it. Throws if nobody has. */
   unregisterName(name: string): void {
+    if (this.process.phase >= CLOSING) return
     const process = this.kernel.alive(name)
     if (process === null) throw new Error(`badarg: unregister ${name}`)
     this.kernel.unregister(process)
