@@ -1,6 +1,6 @@
 /**
- * Entry of a dispatch thread. Its one Piscina task is the dispatch session: it takes attempts in groups over a MessagePort,
- * reports them in groups, and ends when it is told to. A second task for the same thread never comes.
+ * Entry of a dispatch thread. Its one Piscina task is the dispatch session: it takes attempts in groups over a MessagePort
+ * and reports them in groups, until the thread is ended. A second task for the same thread never comes.
  */
 import { type MessagePort, threadId } from 'node:worker_threads'
 import { HEARTBEAT_CARRIER_MS } from '#config/limits.ts'
@@ -21,14 +21,14 @@ export type ToThread =
   | ArrayBuffer
   | { readonly type: 'abort'; readonly handles: readonly number[] }
   | { readonly type: 'policy'; readonly policy: AddressPolicy }
-  | { readonly type: 'end' }
 /** Thread to main: once `started`, then groups of reports (bare buffers). */
 export interface Started {
   readonly type: 'started'
   readonly threadId: number
 }
 
-export default function session(task: SessionTask): Promise<void> {
+/** Never settles. */
+export default function session(task: SessionTask): Promise<never> {
   const world = new RealWorld({ failpoints: task.settings.failpoints })
   const { port } = task
   const beats = new Int32Array(task.heartbeat)
@@ -49,15 +49,13 @@ export default function session(task: SessionTask): Promise<void> {
     frame.add(report)
   })
 
-  return new Promise((resolve) => {
-    port.on('message', (message: ToThread) => {
-      if (message instanceof ArrayBuffer) {
-        world.failpoint('dispatch.orders')
-        for (const order of readOrders(message)) attempts.start(order)
-      } else if (message.type === 'abort') for (const handle of message.handles) attempts.abort(handle)
-      else if (message.type === 'policy') attempts.setPolicy(message.policy)
-      else attempts.close().then(resolve)
-    })
-    port.postMessage({ type: 'started', threadId } satisfies Started)
+  port.on('message', (message: ToThread) => {
+    if (message instanceof ArrayBuffer) {
+      world.failpoint('dispatch.orders')
+      for (const order of readOrders(message)) attempts.start(order)
+    } else if (message.type === 'abort') for (const handle of message.handles) attempts.abort(handle)
+    else attempts.setPolicy(message.policy)
   })
+  port.postMessage({ type: 'started', threadId } satisfies Started)
+  return new Promise(() => {})
 }

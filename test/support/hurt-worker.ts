@@ -29,7 +29,7 @@ const HURTS: Readonly<Record<string, (port: MessagePort) => void>> = {
   silent: () => {},
 }
 
-export default function hurtSession(task: SessionTask): Promise<void> {
+export default function hurtSession(task: SessionTask): Promise<never> {
   const { port } = task
   const on = port.on.bind(port)
   const hurtOf = (message: unknown): string | undefined => {
