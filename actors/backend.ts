@@ -1,4 +1,5 @@
 /** What a session asks of other actors, for the methods: one that is being restarted is asked again within the request's time. */
+import { dispatchPool } from '#actors/dispatch-pool.ts'
 import { limits } from '#actors/limits.ts'
 import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
@@ -38,9 +39,18 @@ export const backendOf = <P extends Protocol>(
   setLimit: async (limit) =>
     (await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))).limit,
   ensureBrand: (brand) => ensureBrand(brand, ctx),
+  open: () => openByBrand(ctx),
   limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
 })
+
+/** Asked of the one who knows: counting events would drift with the first crash. */
+const openByBrand = async <P extends Protocol>(ctx: Context<P>): Promise<ReadonlyMap<Brand, number>> => {
+  const inFlight = await patiently(ctx, (timeoutMs) => ctx.call(dispatchPool, { type: 'in-flight' }, timeoutMs))
+  const open = new Map<Brand, number>()
+  for (const { brand } of inFlight) open.set(brand, (open.get(brand) ?? 0) + 1)
+  return open
+}
 
 const rowsOf = <V>(table: Table<string, V>): readonly V[] => [...table.entries()].map(([, row]) => row)
 

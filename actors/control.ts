@@ -47,6 +47,8 @@ export interface ControlArgs {
   readonly metrics: Metrics
   /** Keeps the admin key of a first start where its owner finds it; done before the store knows the key. */
   readonly keepFirstKey: (key: string) => Promise<void>
+  /** Somebody could not be let in for want of descriptors; the port lives on. */
+  readonly acceptFailed: (error: Error) => void
   /** Each time that the port is open; with the admin key, if it was made just now. */
   readonly listening: (url: string, firstKey: string | null) => void
 }
@@ -91,6 +93,7 @@ export const controlActor: Behaviour<ControlProtocol, ControlArgs, State> = {
 const handlersOf = (args: ControlArgs, gate: Gate, state: State, ctx: Ctx): ServerHandlers => ({
   open: (transport, caller) => open(transport, caller, { ...args.shared, gate }, state, ctx),
   notReady: () => args.shared.host.notReady(),
+  acceptFailed: (error) => args.acceptFailed(error),
   metrics: async () => ({ contentType: args.metrics.contentType, text: await args.metrics.page() }),
   openRpc: () => JSON.stringify(openRpc(args.shared.host.version)),
 })

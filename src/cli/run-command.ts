@@ -23,12 +23,21 @@ export const runCommand = async (
   version: string,
   around: Surroundings = PROCESS,
 ): Promise<number> => {
+  if (around === PROCESS) endQuietlyWithoutReader()
   try {
     await programOf(version, around).parseAsync(argv, { from: 'user' })
     return EXIT_OK
   } catch (error) {
     return failed(error, around)
   }
+}
+
+/** `hookpulse list | head -1`: the reader has what it wanted. */
+const endQuietlyWithoutReader = (): void => {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT_OK)
+    throw error
+  })
 }
 
 const programOf = (version: string, around: Surroundings): Command => {

@@ -18,6 +18,8 @@ export interface Backend {
   /** As they hold now. */
   limits(): Iterable<StoredLimit>
   guards(): Iterable<GuardRow>
+  /** Attempts that the dispatch pool holds, by brand. */
+  open(): Promise<ReadonlyMap<Brand, number>>
   readonly monitor: Monitor
   readonly host: Host
 }

@@ -98,9 +98,8 @@ const drainOf = (row: GuardRow, queueDepth: number): { drainMs?: number } => {
 }
 
 const brandsView = async (brand: Brand | null, backend: Backend, now: Instant): Promise<BrandFigures[]> => {
-  const open = backend.monitor.open()
   const limits = [...backend.limits()].filter((limit) => limit.domain === null && limit.kind === 'concurrency')
-  const known = await backend.read({ type: 'brands' })
+  const [open, known] = await Promise.all([backend.open(), backend.read({ type: 'brands' })])
   const names = brand === null ? known.map((one) => one.brand) : [brand]
   const shown = names.toSorted((a, b) => (open.get(b) ?? 0) - (open.get(a) ?? 0)).slice(0, MONITOR_DOMAINS_MAX)
   return Promise.all(
@@ -132,4 +131,5 @@ const backpressureView = (domain: Domain | null, backend: Backend): Backpressure
       ...(one.endedAt === null ? {} : { endedAt: formatInstant(one.endedAt) }),
       ...(one.durationMs === null ? {} : { durationMs: one.durationMs }),
       ...(one.peak === null ? {} : { peak: one.peak }),
+      ...(one.spans === null ? {} : { spans: one.spans }),
     }))

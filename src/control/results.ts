@@ -119,6 +119,8 @@ export interface BackpressureEvent {
   readonly endedAt?: Text
   readonly durationMs?: number
   readonly peak?: number
+  /** Short pauses are folded: how many times it pressed. */
+  readonly spans?: number
 }
 export interface MonitorView {
   readonly at: Text

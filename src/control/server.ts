@@ -28,6 +28,7 @@ export interface ServerHandlers {
   open(transport: Transport, caller: Caller | null): void
   /** Why the daemon is not ready, or null. */
   notReady(): string | null
+  acceptFailed(error: Error): void
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   /** JSON text. */
   openRpc(): string
@@ -51,6 +52,8 @@ export const controlServer = (gate: Gate, handlers: ServerHandlers, world: World
   server.maxHeadersCount = 64
   server.maxConnections = CONNECTIONS_MAX
   server.on('request', (request, response) => route(request, response, gate, handlers))
+  // A connection that could not be accepted, for want of descriptors: its sender tries again, and so does libuv.
+  server.on('error', (error) => handlers.acceptFailed(error))
   server.on('clientError', (_error, socket) => refuseSocket(socket, 400))
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())

@@ -20,6 +20,7 @@ export class SocketTransport implements Transport {
   #taken = 0
   #events: TransportEvents | null = null
   #closed = false
+  #closing = false
   /** ws found the protocol broken; it says so to the other end and closes by itself. */
   #failed = false
   #paused = false
@@ -58,6 +59,7 @@ export class SocketTransport implements Transport {
   }
 
   take(): Uint8Array | undefined {
+    if (this.#closing) return undefined
     const frame = this.#inbox[this.#taken]
     if (frame === undefined) return undefined
     this.#taken += 1
@@ -82,7 +84,7 @@ export class SocketTransport implements Transport {
   }
 
   send(texts: readonly string[]): void {
-    if (this.#closed) return
+    if (this.#closed || this.#closing) return
     this.#socket.cork()
     for (const text of texts) this.#ws.send(text)
     this.#socket.uncork()
@@ -100,7 +102,9 @@ export class SocketTransport implements Transport {
     return true
   }
 
+  /** What still comes in is not looked at. */
   close(code: number, reason: string): void {
+    this.#closing = true
     this.#ws.close(code, reason)
     // ws reads on for the farewell of the other end.
     this.resume()
@@ -113,6 +117,7 @@ export class SocketTransport implements Transport {
   #received(data: RawData, isBinary: boolean): void {
     this.#whole = true
     this.#partialSince = null
+    if (this.#closing) return
     if (isBinary) return this.close(CLOSE_UNSUPPORTED, 'send text frames')
     if (!(data instanceof Uint8Array)) return this.terminate()
     this.#inbox.push(data)

@@ -49,6 +49,7 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
         shared: { reader: new WebhookReader(policy), ids: new WebhookIds(), monitor, feed, host: hostOf(args) },
         metrics,
         keepFirstKey: (key) => keepAdminKey(dataDir, key),
+        acceptFailed: (error) => log.error('a connection was not accepted', error),
         listening: (url, firstKey) => {
           process.stdout.write(`listening on ${url}\n`)
           if (firstKey !== null) process.stdout.write(firstStartText(firstKey, url, config.data))

@@ -77,7 +77,9 @@ export const startLogSink = (options: LogSinkOptions): LogSink => {
   destination.on('error', () => {
     broken = true
   })
-  const logger = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination)
+  const formatters = { level: (label: string) => ({ level: label }) }
+  const { isoTime: timestamp } = pino.stdTimeFunctions
+  const logger = pino({ level: options.level, base: null, timestamp, formatters }, destination)
   const listened = eventTypes().filter((type) => logger.isLevelEnabled(LEVELS[type]))
   const write = (event: Event): void => {
     if (broken || !budget.take()) {

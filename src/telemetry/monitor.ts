@@ -1,9 +1,9 @@
 /**
- * What the daemon does right now, from events alone: lateness in its three parts, traffic over time, open attempts per
- * brand, backpressure. Bounded: a ring of buckets, a ring of events, and brands that have something open.
+ * What the daemon does right now, from events alone: lateness in its three parts, traffic over time,
+ * backpressure. Bounded: a ring of buckets and a ring of events.
  */
 import { BACKPRESSURE_EVENTS_KEPT, TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS } from '#config/limits.ts'
-import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
+import type { Domain, Instant } from '#webhook/webhook.ts'
 import type { Events } from './events.ts'
 import { Histogram, type Percentiles } from './histogram.ts'
 
@@ -15,6 +15,8 @@ export interface Backpressure {
   endedAt: Instant | null
   durationMs: number | null
   peak: number | null
+  /** How many times it pressed: short pauses in between are folded. */
+  spans: number | null
 }
 export interface Traffic {
   readonly bucketMs: number
@@ -43,19 +45,14 @@ export class Monitor {
   }
   /** Number of the newest bucket, counted from the epoch. */
   #newest = 0
-  readonly #open = new Map<Brand, number>()
   readonly #backpressure: Backpressure[] = []
 
   /** Returns a function that stops listening. */
   listen(events: Events): () => void {
     const offs = [
       events.on(['webhook.due'], (event) => this.#count('due', event.at, event.count)),
-      events.on(['attempt.started'], (event) => {
-        this.#count('started', event.at, 1)
-        this.#open.set(event.brand, (this.#open.get(event.brand) ?? 0) + 1)
-      }),
+      events.on(['attempt.started'], (event) => this.#count('started', event.at, 1)),
       events.on(['attempt.finished'], (event) => {
-        this.#closed(event.brand)
         const delivered = event.error === null && event.status !== null && event.status >= 200 && event.status < 300
         this.#count(delivered ? 'delivered' : 'failed', event.at, 1)
         this.#timer.add(event.timerMs)
@@ -71,6 +68,7 @@ export class Monitor {
           endedAt: null,
           durationMs: null,
           peak: null,
+          spans: null,
         })
         if (this.#backpressure.length > BACKPRESSURE_EVENTS_KEPT) this.#backpressure.shift()
       }),
@@ -82,6 +80,7 @@ export class Monitor {
         begun.endedAt = event.at
         begun.durationMs = event.durationMs
         begun.peak = event.peak
+        begun.spans = event.spans
       }),
     ]
     return () => {
@@ -113,20 +112,9 @@ export class Monitor {
     }
   }
 
-  /** Attempts open per brand, as far as events told. */
-  open(): ReadonlyMap<Brand, number> {
-    return this.#open
-  }
-
   /** Newest first. */
   backpressure(): readonly Backpressure[] {
     return this.#backpressure.toReversed()
-  }
-
-  #closed(brand: Brand): void {
-    const open = this.#open.get(brand) ?? 0
-    if (open <= 1) this.#open.delete(brand)
-    else this.#open.set(brand, open - 1)
   }
 
   #count(name: Series, at: Instant, count: number): void {

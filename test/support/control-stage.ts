@@ -89,6 +89,7 @@ export class ControlStage {
           keepFirstKey: async (key) => {
             this.adminKey = key
           },
+          acceptFailed: () => undefined,
           listening: (url) => {
             this.url = url
           },

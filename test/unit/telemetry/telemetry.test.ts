@@ -103,22 +103,6 @@ describe('the monitor', () => {
     expect(later.delivered.at(0)).toBe(1)
   })
 
-  it('knows what is open per brand, and forgets brands with nothing open', () => {
-    const events = hub()
-    const monitor = new Monitor()
-    const off = monitor.listen(events)
-    events.emit(started())
-    events.emit(started())
-    events.emit(finished(T0, 200, 1))
-    expect([...monitor.open()]).toEqual([['acme', 1]])
-    events.emit(finished(T0, 200, 1))
-    events.emit(finished(T0, 200, 1))
-    expect([...monitor.open()]).toEqual([])
-    off()
-    events.emit(started())
-    expect([...monitor.open()]).toEqual([])
-  })
-
   it('gives lateness in three parts', () => {
     const events = hub()
     const monitor = new Monitor()
@@ -137,7 +121,15 @@ describe('the monitor', () => {
     monitor.listen(events)
     for (let i = 0; i < 150; i++)
       events.emit({ type: 'backpressure.started', at: T0 + i, domain: `d${i}`, limit: 'rate', depth: 3 })
-    events.emit({ type: 'backpressure.ended', at: T0 + 500, domain: 'd149', limit: 'rate', durationMs: 351, peak: 9, spans: 1 })
+    events.emit({
+      type: 'backpressure.ended',
+      at: T0 + 500,
+      domain: 'd149',
+      limit: 'rate',
+      durationMs: 351,
+      peak: 9,
+      spans: 1,
+    })
     const shown = monitor.backpressure()
     expect(shown).toHaveLength(100)
     expect(shown[0]).toMatchObject({ domain: 'd149', endedAt: T0 + 500, durationMs: 351, peak: 9, spans: 1 })
