@@ -88,6 +88,8 @@ export interface Context<P extends Protocol = Protocol> {
   /** `message` arrives in `info` after at least `delayMs`. Outlives nothing: it goes with the destination (OTP-T4). */
   sendAfter(delayMs: number, message: P['info']): TimerRef
   sendAfterTo<Q extends Protocol = OpenProtocol>(delayMs: number, to: Ref<Q>, message: Q['info']): TimerRef
+  /** For async callbacks: resolves after at least `delayMs`, but never after this process's death (OTP-J4). */
+  sleep(delayMs: number): Promise<void>
   /** Remaining ms, or false if it fired, was cancelled, or never was. */
   cancelTimer(ref: TimerRef): number | false
 

@@ -60,7 +60,7 @@ export class Kernel {
   readonly tables = new Tables()
   readonly processes = new Map<number, Process>()
   readonly names = new Map<string, Process>()
-  readonly timers = new Map<number, SendTimer>()
+  readonly timers = new Map<number, TargetTimer>()
   /** Active aliases, by number; a monitor's alias has the monitor's ref. */
   readonly aliases = new Map<
     number,
@@ -421,6 +421,14 @@ export class Kernel {
     this.wheel.set(entry, delayMs)
     return ref
   }
+  /** Calls back after `delayMs`, unless the process has died by then. */
+  wakeAfter(process: Process, delayMs: number, wake: () => void): void {
+    const entry = new WakeTimer(this, this.uniqueInteger(), process, wake)
+    this.timers.set(entry.ref, entry)
+    process.timers ??= new Set()
+    process.timers.add(entry)
+    this.wheel.set(entry, delayMs)
+  }
   /** Remaining ms; false if it fired, was cancelled, went with its target, or never was. */
   cancelTimer(ref: number): number | false {
     const entry = this.timers.get(ref)
@@ -434,7 +442,7 @@ export class Kernel {
     const entry = this.timers.get(ref)
     return entry === undefined ? false : this.wheel.remaining(entry)
   }
-  forgetTimer(entry: SendTimer): void {
+  forgetTimer(entry: TargetTimer): void {
     this.timers.delete(entry.ref)
     entry.target?.timers?.delete(entry)
   }
@@ -601,6 +609,20 @@ class SendTimer extends TargetTimer {
     kernel.forgetTimer(this)
     const target = this.target ?? kernel.alive(this.to)
     if (target !== null) kernel.push(target, this.message, INFO)
+  }
+}
+
+class WakeTimer extends TargetTimer {
+  private readonly kernel: Kernel
+  private readonly wake: () => void
+  constructor(kernel: Kernel, ref: number, target: Process, wake: () => void) {
+    super(ref, target)
+    this.kernel = kernel
+    this.wake = wake
+  }
+  override fire(): void {
+    this.kernel.forgetTimer(this)
+    this.wake()
   }
 }
 

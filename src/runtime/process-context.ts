@@ -216,6 +216,9 @@ export class ProcessContext {
   sendAfterTo(delayMs: number, to: Pid | string, message: Message): TimerRef {
     return this.kernel.sendAfter(delayMs, to, message, this.fenced)
   }
+  sleep(delayMs: number): Promise<void> {
+    return this.fenced ? NEVER : new Promise((resolve) => this.kernel.wakeAfter(this.process, delayMs, resolve))
+  }
   cancelTimer(ref: TimerRef): number | false {
     return this.kernel.cancelTimer(ref)
   }

@@ -224,6 +224,27 @@ describe('what JavaScript adds', () => {
   )
 
   it(
+    'J4 a sleep never ends after the death of the sleeper, and leaves no timer',
+    inT(async (t, env) => {
+      const woke: string[] = []
+      const sleeper: Module = {
+        handleCast: async (m, s, p) => {
+          await p.ctx.sleep(100)
+          woke.push(String(m))
+          return ['noreply', s]
+        },
+      }
+      const [lives, dies] = [await t.gen.pid(sleeper), await t.gen.pid(sleeper)]
+      t.gen.cast(lives, 'lives')
+      t.gen.cast(dies, 'dies')
+      await env.sleep(50)
+      t.exitSignal(dies, 'kill')
+      await env.sleep(100)
+      expect([woke, env.counts()['timers']]).toEqual([['lives'], 0])
+    }),
+  )
+
+  it(
     'J5 a flood between two processes does not starve a third',
     inT(async (t, env) => {
       const flooder: Module = {
