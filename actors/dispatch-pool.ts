@@ -16,6 +16,7 @@ import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/d
 import {
   acquit,
   emptyPlacement,
+  isReady,
   join,
   leave,
   type Placement,
@@ -46,7 +47,11 @@ export interface Registered {
 }
 
 export interface DispatchPoolProtocol {
-  readonly call: /** A guard's first act, and again when executor or pool died. From now on older permits of the domain are refused. Monitored: its death ends the incarnation. */
+  readonly call: /**
+   * A guard's first act, and again when executor or pool died, or when it is told to. From now on older permits of the domain are
+   * refused. Monitored: its death ends the incarnation. Answered when there is a thread to send with: a rate counts a start when
+   * it is sent, so nothing may be admitted into a queue that is then emptied at once.
+   */
     | Call<{ readonly type: 'register-guard'; readonly domain: Domain; readonly pid: Pid }, Registered>
     | Call<{ readonly type: 'register-limiter'; readonly brand: Brand; readonly pid: Pid }, Registered>
     | Call<{ readonly type: 'in-flight' }, readonly InFlight[]>
@@ -112,6 +117,8 @@ interface State {
   lonely: number | null
   readonly guards: Map<Domain, Incarnation>
   readonly limiters: Map<Brand, Incarnation>
+  /** Guards that wait for the first thread. */
+  readonly unready: Map<Domain, { readonly from: From<Registered>; readonly pid: Pid }>
   /** Which registration a monitor is about. */
   readonly monitors: Map<MonitorRef, { readonly of: Map<string, Incarnation>; readonly key: string }>
   draining: From<'drained'>[] | null
@@ -137,6 +144,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       lonely: null,
       guards: new Map(),
       limiters: new Map(),
+      unready: new Map(),
       monitors: new Map(),
       draining: null,
     }
@@ -144,11 +152,11 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     return ok(state)
   },
   call: {
-    'register-guard': ({ domain, pid }, _from, state, ctx) =>
-      reply(
-        register(state.guards, domain, pid, (held) => held.permit.domain === domain, state, ctx),
-        state,
-      ),
+    'register-guard': ({ domain, pid }, from, state, ctx) => {
+      if (isReady(state.placement)) return reply(registerGuard(domain, pid, state, ctx), state)
+      state.unready.set(domain, { from, pid })
+      return keep
+    },
     'register-limiter': ({ brand, pid }, _from, state, ctx) =>
       reply(
         register(state.limiters, brand, pid, (held) => held.permit.brand === brand, state, ctx),
@@ -255,6 +263,35 @@ const register = (
   return { incarnation: incarnation.number, inFlight: inFlight(state, mine) }
 }
 
+const registerGuard = (domain: Domain, pid: Pid, state: State, ctx: Ctx): Registered =>
+  register(state.guards, domain, pid, (held) => held.permit.domain === domain, state, ctx)
+
+/** A thread is there: the guards may admit. */
+const answerUnready = (state: State, ctx: Ctx): void => {
+  for (const [domain, { from, pid }] of state.unready) ctx.reply(from, registerGuard(domain, pid, state, ctx))
+  state.unready.clear()
+}
+
+/** The last thread is gone: what waits goes back unsent, and the guards admit nothing until there is another. */
+const suspendGuards = (state: State, ctx: Ctx): void => {
+  for (const [domain, { monitor }] of state.guards) {
+    ctx.demonitor(monitor, { flush: true })
+    state.monitors.delete(monitor)
+    ctx.cast(guardOf(domain), { type: 'register-again' })
+  }
+  state.guards.clear()
+  for (const attemptId of [...state.placement.queue.keys()]) handBack(attemptId, state, ctx)
+}
+const handBack = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  const held = state.held.get(attemptId)
+  if (held === undefined) return
+  state.held.delete(attemptId)
+  unplace(state.placement, attemptId)
+  if (held.execution !== null) refuse(held.permit, held.execution, state, ctx)
+  else ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
+  endDrain(state, ctx)
+}
+
 const inFlight = (state: State, which: (held: Held) => boolean): InFlight[] => {
   const attempts: InFlight[] = []
   for (const [attemptId, held] of state.held)
@@ -335,9 +372,12 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
   const { domain, brand, limiter } = held.permit
   ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
   if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
-  if (state.draining !== null && state.held.size === 0)
-    for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
+  endDrain(state, ctx)
   return held
+}
+const endDrain = (state: State, ctx: Ctx): void => {
+  if (state.draining === null || state.held.size > 0) return
+  for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
 }
 
 // ---------------------------------------------------------------- carriers
@@ -356,6 +396,7 @@ const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, s
   const lonely = message.data === state.lonely
   if (message.ok) {
     join(state.placement, message.data, message.value, lonely)
+    if (!lonely) answerUnready(state, ctx)
     state.args.events.emit({ type: 'carrier.started', at: ctx.world.wallNow(), reason: `carrier ${message.data}` })
     return
   }
@@ -372,6 +413,7 @@ const onCarrierEnded = (number: number, reason: string, state: State, ctx: Ctx):
   else startCarrier(state, ctx)
   state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
   for (const victim of victims) lost(victim, reason, victims.length, state, ctx)
+  if (!isReady(state.placement)) suspendGuards(state, ctx)
   startLonely(state, ctx)
 }
 

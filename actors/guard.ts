@@ -107,6 +107,8 @@ export interface GuardProtocol {
     | { readonly type: 'permit-unused'; readonly attemptId: AttemptId; readonly brand: Brand }
     /** Attempts of a dead process have been written into the table `holds` (D-12); see `holdPermits`. */
     | { readonly type: 'holds-changed' }
+    /** From the dispatch pool: its last thread is gone; nothing is admitted until the pool answers a registration. */
+    | { readonly type: 'register-again' }
     | { readonly type: 'limits-changed' }
     /** From a brand-limiter. */
     | BrandGranted
@@ -262,6 +264,10 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
       endFlight(attemptId, state, ctx)
       readAgain(brand, state)
+      return turn(state, ctx)
+    },
+    'register-again': (_message, state, ctx) => {
+      register(state, ctx)
       return turn(state, ctx)
     },
     'holds-changed': (_message, state, ctx) => {

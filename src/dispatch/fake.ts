@@ -84,7 +84,8 @@ export class FakeNetwork {
     this.#open.set(domain, open)
     this.#openMax.set(domain, Math.max(this.openMax(domain), open))
   }
-  closed(domain: Domain): void {
+  /** `died`: its carrier has ended under it. */
+  closed({ domain }: AttemptOrder, _died: boolean): void {
     this.#open.set(domain, this.open(domain) - 1)
   }
 }
@@ -186,7 +187,7 @@ export class FakeCarrier implements Carrier {
     this.#network.left(this)
     for (const { order, sent, timer } of this.#running.values()) {
       if (timer !== null) this.#world.clearTimer(timer)
-      if (sent) this.#network.closed(order.domain)
+      if (sent) this.#network.closed(order, true)
     }
     this.#running.clear()
     this.#reports = []
@@ -234,7 +235,7 @@ export class FakeCarrier implements Carrier {
   #finish(attemptId: AttemptId, { order, sent, startedAt, startedMono }: Running, outcome: Outcome): void {
     if (this.#over || this.#hung) return
     this.#running.delete(attemptId)
-    if (sent) this.#network.closed(order.domain)
+    if (sent) this.#network.closed(order, false)
     if (this.#reports.length === 0) this.#world.yieldToIo(() => this.#flush())
     const networkMs = this.#world.monoNow() - startedMono
     this.#reports.push({ attemptId, outcome, startedAt, endedAt: this.#world.wallNow(), networkMs, sent })

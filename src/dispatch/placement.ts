@@ -32,6 +32,12 @@ export const emptyPlacement = (capacity: number): Placement => ({
   suspects: new Map(),
 })
 
+/** A thread for everybody is there (not only the spare one for suspects). */
+export const isReady = (placement: Placement): boolean => {
+  for (const { lonely } of placement.carriers.values()) if (!lonely) return true
+  return false
+}
+
 export const place = (placement: Placement, order: AttemptOrder): void => {
   if (placement.suspects.has(order.webhookId)) {
     placement.lonelyQueue.set(order.attemptId, order)

@@ -19,7 +19,7 @@ export interface Heard {
 }
 interface EarProtocol {
   readonly call: Call<{ readonly type: 'none' }, null>
-  readonly cast: Heard & { readonly type: 'attempt-ended' }
+  readonly cast: Heard & { readonly type: 'attempt-ended' | 'register-again' }
   readonly info: Heard & { readonly type: 'attempt-reported' | 'attempt-refused' | 'attempt-lost' }
   readonly continue: never
 }
@@ -30,6 +30,10 @@ const ear: Behaviour<EarProtocol, (heard: Heard) => void, (heard: Heard) => void
   call: { none: () => keep },
   cast: {
     'attempt-ended': (message, hear) => {
+      hear(message)
+      return keep
+    },
+    'register-again': (message, hear) => {
       hear(message)
       return keep
     },
@@ -82,6 +86,13 @@ export class PoolStage {
       domain,
       pid,
     })
+  }
+  /** As a guard does when it is told to: the same process, a new incarnation. */
+  async registerAgain(domain = DOMAIN): Promise<Registered> {
+    const pid = this.pids.get(guardOf(domain)) ?? expect.fail('there is no guard')
+    const registration = this.runtime.call(dispatchPool, { type: 'register-guard', domain, pid })
+    await this.world.settle()
+    return registration
   }
   async limiter(brand: string): Promise<Registered> {
     const pid = await this.listen(brandLimiterOf(brand))

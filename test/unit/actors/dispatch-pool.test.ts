@@ -132,12 +132,13 @@ describe('dispatch-pool', () => {
 
   it('D-17: what died with a thread runs alone from then on; only three lonely deaths convict it', async () => {
     const stage = await new PoolStage().open()
-    const { incarnation } = await stage.guard()
+    let { incarnation } = await stage.guard()
     stage.answers.set('poison', { latencyMs: 50, killsCarrier: true })
     const ids = ['a', 'poison', 'b']
     for (const id of ids) await stage.dispatch(id, stage.permit(id, incarnation))
     await stage.world.advance(60)
     expect(stage.heard.filter(({ type }) => type === 'attempt-lost').map(({ suspects }) => suspects)).toEqual([3, 3, 3])
+    ;({ incarnation } = await stage.registerAgain())
     const again = async (id: string) => {
       await stage.dispatch(id, stage.permit(id, incarnation))
       await stage.world.settle()
@@ -165,10 +166,11 @@ describe('dispatch-pool', () => {
 
   it('D-17: the spare thread ends when nobody needs it', async () => {
     const stage = await new PoolStage().open()
-    const { incarnation } = await stage.guard()
+    let { incarnation } = await stage.guard()
     await stage.dispatch('a', stage.permit('a', incarnation))
     stage.network.killCarrier()
     await stage.world.advance(10)
+    ;({ incarnation } = await stage.registerAgain())
     await stage.dispatch('a', stage.permit('a', incarnation))
     expect(stage.network.carriers).toHaveLength(2)
     await stage.world.advance(60_000)
@@ -177,17 +179,6 @@ describe('dispatch-pool', () => {
     await stage.dispatch('a', stage.permit('a', incarnation))
     await stage.world.advance(100)
     expect(stage.network.arrivals, 'it is a suspect no more').toHaveLength(3)
-  })
-
-  it('waits with everything while no thread is there', async () => {
-    const stage = await new PoolStage().open({ carriers: 1 })
-    const { incarnation } = await stage.guard()
-    stage.network.killCarrier()
-    await stage.world.settle()
-    await stage.world.advance(10)
-    await stage.dispatch('a', stage.permit('a', incarnation))
-    await stage.world.advance(100)
-    expect(stage.by('execution a')).toEqual(['attempt-reported'])
   })
 
   it('aborts an attempt whose execution has died, and tells the executor how it ended, permits first', async () => {
@@ -288,6 +279,45 @@ describe('dispatch-pool', () => {
     await answer
     expect(await stage.runtime.call(dispatchPool, { type: 'drain' })).toBe('drained')
     expect(stage.by('execution a')).toEqual(['attempt-reported'])
+  })
+
+  it('answers a guard only when there is a thread to send with, so that nothing is admitted into a queue', async () => {
+    const stage = new PoolStage()
+    const dispatch = stage.network.openDispatch()
+    const ready = Promise.withResolvers<void>()
+    const openDispatch = () => ({
+      capacity: 10,
+      carriers: 1,
+      close: () => dispatch.close(),
+      startCarrier: async (events: Parameters<typeof dispatch.startCarrier>[0]) => {
+        await ready.promise
+        return dispatch.startCarrier(events)
+      },
+    })
+    await stage.runtime.start(dispatchPoolActor, { openDispatch, events: stage.events }, { name: dispatchPool })
+    let registered = false
+    const registration = stage.guard().then((answer) => {
+      registered = true
+      return answer
+    })
+    await stage.world.advance(1_000)
+    expect(registered).toBe(false)
+    ready.resolve()
+    await stage.world.settle()
+    expect((await registration).inFlight).toEqual([])
+  })
+
+  it('sends what waits back unsent when the last thread dies, and has the guards register again', async () => {
+    const stage = await new PoolStage().open({ carriers: 1, capacity: 1 })
+    const { incarnation } = await stage.guard()
+    for (const id of ['a', 'b']) await stage.dispatch(id, stage.permit(id, incarnation))
+    stage.network.killCarrier('out of memory')
+    await stage.world.advance(10)
+    expect(stage.by('execution a')).toEqual(['attempt-lost'])
+    expect(stage.by('execution b')).toEqual(['attempt-refused'])
+    expect(stage.by(guardOf(DOMAIN))).toContain('register-again')
+    await stage.dispatch('c', stage.permit('c', incarnation))
+    expect(stage.by('execution c'), 'its incarnation is over').toEqual(['attempt-refused'])
   })
 
   it('asks for a thread again where one could not start', async () => {
