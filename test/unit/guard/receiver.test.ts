@@ -1,0 +1,140 @@
+/** Closures, breakers, budgets: what the receiver's answers do, as arithmetic. */
+import { describe, expect, it } from 'vitest'
+import { closedBreaker, isFailing, nextAllowed, noteStart, pass, recordOutcome } from '#guard/breaker.ts'
+import { close, isClosed, open, rampUp } from '#guard/closure.ts'
+import { type ConditionPolicy, gateOf, type Heard, hear, newConditions, saysNothing } from '#guard/conditions.ts'
+import { countTry, emptyBudget, nextRetry } from '#guard/retry-budget.ts'
+
+const BREAKER = { enabled: true, openMs: 30_000 }
+const POLICY: ConditionPolicy = { closure: 1, breaker: BREAKER, adaptiveCeiling: null }
+const heard = (status: number, more: Partial<Heard> = {}, retryAfterMs: number | null = null): Heard => ({
+  brand: 'acme',
+  outcome: { kind: 'response', status, retryAfterMs, excerpt: null },
+  latencyMs: 10,
+  inFlight: 1,
+  othersWait: false,
+  nowMono: 0,
+  ...more,
+})
+
+describe('a closure', () => {
+  it('lasts as long as the receiver says, at most an hour', () => {
+    const closure = open()
+    close(closure, 3_000, 0)
+    expect([isClosed(closure, 2_999), isClosed(closure, 3_000)]).toEqual([true, false])
+    close(closure, 1_000_000_000, 3_000)
+    expect(closure.untilMono).toBe(3_603_000)
+  })
+  it('without an instant doubles from 1 s to 60 s, once per closing', () => {
+    const closure = open()
+    const waits: number[] = []
+    for (let n = 0; n < 8; n += 1) {
+      const now = Math.max(0, closure.untilMono)
+      close(closure, null, now)
+      close(closure, null, now + 1)
+      waits.push(closure.untilMono - now)
+    }
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  })
+  it('is never shortened, and ramps up after it', () => {
+    const closure = open()
+    close(closure, 10_000, 0)
+    expect(close(closure, 1_000, 0)).toBe(false)
+    expect(rampUp(closure, 5_000)).toBe(false)
+    expect(closure.ramp).toBe(1)
+    const ends = Array.from({ length: 7 }, () => rampUp(closure, 11_000))
+    expect(ends.indexOf(true)).toBe(6)
+    expect(closure.ramp).toBeNull()
+  })
+})
+
+describe('a breaker', () => {
+  const fail = (breaker: ReturnType<typeof closedBreaker>, times: number, now = 0) =>
+    Array.from({ length: times }, () => recordOutcome(breaker, true, BREAKER, now)).at(-1)
+
+  it('opens after ten failures in a row, or at seventy percent of at least ten', () => {
+    expect(fail(closedBreaker(), 9)).toBeNull()
+    expect(fail(closedBreaker(), 10)).toBe('opened')
+    const mixed = closedBreaker()
+    const changes = Array.from({ length: 20 }, (_, n) => recordOutcome(mixed, n % 4 !== 3, BREAKER, 0))
+    expect(changes.indexOf('opened')).toBe(9)
+    const half = closedBreaker()
+    for (let n = 0; n < 100; n += 1) expect(recordOutcome(half, n % 2 === 0, BREAKER, 0)).toBeNull()
+    expect(isFailing(half)).toBe(true)
+  })
+  it('stays open for 30 s, doubling to 10 min; then one probe a second; five successes close it', () => {
+    const breaker = closedBreaker()
+    fail(breaker, 10)
+    let now = 0
+    const waits: number[] = []
+    for (let n = 0; n < 7; n += 1) {
+      waits.push(breaker.openUntilMono - now)
+      now = breaker.openUntilMono
+      expect(pass(breaker, now)).toBe('half-opened')
+      expect(nextAllowed(breaker)).toBeLessThanOrEqual(now)
+      noteStart(breaker, now)
+      expect(nextAllowed(breaker)).toBe(now + 1_000)
+      recordOutcome(breaker, true, BREAKER, now)
+    }
+    expect(waits).toEqual([30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000])
+    now = breaker.openUntilMono
+    pass(breaker, now)
+    const closing = Array.from({ length: 5 }, () => recordOutcome(breaker, false, BREAKER, now))
+    expect(closing).toEqual([null, null, null, null, 'closed'])
+  })
+})
+
+describe('shares', () => {
+  it('one brand alone closes the domain; one of two closes its own share', () => {
+    const alone = newConditions()
+    expect(hear(alone, POLICY, heard(429, {}, 5_000))).toMatchObject([
+      { what: 'closed', brand: null, untilMono: 5_000 },
+    ])
+    const shared = newConditions()
+    expect(hear(shared, POLICY, heard(429, { othersWait: true }, 5_000))).toMatchObject([
+      { what: 'closed', brand: 'acme' },
+    ])
+    expect(gateOf(shared.domain, 0, 0, 1)).toBeNull()
+    expect(hear(shared, POLICY, heard(429, { brand: 'bolt', nowMono: 100 }, 5_000))).toMatchObject([{ brand: null }])
+    expect(gateOf(shared.domain, 0, 0, 101)).toMatchObject({ by: 'closed', untilMono: 5_100 })
+  })
+  it('two closures more than a minute apart do not count together', () => {
+    const shared = newConditions()
+    hear(shared, POLICY, heard(200, { brand: 'core', nowMono: 0 }))
+    hear(shared, POLICY, heard(429, { othersWait: true }, 1_000))
+    const late = hear(shared, POLICY, heard(429, { brand: 'bolt', nowMono: 61_000, othersWait: true }, 1_000))
+    expect(late).toMatchObject([{ brand: 'bolt' }])
+  })
+  it('with closure "domain" always all, with 0 nobody; 503 closes only with Retry-After', () => {
+    const all = newConditions()
+    const policy = { ...POLICY, closure: 2 }
+    expect(hear(all, policy, heard(429, { othersWait: true }, 1_000))).toMatchObject([{ brand: null }])
+    expect(hear(newConditions(), { ...POLICY, closure: 0 }, heard(429, {}, 1_000))).toEqual([])
+    expect(hear(newConditions(), POLICY, heard(503))).toEqual([])
+    expect(hear(newConditions(), POLICY, heard(503, {}, 1_000))).toMatchObject([{ what: 'closed' }])
+  })
+  it('an answer of 4xx is no failure, and a fresh row says nothing', () => {
+    const conditions = newConditions()
+    for (let n = 0; n < 30; n += 1) hear(conditions, POLICY, heard(404))
+    expect(conditions.domain.breaker.state).toBe('closed')
+    expect(saysNothing(conditions, 0)).toBe(true)
+    for (let n = 0; n < 10; n += 1) hear(conditions, POLICY, heard(500))
+    expect(conditions.domain.breaker.state).toBe('open')
+    expect(saysNothing(conditions, 0)).toBe(false)
+  })
+})
+
+describe('a retry budget', () => {
+  it('is a tenth of the first tries of two minutes, and at least one a second', () => {
+    const budget = emptyBudget()
+    expect(nextRetry(budget, 0.1, 0)).toBeLessThanOrEqual(0)
+    for (let n = 0; n < 100; n += 1) countTry(budget, false, 0)
+    for (let n = 0; n < 10; n += 1) {
+      expect(nextRetry(budget, 0.1, 5)).toBeLessThanOrEqual(5)
+      countTry(budget, true, 5)
+    }
+    expect(nextRetry(budget, 0.1, 5)).toBe(1_005)
+    expect(nextRetry(budget, 0.1, 1_005)).toBeLessThanOrEqual(1_005)
+    expect(nextRetry(budget, 0.1, 130_000)).toBeLessThanOrEqual(130_000)
+  })
+})
