@@ -57,7 +57,7 @@ export class Runtime {
   constructor(world: World, options: RuntimeOptions = {}) {
     this.kernel = new Kernel(world, {
       report: options.report ?? (() => {}),
-      crashed: options.crashed ?? endHost,
+      crashed: options.crashed ?? ((error) => endHost(world, error)),
       safeMessages: options.safeMessages ?? false,
       permute: options.permute === true ? (bound) => Math.floor(world.random() * bound) : null,
     })
@@ -177,8 +177,8 @@ export class Runtime {
   }
 }
 
-const endHost = (error: Error): void => {
-  queueMicrotask(() => {
+const endHost = (world: World, error: Error): void => {
+  world.soon(() => {
     throw asError(error)
   })
 }
