@@ -16,7 +16,6 @@ import {
   PRUNE_ROWS,
   RETENTION_DEAD_MS,
   RETENTION_MS,
-  STORE_OPEN_PATIENCE_MS,
   STORE_RESENDS_MAX,
   STORE_RETRY_MS,
   STORE_RETRY_MS_MAX,
@@ -27,7 +26,6 @@ import type { From } from '#runtime/from.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import {
   isPromised,
-  type OpenStore,
   type ReadQuery,
   type ReadResult,
   type Store,
@@ -36,7 +34,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
-import type { Events } from '#telemetry/events.ts'
+import { StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
 
 /**
  * The store did not take it (disk full, locked, reopening); nothing of it is durable, try again.
@@ -99,21 +97,9 @@ interface RoadState {
   pauseMs: number
   paused: boolean
 }
-/** What `ctx.own` closes: outlives the state's changes. */
-interface Holding {
-  store: Store | null
-  /** An open under way: at a death it is awaited and closed. */
-  opening: Promise<unknown>
-  /** Counts the opens, so that a late word of an older store is ignored. */
-  incarnation: number
-}
-export interface StoreKeeperArgs {
-  readonly open: OpenStore
-  readonly events: Events
-}
 interface State {
   readonly args: StoreKeeperArgs
-  readonly holding: Holding
+  readonly holding: StoreHolding
   readonly roads: Record<Road, RoadState>
   phase: 'open' | 'reopening'
   /** The last attempt to open failed: nobody is kept waiting for the next. */
@@ -153,9 +139,12 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
   /** Async: boot waits for the store. A store that cannot be opened is tried again with growing delay, for a bounded time. */
   async init(args, ctx) {
     ctx.trapExit(true)
-    const holding: Holding = { store: null, opening: Promise.resolve(), incarnation: 0 }
-    ctx.own(() => closeAll(holding))
-    const failure = await openPatiently(args, holding, ctx)
+    const { self, world } = ctx
+    const holding = new StoreHolding(args, world, (incarnation, reason) =>
+      ctx.send<StoreKeeperProtocol>(self, { type: 'store-ended', incarnation, reason }),
+    )
+    ctx.own(() => holding.close())
+    const failure = await holding.openPatiently()
     if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
     const roads = { urgent: road(), promised: road(), large: road() }
     const flags = { isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
@@ -383,45 +372,6 @@ const pruned = (ctx: Ctx, outcome: Written | null): void => {
 
 // ---------------------------------------------------------------- opening
 
-const openPatiently = async (args: StoreKeeperArgs, holding: Holding, ctx: Ctx): Promise<Error | null> => {
-  let delayMs = STORE_RETRY_MS
-  const until = ctx.world.monoNow() + STORE_OPEN_PATIENCE_MS
-  for (;;) {
-    const error = await open(args, holding, ctx)
-    if (error === null) return null
-    args.events.emit({ type: 'store.failed', at: ctx.world.wallNow(), detail: error.message })
-    if (isHopeless(error) || ctx.world.monoNow() + delayMs > until) return error
-    await new Promise<void>((resolve) => ctx.world.setTimer(delayMs, resolve))
-    delayMs = Math.min(delayMs * 2, STORE_RETRY_MS_MAX)
-  }
-}
-/** Time does not cure a corrupt file or one of a later release. */
-const isHopeless = (error: Error): boolean =>
-  error instanceof StoreError && (error.code === 'corrupt' || error.code === 'version')
-
-const open = async (args: StoreKeeperArgs, holding: Holding, ctx: Ctx): Promise<Error | null> => {
-  holding.incarnation += 1
-  const { incarnation } = holding
-  const self = ctx.self
-  const ended = (reason: string): void =>
-    ctx.send<StoreKeeperProtocol>(self, { type: 'store-ended', incarnation, reason })
-  const opening = args.open({ ended }).then(
-    (store) => {
-      holding.store = store
-      args.events.emit({ type: 'store.opened', at: ctx.world.wallNow(), detail: `open ${incarnation}` })
-      return null
-    },
-    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-  )
-  holding.opening = opening
-  return opening
-}
-
-const closeAll = async (holding: Holding): Promise<void> => {
-  await holding.opening
-  await holding.store?.close()
-}
-
 /** The store is gone or cannot be trusted: close it, open it again; what was under way waits at the head of its road. */
 const reopen = (state: State, ctx: Ctx, reason: string): void => {
   if (state.phase === 'reopening') return
@@ -430,14 +380,10 @@ const reopen = (state: State, ctx: Ctx, reason: string): void => {
   openAgain(state, ctx)
 }
 const openAgain = (state: State, ctx: Ctx): void => {
-  const { args, holding } = state
-  const old = holding.store
-  holding.store = null
-  const closing = Promise.resolve(old?.close())
-  const reopening = closing.then(() => open(args, holding, ctx))
-  holding.opening = reopening
   ctx.pipe(
-    reopening.then((error): Opened => (error === null ? { ok: true } : { ok: false, detail: error.message })),
+    state.holding
+      .reopen()
+      .then((error): Opened => (error === null ? { ok: true } : { ok: false, detail: error.message })),
     'opened',
   )
 }

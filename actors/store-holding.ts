@@ -1,0 +1,76 @@
+/**
+ * What the store-keeper owns: one store at a time, opened with patience, closed at every death. Outlives the keeper's state,
+ * since `ctx.own` closes it when no state is left.
+ */
+import { STORE_OPEN_PATIENCE_MS, STORE_RETRY_MS, STORE_RETRY_MS_MAX } from '#config/limits.ts'
+import { type OpenStore, type Store, StoreError } from '#store/store.ts'
+import type { Events } from '#telemetry/events.ts'
+import type { World } from '#world/world.ts'
+
+export interface StoreKeeperArgs {
+  readonly open: OpenStore
+  readonly events: Events
+}
+
+export class StoreHolding {
+  store: Store | null = null
+  /** Counts the opens, so that a late word of an older store is ignored. */
+  incarnation = 0
+  readonly #args: StoreKeeperArgs
+  readonly #world: World
+  readonly #ended: (incarnation: number, reason: string) => void
+  /** An open under way: at a death it is awaited and closed. */
+  #opening: Promise<unknown> = Promise.resolve()
+
+  /** `ended`: a store's thread has died. */
+  constructor(args: StoreKeeperArgs, world: World, ended: (incarnation: number, reason: string) => void) {
+    this.#args = args
+    this.#world = world
+    this.#ended = ended
+  }
+
+  /** Tries with growing delay for STORE_OPEN_PATIENCE_MS; answers with the last error, or null. */
+  async openPatiently(): Promise<Error | null> {
+    let delayMs = STORE_RETRY_MS
+    const until = this.#world.monoNow() + STORE_OPEN_PATIENCE_MS
+    for (;;) {
+      const error = await this.#open()
+      if (error === null) return null
+      this.#args.events.emit({ type: 'store.failed', at: this.#world.wallNow(), detail: error.message })
+      if (isHopeless(error) || this.#world.monoNow() + delayMs > until) return error
+      await new Promise<void>((resolve) => this.#world.setTimer(delayMs, resolve))
+      delayMs = Math.min(delayMs * 2, STORE_RETRY_MS_MAX)
+    }
+  }
+  /** Closes what is there and opens once. */
+  reopen(): Promise<Error | null> {
+    const old = this.store
+    this.store = null
+    const reopening = Promise.resolve(old?.close()).then(() => this.#open())
+    this.#opening = reopening
+    return reopening
+  }
+  async close(): Promise<void> {
+    await this.#opening
+    await this.store?.close()
+  }
+
+  #open(): Promise<Error | null> {
+    this.incarnation += 1
+    const { incarnation } = this
+    const opening = this.#args.open({ ended: (reason) => this.#ended(incarnation, reason) }).then(
+      (store) => {
+        this.store = store
+        this.#args.events.emit({ type: 'store.opened', at: this.#world.wallNow(), detail: `open ${incarnation}` })
+        return null
+      },
+      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+    )
+    this.#opening = opening
+    return opening
+  }
+}
+
+/** Time does not cure a corrupt file or one of a later release. */
+const isHopeless = (error: Error): boolean =>
+  error instanceof StoreError && (error.code === 'corrupt' || error.code === 'version')
