@@ -51,7 +51,9 @@ const started = (term: Term): StartResult => {
   if (!Array.isArray(term)) return term as StartResult
   const [tag, value, info] = term
   if (tag === 'ok') return { ok: true, pid: value, ...(term.length === 3 && { info }) }
-  if (tag !== 'error') return term as unknown as StartResult
+  // What no start function should answer goes through as it is: the supervisor has to bear it.
+  const wrong: unknown = term
+  if (tag !== 'error') return wrong as StartResult
   if (Array.isArray(value) && value[0] === 'already_started') {
     return { ok: false, ignore: false, reason: { type: 'already_started', pid: value[1] } }
   }

@@ -103,6 +103,43 @@ describe('calls', () => {
   )
 
   it(
+    'G2 who waits for the dead hears of it in the order of asking',
+    inT(async (t, env) => {
+      const server = await t.gen.pid({ handleCall: (_m, _f, s) => ['noreply', s] })
+      const order: number[] = []
+      for (const n of [1, 2, 3]) void caught(() => t.gen.call(server, n)).then(() => order.push(n))
+      await env.settle()
+      t.exitSignal(server, 'boo')
+      await env.settle()
+      expect(order).toEqual([1, 2, 3])
+    }),
+  )
+
+  it(
+    'J4 a caller that is dead but for what it owns is not resumed by the answer',
+    inT(async (t, env) => {
+      let from: From<unknown> = {}
+      const server = await t.gen.pid({
+        handleCall: (_m, f, s) => {
+          from = f
+          return ['noreply', s]
+        },
+      })
+      let resumed = false
+      const caller = t.spawn(async (p) => {
+        p.ctx.own(() => env.sleep(100))
+        await p.gen.call(server, 'x')
+        resumed = true
+      })
+      await env.settle()
+      t.exitSignal(caller, 'kill')
+      t.gen.reply(from, 'late')
+      await env.sleep(200)
+      expect(resumed).toBe(false)
+    }),
+  )
+
+  it(
     'C063 a bad return: the caller, terminate and the process get bad_return_value, with the last good state',
     inT(async (t) => {
       const seen: unknown[] = []
@@ -368,7 +405,8 @@ describe('casts, infos, timeouts, continue', () => {
       expect(await t.deathOf(bare2)).toEqual(['undef', 'cast m'])
       const bare3 = await t.gen.linked({ init: () => ['ok', null, ['continue', 'c']] })
       expect(await t.drain()).toEqual([['EXIT', bare3, ['undef', 'continue']]])
-      const broken = await t.gen.pid({ handleInfo: () => (undefined as unknown as () => void)() })
+      const nothing: unknown = undefined
+      const broken = await t.gen.pid({ handleInfo: () => (nothing as () => void)() })
       t.send(broken, 'x')
       expect(await t.deathOf(broken)).toEqual(['error', expect.stringContaining('not a function')])
     }),
