@@ -13,9 +13,17 @@ import type { ExecutorProtocol } from '#actors/executor.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
 import { LONELY_DEATHS_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
+import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
+import type { Context } from '#runtime/context.ts'
+import { describeReason } from '#runtime/exit.ts'
+import type { From } from '#runtime/from.ts'
+import type { Pid } from '#runtime/pid.ts'
+import { type Answer, type Call, type MonitorRef, type Name, name } from '#runtime/protocol.ts'
+import type { Events } from '#telemetry/events.ts'
 import {
   acquit,
   emptyPlacement,
+  type Given,
   isReady,
   join,
   leave,
@@ -25,14 +33,7 @@ import {
   retire,
   unplace,
   type Victim,
-} from '#dispatch/placement.ts'
-import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
-import type { Context } from '#runtime/context.ts'
-import { describeReason } from '#runtime/exit.ts'
-import type { From } from '#runtime/from.ts'
-import type { Pid } from '#runtime/pid.ts'
-import { type Answer, type Call, type MonitorRef, type Name, name } from '#runtime/protocol.ts'
-import type { Events } from '#telemetry/events.ts'
+} from '#webhook/placement.ts'
 import type { AttemptId, Brand, Domain, Outcome } from '#webhook/webhook.ts'
 
 export interface InFlight {
@@ -112,7 +113,9 @@ interface State {
   readonly args: DispatchPoolArgs
   readonly dispatch: Dispatch
   readonly held: Map<AttemptId, Held>
-  readonly placement: Placement
+  readonly placement: Placement<AttemptOrder>
+  /** The live carriers by number. */
+  readonly carriers: Map<number, Carrier>
   /** The spare carrier for suspects, from the start of its thread to the end of it. */
   lonely: number | null
   readonly guards: Map<Domain, Incarnation>
@@ -141,6 +144,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       dispatch,
       held: new Map(),
       placement: emptyPlacement(dispatch.capacity),
+      carriers: new Map(),
       lonely: null,
       guards: new Map(),
       limiters: new Map(),
@@ -185,7 +189,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       if (state.draining !== null || !isCurrent(permit, state)) refuse(permit, execution, state, ctx)
       else {
         state.held.set(order.attemptId, { order, permit, execution })
-        place(state.placement, order)
+        hand(place(state.placement, order), state)
         startLonely(state, ctx)
       }
       return keep
@@ -195,7 +199,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       const number = state.placement.places.get(attemptId)
       if (held !== undefined && number !== undefined) {
         held.execution = null
-        state.placement.carriers.get(number)?.carrier.abort([attemptId])
+        state.carriers.get(number)?.abort([attemptId])
         return keep
       }
       if (held !== undefined) ended(attemptId, null, state, ctx)
@@ -207,7 +211,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     switch (message.type) {
       case 'carrier-reported':
         for (const report of message.reports) reported(report, state, ctx)
-        placeWaiting(state.placement)
+        for (const given of placeWaiting(state.placement)) hand(given, state)
         return keep
       case 'carrier-started':
         onCarrierStarted(message, state, ctx)
@@ -332,6 +336,11 @@ interface ExecutionHears {
   readonly continue: never
 }
 
+/** What is handed over within one turn travels as one group. */
+const hand = (given: Given<AttemptOrder> | null, state: State): void => {
+  if (given !== null) state.carriers.get(given.carrier)?.dispatch([given.order])
+}
+
 /** Permits first, then the execution. */
 const reported = (report: AttemptReport, state: State, ctx: Ctx): void => {
   const held = ended(report.attemptId, report.outcome, state, ctx)
@@ -345,7 +354,13 @@ const tellReport = (report: AttemptReport, held: Held, ctx: Ctx): void => {
   else ctx.cast(executor, { type: 'attempt-ended', attemptId: report.attemptId, report, held: true })
 }
 
-const lost = ({ order, convicted }: Victim, reason: string, suspects: number, state: State, ctx: Ctx): void => {
+const lost = (
+  { order, convicted }: Victim<AttemptOrder>,
+  reason: string,
+  suspects: number,
+  state: State,
+  ctx: Ctx,
+): void => {
   const { attemptId } = order
   const held = ended(attemptId, null, state, ctx)
   if (held === null) return
@@ -395,7 +410,8 @@ const startCarrier = (state: State, ctx: Ctx): number => {
 const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, state: State, ctx: Ctx): void => {
   const lonely = message.data === state.lonely
   if (message.ok) {
-    join(state.placement, message.data, message.value, lonely)
+    state.carriers.set(message.data, message.value)
+    for (const given of join(state.placement, message.data, lonely)) hand(given, state)
     if (!lonely) answerUnready(state, ctx)
     state.args.events.emit({ type: 'carrier.started', at: ctx.world.wallNow(), reason: `carrier ${message.data}` })
     return
@@ -409,6 +425,7 @@ const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, s
 /** Its thread has exited: the permits are free, a new thread starts, and what it held is in doubt. */
 const onCarrierEnded = (number: number, reason: string, state: State, ctx: Ctx): void => {
   const victims = leave(state.placement, number)
+  state.carriers.delete(number)
   if (number === state.lonely) state.lonely = null
   else startCarrier(state, ctx)
   state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
@@ -424,7 +441,6 @@ const startLonely = (state: State, ctx: Ctx): void => {
 }
 const endIdleLonely = (state: State, ctx: Ctx): void => {
   if (state.lonely === null) return startLonely(state, ctx)
-  const idle = retire(state.placement, state.lonely)
-  if (idle === null) ctx.sendAfter(LONELY_IDLE_MS, { type: 'lonely-idle' })
-  else void idle.end()
+  if (retire(state.placement, state.lonely)) void state.carriers.get(state.lonely)?.end()
+  else ctx.sendAfter(LONELY_IDLE_MS, { type: 'lonely-idle' })
 }
