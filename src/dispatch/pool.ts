@@ -42,7 +42,6 @@ class PiscinaDispatch implements Dispatch {
   constructor(options: PoolOptions) {
     this.#options = options
     this.carriers = options.threads
-    this.capacity = Math.ceil(ATTEMPTS_IN_FLIGHT_MAX / options.threads)
     // Few threads must not mean few attempts: 26 dead domains would fill 256 places (D-14).
     this.capacity = Math.ceil(ATTEMPTS_IN_FLIGHT_MAX / options.threads)
     const threads = options.threads + SPARE_THREADS
