@@ -10,10 +10,16 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type GuardFigures, guardOf, guards } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
+import { saysNothing } from '#guard/conditions.ts'
 import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
 import { reportLoad } from '#guard/node-load.ts'
+import { carriesNothing } from '#guard/rate.ts'
 import {
+  CONDITIONS_TABLE,
+  type ConditionsRow,
   FIGURES_TABLE,
+  HOLDS_TABLE,
+  type HoldsRow,
   LIMITS_TABLE,
   type LimitsRow,
   NODE_SUM,
@@ -137,11 +143,22 @@ const tellConcerned = (domain: Domain | null, brand: Brand | null, ctx: Ctx): vo
     ctx.cast(guardOf(live), { type: 'limits-changed' })
 }
 
-/** A guard that was killed and has no successor leaves its figures and its share of the node's load behind. */
+/** A guard that was killed and has no successor leaves rows behind; so does a rate that tells nothing any more. */
 const sweep = (ctx: Ctx): void => {
+  const nowMono = ctx.world.monoNow()
+  const gone = (domain: Domain): boolean => ctx.whereis(guardOf(domain)) === null
   const figures = ctx.table<Domain, GuardFigures>(FIGURES_TABLE)
+  for (const [domain] of [...figures.entries()]) if (gone(domain)) figures.delete(domain)
   const loads = ctx.table<string, NodeLoad>(NODE_TABLE)
-  for (const [domain] of [...figures.entries()]) if (ctx.whereis(guardOf(domain)) === null) figures.delete(domain)
   for (const [domain] of [...loads.entries()])
-    if (domain !== NODE_SUM && ctx.whereis(guardOf(domain)) === null) reportLoad(loads, domain, 0, false)
+    if (domain !== NODE_SUM && gone(domain)) reportLoad(loads, domain, 0, false)
+  const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  for (const [domain, row] of [...conditions.entries()])
+    if (gone(domain) && saysNothing(row, nowMono)) conditions.delete(domain)
+  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
+  for (const [key, row] of [...rates.entries()])
+    if (key !== RATES_KNOWN_SINCE && carriesNothing(row, nowMono)) rates.delete(key)
+  const holds = ctx.table<string, HoldsRow>(HOLDS_TABLE)
+  for (const [key, row] of [...holds.entries()])
+    if (row.every(({ untilMono }) => untilMono <= nowMono)) holds.delete(key)
 }

@@ -1,7 +1,15 @@
 /** The sequences of decisions.md that break a naive guard, each as a test. */
 import { describe, expect, it } from 'vitest'
 import { guardOf, holdPermits } from '#actors/guard.ts'
-import { NODE_SUM, NODE_TABLE, type NodeLoad } from '#guard/tables.ts'
+import {
+  CONDITIONS_TABLE,
+  FIGURES_TABLE,
+  HOLDS_TABLE,
+  NODE_SUM,
+  NODE_TABLE,
+  type NodeLoad,
+  RATES_TABLE,
+} from '#guard/tables.ts'
 import { type Behaviour, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import { GuardStage, rateViolations } from '#test/support/guard-stage.ts'
@@ -106,6 +114,20 @@ describe('D-10: what must outlive a guard', () => {
     expect(stage.starts).toHaveLength(1)
     await stage.world.advance(1_000)
     expect(stage.starts).toHaveLength(5)
+  })
+  it('nor does the next process: a long closure of the whole domain is kept in the store', async () => {
+    const before = await new GuardStage({ serviceMs: () => 10, outcome: () => respond(429, 60_000) }).raise()
+    before.due(1, API)
+    await before.world.advance(100)
+    expect(before.stored).toMatchObject([{ kind: 'closed-until', domain: API, value: expect.any(Number) }])
+    const after = new GuardStage({ serviceMs: () => 10 })
+    after.stored.push(...before.stored)
+    await after.raise()
+    after.due(3, API)
+    await after.world.advance(59_000)
+    expect(after.starts).toHaveLength(0)
+    await after.world.advance(2_000)
+    expect(after.starts).toHaveLength(3)
   })
   it('a burst is not given again to the next guard', async () => {
     const stage = await new GuardStage({ serviceMs: () => 1 }).raise()
@@ -353,6 +375,29 @@ describe('backpressure', () => {
     const told = stage.events.filter(({ type }) => type.startsWith('backpressure'))
     expect(told).toHaveLength(2)
     expect(told[1]).toMatchObject({ type: 'backpressure.ended', limit: 'domain-concurrency', spans: 10 })
+  })
+})
+
+describe('tables', () => {
+  it('keep nothing of a killed guard that has no work left, nor of rates and holds that are over', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 50 }).raise()
+    await stage.limit('rate', { domain: API }, 100)
+    stage.due(3, API)
+    await inside(stage, (ctx) => {
+      const untilMono = ctx.world.monoNow() + 500
+      holdPermits(ctx, [{ attemptId: 'msg_old.1', brand: 'acme', domain: API, untilMono }])
+    })
+    await stage.world.advance(200)
+    stage.kill(guardOf(API))
+    await stage.world.advance(12_000)
+    const sizes: number[] = []
+    await inside(stage, (ctx) => {
+      for (const table of [FIGURES_TABLE, CONDITIONS_TABLE, HOLDS_TABLE, NODE_TABLE, RATES_TABLE])
+        sizes.push(ctx.table(table).size)
+    })
+    // The node's sum and the instant since which rates are known stay.
+    expect(sizes).toEqual([0, 0, 0, 1, 1])
+    expect(await nodeLoad(stage)).toEqual({ inFlight: 0, slow: 0 })
   })
 })
 
