@@ -1,0 +1,105 @@
+/** Most of a backlog is on disk; whatever is told, left out, cancelled or put before the tail, each webhook starts once, in order (D-1). */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { guardOf } from '#actors/guard.ts'
+import { GuardStage } from '#test/support/guard-stage.ts'
+import type { Due } from '#webhook/webhook.ts'
+
+const API = 'api.example.com'
+const LANE = { domain: API, brand: 'acme', priority: 'normal' } as const
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('told' as const),
+      count: fc.integer({ min: 1, max: 300 }),
+      earlierMs: fc.nat(3_000),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('left' as const),
+      count: fc.integer({ min: 1, max: 400 }),
+      earlierMs: fc.nat(3_000),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('cancel' as const), every: fc.integer({ min: 2, max: 9 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('again' as const), every: fc.integer({ min: 2, max: 9 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat(400) }) },
+)
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
+
+const play = async (steps: readonly Step[]): Promise<GuardStage> => {
+  const stage = await new GuardStage({ serviceMs: () => 20, markMs: 1 }).raise()
+  await stage.limit('concurrency', { domain: API }, 4)
+  const waiting = (every: number): readonly Due[] =>
+    [...stage.rows.values()]
+      .filter(({ state }) => state === 'live')
+      .flatMap(({ due }, n) => (n % every === 0 ? [due] : []))
+  for (const one of steps) {
+    switch (one.do) {
+      case 'told':
+        stage.due(one.count, API, 'acme', { nextAt: stage.world.wallNow() - one.earlierMs })
+        break
+      case 'left': {
+        for (let n = 0; n < one.count; n += 1) stage.row(API, 'acme', { nextAt: stage.world.wallNow() - one.earlierMs })
+        stage.tell(stage.row(API, 'acme'))
+        await stage.world.settle()
+        stage.runtime.cast(guardOf(API), { type: 'due', entries: [], more: [LANE] })
+        break
+      }
+      case 'cancel':
+        for (const { id } of waiting(one.every)) {
+          const row = stage.rows.get(id)
+          if (row !== undefined) row.state = 'cancelled'
+          stage.runtime.cast(guardOf(API), { type: 'cancelled', id })
+        }
+        break
+      case 'again':
+        stage.tell(...waiting(one.every))
+        break
+      case 'kill':
+        stage.kill(guardOf(API))
+        break
+      case 'wait':
+        await stage.world.advance(one.ms)
+        break
+      default:
+        one satisfies never
+    }
+  }
+  await stage.world.advance(60_000)
+  return stage
+}
+
+describe('a window over a backlog on disk', () => {
+  it('starts every webhook once and none that was cancelled, and holds its bound', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 12 }), async (steps) => {
+        const stage = await play(steps)
+        expect(stage.undone()).toBe(0)
+        const ids = stage.starts.map(({ due }) => due.id)
+        expect(new Set(ids).size).toBe(ids.length)
+        const cancelled = [...stage.rows.values()].filter(({ state }) => state === 'cancelled')
+        expect(cancelled.filter(({ due }) => ids.includes(due.id))).toEqual([])
+        expect(stage.openMax.get(API) ?? 0).toBeLessThanOrEqual(4)
+      }),
+      { numRuns: 25 },
+    )
+  }, 60_000)
+
+  it('keeps due order over all refills', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 5 }).raise()
+    const now = stage.world.wallNow()
+    const order = Array.from({ length: 2_000 }, (_, n) => (n * 7_919) % 2_000)
+    for (const place of order) stage.row(API, 'acme', { nextAt: now - 2_000 + place })
+    stage.tell(stage.row(API, 'acme', { nextAt: now }))
+    await stage.world.advance(5_000)
+    const instants = stage.starts.map(({ due }) => due.nextAt)
+    expect(instants).toEqual([...instants].sort((a, b) => a - b))
+    expect(stage.starts).toHaveLength(2_001)
+  })
+})
