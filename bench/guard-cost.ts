@@ -25,7 +25,7 @@ const run = async (bench: Bench) => {
   }
   const one = async (on: boolean) => {
     await limits(on)
-    return hookpulseRound(client, receiver, daemon.pid, count, CONCURRENCY)
+    return hookpulseRound({ client, receiver, pid: daemon.pid, count, concurrency: CONCURRENCY })
   }
   await one(true)
   const rounds: { without: Awaited<ReturnType<typeof one>>; with: Awaited<ReturnType<typeof one>> }[] = []

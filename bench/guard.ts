@@ -14,7 +14,7 @@ const run = async (bench: Bench) => {
   const client = await daemon.connect()
   await domainLimits(client, receiver.domain, { concurrency: CONCURRENCY, rate })
   const ledger = openLedger()
-  const at = Date.now() + 500 + Math.ceil(count / 10)
+  const at = Date.now() + 2_000 + Math.ceil(count / 4)
   await scheduleMany(client, count, () => ({ url: `${receiver.url}/guard`, at }), ledger)
   await receiver.until({ distinct: count }, (count / rate) * 3_000 + 30_000)
   const arrivals = await receiver.arrivals()

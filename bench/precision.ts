@@ -56,7 +56,7 @@ const run = async (bench: Bench) => {
   await receiver.forget()
 
   const ledger = openLedger()
-  const from = Date.now() + 1_500 + count / 20
+  const from = Date.now() + 2_000 + count / 4
   const at = () => Math.floor(from) + bench.random.below(seconds * 1_000)
   await scheduleMany(client, count, (index) => ({ url: target(index), body: BODY, at: at() }), ledger)
   if (Date.now() > from) throw new Error('accepting took longer than the time set aside for it')
