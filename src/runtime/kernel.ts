@@ -501,10 +501,13 @@ export class Kernel {
 
   /** Deaths caused by deaths are worked off in order, not nested. */
   private release(process: Process): void {
-    this.dying.push(process)
-    if (this.releasing) return
+    if (this.releasing) {
+      this.dying.push(process)
+      return
+    }
     this.releasing = true
     try {
+      this.releaseOne(process)
       for (let next = this.dying.shift(); next !== undefined; next = this.dying.shift()) this.releaseOne(next)
     } finally {
       this.releasing = false
@@ -517,26 +520,33 @@ export class Kernel {
     const { name } = process
     this.unregister(process)
     process.name = name
-    this.tables.release(process, (heir) => this.alive(heir))
+    if (process.tables !== null) this.tables.release(process, (heir) => this.alive(heir))
     this.releaseHeld(process)
-    for (const peer of process.links()) {
-      if (peer.removeLink(process)) this.signal(peer, process.pid, reason, true)
-    }
+    this.sendExits(process, reason)
+    if (process.watchers !== null) this.sendDowns(process, reason)
+    if (process.open !== null) this.failOpen(process, reason)
+  }
+  private sendExits(process: Process, reason: ExitReason): void {
+    const { linkOne, linkMany } = process
     process.linkOne = null
     process.linkMany = null
-    this.sendDowns(process, reason)
-    this.failOpen(process, reason)
+    if (linkOne?.removeLink(process) === true) this.signal(linkOne, process.pid, reason, true)
+    if (linkMany === null) return
+    for (const peer of linkMany) if (peer.removeLink(process)) this.signal(peer, process.pid, reason, true)
   }
   private releaseHeld(process: Process): void {
-    for (const timer of process.timers ?? []) {
-      this.wheel.cancel(timer)
-      this.timers.delete(timer.ref)
+    if (process.timers !== null) {
+      for (const timer of process.timers) {
+        this.wheel.cancel(timer)
+        this.timers.delete(timer.ref)
+      }
+      process.timers = null
     }
-    process.timers = null
-    if (process.monitors !== null)
+    if (process.monitors !== null) {
       for (const monitor of process.monitors.values()) monitor.target.removeWatcher(monitor)
-    process.monitors = null
-    for (const id of process.aliases ?? []) this.aliases.delete(id)
+      process.monitors = null
+    }
+    if (process.aliases !== null) for (const id of process.aliases) this.aliases.delete(id)
     while (process.asked !== null) this.forget(process.asked)
     process.ctx = null
     process.state = undefined

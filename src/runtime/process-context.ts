@@ -204,7 +204,7 @@ export class ProcessContext {
         if (isSameReason(why, reason)) resolve()
         else reject(failed(why))
       })
-      kernel.systemRequest(target, () => terminate(kernel, target, reason, { byItself: true }))
+      kernel.systemRequest(target, () => terminate(kernel, target, reason, {}))
     })
   }
 

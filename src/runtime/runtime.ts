@@ -135,7 +135,7 @@ export class Runtime {
       const target = this.kernel.alive(ref)
       this.monitor(ref, resolve)
       if (target === null) return
-      this.kernel.systemRequest(target, () => terminate(this.kernel, target, reason, { byItself: true }))
+      this.kernel.systemRequest(target, () => terminate(this.kernel, target, reason, {}))
     })
   }
 

@@ -74,7 +74,7 @@ const handler = (handlers: object | undefined, message: unknown, road: string): 
 
 const info = (kernel: Kernel, process: Process, code: Code, message: unknown): unknown => {
   if (process.parent !== null && process.isParentExit(message)) {
-    return { kind: 'stop', reason: (message as Exited).reason, state: process.state, signalled: true }
+    return { kind: 'stop', reason: (message as Exited).reason, state: process.state }
   }
   if (code.info !== undefined) return code.info(message as never, process.state as never, process.ctx as never)
   const { pid, name } = process
@@ -111,7 +111,7 @@ const noteOut = (process: Process, request: Request, reply: unknown): void => {
 
 const apply = (kernel: Kernel, process: Process, result: unknown, request: Request | null, message: unknown): void => {
   if (process.phase !== RUNNING) return
-  const known = result as (Result & { readonly signalled?: true }) | undefined | null
+  const known = result as Result | undefined | null
   switch (known?.kind) {
     case 'keep':
       process.debug?.note({ type: 'noreply', state: process.state }, process.state)
@@ -128,18 +128,18 @@ const apply = (kernel: Kernel, process: Process, result: unknown, request: Reque
       return follow(kernel, process, known.next)
     case 'stop':
       process.state = known.state
-      return terminate(kernel, process, known.reason, { byItself: known.signalled === undefined, request, message })
+      return terminate(kernel, process, known.reason, { request, message })
     case 'stop-reply': {
       process.state = known.state
       if (request === null) break
       const { reply } = known
       const last = (): void => kernel.reply(request, reply)
-      return terminate(kernel, process, known.reason, { byItself: true, request, message, last })
+      return terminate(kernel, process, known.reason, { request, message, last })
     }
     default:
       break
   }
-  terminate(kernel, process, { type: 'bad_return_value', value: result }, { byItself: true, request, message })
+  terminate(kernel, process, { type: 'bad_return_value', value: result }, { request, message })
 }
 
 /** What the callback wants next (OTP-G21, G23, G25). */
@@ -164,14 +164,12 @@ const cancelTimeout = (kernel: Kernel, process: Process): void => {
 
 const fail = (kernel: Kernel, process: Process, error: unknown, request: Request | null, message: unknown): void => {
   if (process.phase !== RUNNING) return
-  terminate(kernel, process, failure(error), { byItself: true, request, message })
+  terminate(kernel, process, failure(error), { request, message })
 }
 export const failure = (error: unknown): ExitReason =>
   error instanceof Undefined ? { type: 'undef', callback: error.callback } : reasonOf(error)
 
 export interface Ending {
-  /** Not because somebody's exit signal said so; then a reason that is not benign is reported (OTP-O1 to O3). */
-  readonly byItself: boolean
   /** Runs after `terminate`, also if that fails (OTP-G10). */
   readonly last?: () => void
   /** What it was working on. */
@@ -187,7 +185,7 @@ export const terminate = (kernel: Kernel, process: Process, reason: ExitReason, 
   const end = (final: ExitReason): void => {
     if (process.phase >= CLOSING) return
     ending.last?.()
-    if (ending.byItself || final !== reason) reportCrash(kernel, process, final, ending)
+    reportCrash(kernel, process, final, ending)
     kernel.die(process, final)
   }
   const code = process.slot.current

@@ -94,7 +94,7 @@ export const terminate = (
 ): Promise<void> => {
   const { kernel } = runtime
   const end = (target: Process): Settled => {
-    kernel.systemRequest(target, () => terminateProcess(kernel, target, reason, { byItself: true }))
+    kernel.systemRequest(target, () => terminateProcess(kernel, target, reason, {}))
     return done()
   }
   return ask(runtime, ref, 'terminate', timeoutMs, end)

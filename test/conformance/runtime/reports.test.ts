@@ -61,6 +61,28 @@ describe('reports', () => {
   )
 
   it(
+    'O1 one that traps and ends by its parent’s EXIT says so, unless that is benign',
+    inT(async (t, env) => {
+      const trapping: Module = {
+        name: 'trapping',
+        init: (_a, p) => {
+          p.ctx.trapExit(true)
+          return ['ok', null]
+        },
+      }
+      for (const reason of ['shutdown', 'boo']) {
+        t.spawn(async (p) => {
+          await p.gen.startLink(trapping)
+          p.exitSelf(reason)
+        })
+        await env.settle()
+      }
+      const told = env.logs.filter(({ type }) => type === 'server-terminated')
+      expect(told).toMatchObject([{ behaviour: 'trapping', reason: { term: 'boo' } }])
+    }),
+  )
+
+  it(
     'C176 O8 formatStatus redacts the status and the report; one that fails shows a placeholder and changes nothing',
     inT(async (t, env) => {
       const redacting: Module = { ...crasher, formatStatus: () => '(redacted)' }
