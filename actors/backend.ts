@@ -1,5 +1,6 @@
 /** What a session asks of other actors, for the methods: one that is being restarted is asked again within the request's time. */
 import { dispatchPool } from '#actors/dispatch-pool.ts'
+import { guardOf } from '#actors/guard.ts'
 import { limits } from '#actors/limits.ts'
 import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
@@ -39,6 +40,8 @@ export const backendOf = <P extends Protocol>(
   setLimit: async (limit) =>
     (await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))).limit,
   ensureBrand: (brand) => ensureBrand(brand, ctx),
+  showGuard: (domain) => ifAlive(ctx.call(guardOf(domain), { type: 'show' }, REQUEST_MS_MAX)),
+  explain: (domain, id) => ifAlive(ctx.call(guardOf(domain), { type: 'explain', id }, REQUEST_MS_MAX)),
   open: () => openByBrand(ctx),
   limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
@@ -102,6 +105,12 @@ const orDead = async <V>(answer: Promise<V>): Promise<V | typeof DEAD> => {
     if (error.reason === 'timeout') throw timedOut()
     return DEAD
   }
+}
+
+/** Guards come and go: where there is none, nothing waits. */
+const ifAlive = async <V>(asked: Promise<V>): Promise<V | null> => {
+  const answer = await orDead(asked)
+  return answer === DEAD ? null : answer
 }
 
 const isFailed = (answer: unknown): answer is StoreFailed =>

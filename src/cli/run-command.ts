@@ -1,6 +1,7 @@
 /** The command line: every command speaks the control channel. Exit codes: 0 done, 1 failed, 2 typed wrong. */
 import { Command, CommanderError } from 'commander'
 import { RpcFailure } from '#client/node.ts'
+import { addGuardCommands } from './guard-commands.ts'
 import { addLimitCommands } from './limit-commands.ts'
 import type { Surroundings } from './session.ts'
 import { addTreeCommand } from './tree-command.ts'
@@ -54,6 +55,7 @@ const programOf = (version: string, around: Surroundings): Command => {
   program.command('serve').description('runs the daemon; hookpulse serve --help lists its flags')
   addWebhookCommands(program, around)
   addLimitCommands(program, around)
+  addGuardCommands(program, around)
   addTreeCommand(program, around)
   return program
 }

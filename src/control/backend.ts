@@ -4,8 +4,7 @@
  */
 import type { Cancelled, ReadQuery, ReadResult, SetLimit, StoredLimit } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
-import type { Brand, Domain, Instant, WebhookId } from '#webhook/webhook.ts'
-import type { ProcessRow } from './views.ts'
+import type { Brand, Domain, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
 export interface Backend {
   /** Wall clock. */
@@ -18,6 +17,10 @@ export interface Backend {
   /** As they hold now. */
   limits(): Iterable<StoredLimit>
   guards(): Iterable<GuardRow>
+  /** What a live guard says of itself; null: none lives, so nothing waits there. */
+  showGuard(domain: Domain): Promise<GuardDetail | null>
+  /** Null: no guard holds it (it is not due, runs, is done, or waits further back in the store). */
+  explain(domain: Domain, id: WebhookId): Promise<Waiting | null>
   /** Attempts that the dispatch pool holds, by brand. */
   open(): Promise<ReadonlyMap<Brand, number>>
   readonly monitor: Monitor
@@ -37,6 +40,52 @@ export interface GuardRow {
   readonly overshoot: number
 }
 
+/** What a guard says of itself when it is asked. */
+export interface GuardDetail extends GuardRow {
+  /** All that waits, on disk too. */
+  readonly waiting: number
+  readonly depths: readonly {
+    readonly brand: Brand
+    readonly priority: Priority
+    readonly first: number
+    readonly retry: number
+    readonly more: boolean
+  }[]
+  readonly drainMs: number | null
+  readonly serviceMs: number
+  readonly closedUntil: Instant | null
+  readonly breaker: { readonly state: string; readonly until: Instant | null }
+  readonly adaptive: number | null
+  readonly blockedOn: string | null
+}
+
+/** Why a webhook waits. */
+export interface Waiting {
+  readonly blockedOn: { readonly limit: string; readonly key: string } | null
+  readonly since: Instant
+  readonly placeInLane: number
+  readonly placeInDomain: number
+  readonly expectedAt: Instant | null
+  readonly assumptions: {
+    readonly ahead: number
+    readonly ratePerSecond: number | null
+    readonly slots: number
+    readonly serviceMs: number
+  }
+}
+
+/** A process as the runtime shows it. */
+export interface ProcessRow {
+  readonly name: string
+  readonly pid: number | null
+  readonly kind: 'supervisor' | 'worker'
+  readonly behaviour: string
+  readonly state: string
+  readonly restarts: number
+  readonly mailbox: number
+  readonly startedAt: Instant
+  readonly children: readonly ProcessRow[]
+}
 /** The daemon around the actors. */
 export interface Host {
   readonly version: string

@@ -6,13 +6,13 @@ import type { Backend } from './backend.ts'
 import { brandForRead, brandForWrite, type Caller } from './caller.ts'
 import { readParams } from './explain.ts'
 import { formatInstant } from './instant.ts'
-import { monitorView } from './monitor-view.ts'
+import { guardList, guardView, monitorView } from './monitor-view.ts'
 import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { Refusal } from './refusal.ts'
 import type { LimitsView } from './results.ts'
-import { attemptView, limitsView, processNode, webhookView } from './views.ts'
+import { attemptView, limitsView, processNode, waitingView, webhookView } from './views.ts'
 
 /** Methods that a session answers by itself. */
 export type SessionMethod = 'scheduleWebhook' | 'scheduleWebhooks' | 'subscribe' | 'unsubscribe' | 'authenticate'
@@ -79,6 +79,16 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     return { attempts: attempts.map(attemptView) }
   },
 
+  explainWebhook: async ({ id, brand }, caller, backend) => {
+    const record = await backend.read({ type: 'webhook', id, brand: brandForRead(caller, brand) })
+    if (record === null) throw noWebhook(id)
+    const { state, domain, nextAttemptAt } = webhookView(record, backend.now())
+    const waiting = state === 'waiting' || state === 'held' ? await backend.explain(domain, id) : null
+    if (waiting !== null) return { id, state, domain, ...waitingView(waiting) }
+    const isToCome = state === 'scheduled' || state === 'retrying'
+    return { id, state, domain, ...(isToCome && nextAttemptAt !== undefined ? { expectedAt: nextAttemptAt } : {}) }
+  },
+
   cancelWebhook: async ({ id, brand }, caller, backend) => {
     const { outcome } = await backend.cancel(id, brandForRead(caller, brand))
     if (outcome === 'notFound') throw noWebhook(id)
@@ -134,6 +144,21 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const wanted = brandForRead(caller, brand)
     const seesDomains = caller.role === 'admin' || (named !== null && (await usesDomain(named, caller.brand, backend)))
     return monitorView({ domain: named, brand: wanted, seesDomains }, backend)
+  },
+
+  getGuard: async ({ domain }, caller, backend) => {
+    const named = domainOf(domain)
+    const isSeen = caller.role === 'admin' || (await usesDomain(named, caller.brand, backend))
+    if (!isSeen)
+      throw new Refusal('NOT_FOUND', `there is no webhook of this brand for ${JSON.stringify(named)}`, {
+        field: 'domain',
+      })
+    return guardView(named, caller.brand, backend)
+  },
+
+  listGuards: (_params, caller, backend) => {
+    forAdmins(caller)
+    return guardList(backend)
   },
 
   getSupervisionTree: (_params, caller, backend) => {

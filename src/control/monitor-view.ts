@@ -4,7 +4,16 @@ import type { StoredLimit } from '#store/store.ts'
 import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
 import type { Backend, GuardRow } from './backend.ts'
 import { formatInstant } from './instant.ts'
-import type { BackpressureEvent, BrandFigures, DomainFigures, MonitorView, TrafficView } from './results.ts'
+import type {
+  BackpressureEvent,
+  BrandFigures,
+  DomainFigures,
+  GuardList,
+  GuardView,
+  MonitorView,
+  TrafficView,
+} from './results.ts'
+import { limitsView } from './views.ts'
 
 /** Queues are counted to here: "100,000 or more" (D-28). */
 const DEPTH_CAP = 100_000
@@ -47,6 +56,37 @@ const domainsView = async (domain: Domain | null, backend: Backend, now: Instant
   return [await domainFigures(row, backend, now)]
 }
 const load = (row: GuardRow): number => row.queued + row.concurrency.current
+
+/** `listGuards`. */
+export const guardList = async (backend: Backend): Promise<GuardList> => ({
+  guards: await domainsView(null, backend, backend.now()),
+})
+
+/** `getGuard`. `brand` null: lanes of all brands are shown. */
+export const guardView = async (domain: Domain, brand: Brand | null, backend: Backend): Promise<GuardView> => {
+  const now = backend.now()
+  const limits = [...backend.limits()].filter(
+    (limit) => limit.domain === domain && (limit.brand === null || brand === null || limit.brand === brand),
+  )
+  const shown = await backend.showGuard(domain)
+  const figures = await domainFigures(shown ?? idleGuard(domain, limits), backend, now)
+  const byKey = Map.groupBy(limits, (limit) => limit.brand)
+  return {
+    ...figures,
+    ...(shown === null ? {} : { queueDepth: shown.waiting }),
+    ...(shown === null || shown.drainMs === null ? {} : { drainMs: shown.drainMs }),
+    depths: (shown?.depths ?? []).filter((depth) => brand === null || depth.brand === brand),
+    serviceMs: shown?.serviceMs ?? 0,
+    ...(shown?.closedUntil == null ? {} : { closedUntil: formatInstant(shown.closedUntil) }),
+    breaker: {
+      state: shown?.breaker.state ?? 'closed',
+      ...(shown?.breaker.until == null ? {} : { until: formatInstant(shown.breaker.until) }),
+    },
+    ...(shown?.adaptive == null ? {} : { adaptive: shown.adaptive }),
+    ...(shown?.blockedOn == null ? {} : { blockedOn: shown.blockedOn }),
+    limits: [...byKey.values()].map(limitsView),
+  }
+}
 
 /** A domain without a guard: nothing waits and nothing runs there. */
 const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): GuardRow => {

@@ -10,6 +10,9 @@ import type {
   Attempts,
   Authenticated,
   CancelOutcome,
+  Explanation,
+  GuardList,
+  GuardView,
   Info,
   Killed,
   LimitsView,
@@ -83,6 +86,7 @@ export const METHODS = {
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
   },
   getAttempts: { params: byId, summary: 'Every attempt of one webhook.' },
+  explainWebhook: { params: byId, summary: 'What a webhook waits for, where it stands, and until when.' },
   cancelWebhook: { params: byId, summary: 'Cancels a webhook that is not running; afterwards no attempt starts.' },
   configureBrandConcurrencyLimit: {
     params: z.strictObject({ limit: concurrencyLimit, brand: brand.optional() }),
@@ -109,6 +113,11 @@ export const METHODS = {
     params: z.strictObject({ domain: domain.optional(), brand: brand.optional() }),
     summary: 'Current concurrency, rates, queue depths, lateness, traffic and backpressure.',
   },
+  getGuard: {
+    params: z.strictObject({ domain }),
+    summary: 'The guard of a domain: limits, what runs, what waits by brand and priority, time to drain.',
+  },
+  listGuards: { params: z.strictObject({}), summary: 'Every guard that is at work, the busiest first.', admin: true },
   subscribe: {
     params: z.strictObject({
       topics: z
@@ -159,12 +168,15 @@ export interface Results {
   getWebhook: WebhookView
   listWebhooks: WebhookPage
   getAttempts: Attempts
+  explainWebhook: Explanation
   cancelWebhook: CancelOutcome
   configureBrandConcurrencyLimit: LimitsView
   configureDomainConcurrencyLimit: LimitsView
   configureRateLimit: LimitsView
   getLimits: AllLimits
   getMonitor: MonitorView
+  getGuard: GuardView
+  listGuards: GuardList
   subscribe: Subscription
   unsubscribe: Readonly<Record<string, never>>
   getSupervisionTree: SupervisionTree

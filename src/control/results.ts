@@ -85,6 +85,48 @@ export interface DomainFigures {
   readonly drainMs?: number
   readonly overshoot: number
 }
+export interface GuardView extends DomainFigures {
+  readonly depths: readonly {
+    readonly brand: string
+    readonly priority: Priority
+    /** First tries and retries that the guard holds. */
+    readonly first: number
+    readonly retry: number
+    /** There are more of this lane on disk. */
+    readonly more: boolean
+  }[]
+  /** How long a request takes, as measured lately; 0: nothing has ended yet. */
+  readonly serviceMs: number
+  readonly closedUntil?: Text
+  readonly breaker: { readonly state: string; readonly until?: Text }
+  /** The limit that the guard has found by itself, where it may. */
+  readonly adaptive?: number
+  readonly blockedOn?: string
+  readonly limits: readonly LimitsView[]
+}
+export interface GuardList {
+  /** The busiest first. */
+  readonly guards: readonly DomainFigures[]
+}
+export interface Explanation {
+  readonly id: string
+  readonly state: WebhookState
+  readonly domain: string
+  /** The limit that holds it now, and whose; left out: nothing but its turn, or its instant. */
+  readonly blockedOn?: { readonly limit: string; readonly key: string }
+  readonly since?: Text
+  /** From 1. */
+  readonly position?: { readonly lane: number; readonly domain: number }
+  /** When its next attempt should start; left out where nobody can say. */
+  readonly expectedAt?: Text
+  /** What `expectedAt` rests on. */
+  readonly assumptions?: {
+    readonly ahead: number
+    readonly ratePerSecond: number | null
+    readonly slots: number
+    readonly serviceMs: number
+  }
+}
 export interface BrandFigures {
   readonly brand: string
   readonly concurrency: { readonly current: number; readonly limit: number | null }

@@ -2,8 +2,9 @@
 
 import type { StoredLimit, WebhookRecord } from '#store/store.ts'
 import type { AttemptRecord, Instant } from '#webhook/webhook.ts'
+import type { ProcessRow, Waiting } from './backend.ts'
 import { formatInstant } from './instant.ts'
-import type { AttemptView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
+import type { AttemptView, Explanation, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
 
 /** Bytes of a receiver's answer as text; what is no UTF-8 is shown as U+FFFD. */
 const excerptDecoder = new TextDecoder('utf-8')
@@ -65,18 +66,14 @@ const limitView = (limit: StoredLimit): LimitView | null =>
     ? null
     : { value: limit.value, version: limit.version, setBy: limit.setBy, setAt: formatInstant(limit.setAt) }
 
-/** A process as the runtime shows it. */
-export interface ProcessRow {
-  readonly name: string
-  readonly pid: number | null
-  readonly kind: 'supervisor' | 'worker'
-  readonly behaviour: string
-  readonly state: string
-  readonly restarts: number
-  readonly mailbox: number
-  readonly startedAt: Instant
-  readonly children: readonly ProcessRow[]
-}
+export const waitingView = (waiting: Waiting): Omit<Explanation, 'id' | 'state' | 'domain'> => ({
+  ...(waiting.blockedOn === null ? {} : { blockedOn: waiting.blockedOn }),
+  since: formatInstant(waiting.since),
+  position: { lane: waiting.placeInLane, domain: waiting.placeInDomain },
+  ...(waiting.expectedAt === null ? {} : { expectedAt: formatInstant(waiting.expectedAt) }),
+  assumptions: waiting.assumptions,
+})
+
 export const processNode = (row: ProcessRow): ProcessNode => ({
   ...row,
   startedAt: formatInstant(row.startedAt),

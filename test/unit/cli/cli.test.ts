@@ -51,6 +51,7 @@ describe('the command line', () => {
     expect(id).toMatch(/^msg_/)
     expect((await run('list', '--tag', 'cli')).out).toMatch(new RegExp(`${id} +scheduled`))
     expect((await run('show', id)).out).toMatch(/name +first[\s\S]*no attempt yet/)
+    expect((await run('explain', id)).out).toMatch(/is scheduled\nexpected to start at/)
     expect((await run('cancel', id)).out).toBe('cancelled\n')
     expect((await run('list', '--state', 'delivered', '--tag', 'cli')).out).toBe('none\n')
   })
@@ -67,6 +68,11 @@ describe('the command line', () => {
     const { out } = await run('tree')
     expect(out).toMatch(/^root/m)
     expect(out).toMatch(/├─ store-keeper/)
+  })
+
+  it('shows guards', async () => {
+    expect((await run('guards', 'nobody.example')).out).toMatch(/nobody\.example +idle +0 of 10/)
+    expect((await run('guards')).code).toBe(0)
   })
 
   it('prints JSON for programs', async () => {

@@ -159,6 +159,38 @@ describe('a session', () => {
     })
   })
 
+  it('explains what waits: on which limit, in which place, until when', async () => {
+    const url = 'http://10.9.9.9:8080/slow'
+    await client.call('configureRateLimit', { domain: '10.9.9.9:8080', requestsPerSecond: 0.1 })
+    const ids = (await client.scheduleAll(Array(3).fill({ url }))).ids
+    const explain = (id: string | undefined) =>
+      client.call<{ state: string; blockedOn?: object; position?: { lane: number }; expectedAt?: string }>(
+        'explainWebhook',
+        { id },
+      )
+    // What was started before this daemon is not known, so the first one may have to wait as well.
+    await expect.poll(async () => (await explain(ids[2])).position?.lane).toBeGreaterThan(1)
+    expect(await explain(ids[2])).toMatchObject({
+      state: 'waiting',
+      blockedOn: { limit: expect.stringContaining('rate') },
+      since: expect.stringMatching(/Z$/),
+      expectedAt: expect.stringMatching(/Z$/),
+    })
+    const guard = await client.call('getGuard', { domain: '10.9.9.9:8080' })
+    expect(guard).toMatchObject({
+      domain: '10.9.9.9:8080',
+      queueDepth: expect.any(Number),
+      rate: { limit: 0.1 },
+      depths: [{ brand: 'default', priority: 'normal', first: expect.any(Number) }],
+      limits: [{ rate: { value: 0.1 } }],
+    })
+    const { guards } = await client.call<{ guards: { domain: string }[] }>('listGuards')
+    expect(guards.map(({ domain }) => domain)).toContain('10.9.9.9:8080')
+    expect(await client.call('getGuard', { domain: 'nobody.example' })).toMatchObject({ state: 'idle', queueDepth: 0 })
+    const { id } = await client.schedule(later())
+    expect(await explain(id)).toMatchObject({ state: 'scheduled', expectedAt: expect.any(String) })
+  })
+
   describe('brands', () => {
     it('see nothing of each other: what is another brand’s is as if it did not exist (I7)', async () => {
       const acme = await connectControl(stage.url, stage.brandKey('acme').key)
@@ -166,7 +198,7 @@ describe('a session', () => {
       const { id } = await acme.schedule(later({ idempotencyKey: 'order-1' }))
       expect(await acme.call('getWebhook', { id })).toMatchObject({ brand: 'acme' })
       const nothing = await other.call('getWebhook', { id: 'msg_nothing' }).catch((error: RpcError) => error.data)
-      for (const method of ['getWebhook', 'getAttempts', 'cancelWebhook']) {
+      for (const method of ['getWebhook', 'getAttempts', 'explainWebhook', 'cancelWebhook']) {
         const answer = await other.call(method, { id }).catch((error: RpcError) => error.data)
         expect(JSON.stringify(answer).replace(id, 'msg_nothing')).toBe(JSON.stringify(nothing))
       }
@@ -174,7 +206,8 @@ describe('a session', () => {
       expect(await other.call('getMonitor')).toMatchObject({ domains: [], brands: [{ brand: 'other' }] })
       expect(await code(other.schedule(later({ brand: 'acme' })))).toBe('FORBIDDEN')
       expect(await code(other.call('getLimits', { brand: 'acme' }))).toBe('FORBIDDEN')
-      for (const method of ['getSupervisionTree', 'killProcess']) {
+      expect(await code(other.call('getGuard', { domain: '10.1.2.3:8080' }))).toBe('NOT_FOUND')
+      for (const method of ['getSupervisionTree', 'killProcess', 'listGuards']) {
         expect(await code(other.call(method, method === 'killProcess' ? { name: 'root' } : {}))).toBe('FORBIDDEN')
       }
       await acme.close()

@@ -1,0 +1,70 @@
+/** `guards`, `guards <domain>`, `explain <id>`. */
+import type { Command } from 'commander'
+import type { Results } from '#client/node.ts'
+import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
+
+type Figures = Results['listGuards']['guards'][number]
+
+export const addGuardCommands = (program: Command, around: Surroundings): void => {
+  program
+    .command('guards [domain]')
+    .description('shows the guards that are at work, or the guard of one domain')
+    .action((domain: string | undefined, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>()
+      return domain === undefined
+        ? withClient(
+            options,
+            around,
+            (client) => client.listGuards({}),
+            ({ guards }) => figuresText(guards),
+          )
+        : withClient(options, around, (client) => client.getGuard({ domain }), guardText)
+    })
+  program
+    .command('explain <id>')
+    .description('says what a webhook waits for, and until when')
+    .action((id: string, _options: unknown, command: Command) =>
+      withClient(
+        command.optsWithGlobals<GlobalOptions>(),
+        around,
+        (client) => client.explainWebhook({ id }),
+        explainText,
+      ),
+    )
+}
+
+const of = (current: number, limit: number | null): string => `${current} of ${limit ?? 'any'}`
+
+const figuresText = (guards: readonly Figures[]): string =>
+  table(
+    ['domain', 'state', 'open', 'starts /s', 'waiting', 'oldest', 'drains in'],
+    guards.map((one) => [
+      one.domain,
+      one.state,
+      of(one.concurrency.current, one.concurrency.limit),
+      of(one.rate.startsLastSecond, one.rate.limit),
+      one.queueDepth,
+      one.oldestWaitingAt,
+      one.drainMs === undefined ? undefined : `${Math.ceil(one.drainMs / 1_000)} s`,
+    ]),
+  )
+
+const guardText = (guard: Results['getGuard']): string => {
+  const rows = guard.depths.map((one) => [one.brand, one.priority, one.first, one.retry, one.more ? 'and more' : ''])
+  const held = guard.blockedOn === undefined ? '' : `held by ${guard.blockedOn}\n`
+  const closed = guard.closedUntil === undefined ? '' : `closed until ${guard.closedUntil}\n`
+  return `${figuresText([guard])}\n${held}${closed}${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
+}
+
+const explainText = (one: Results['explainWebhook']): string => {
+  const lines = [
+    `${one.id} is ${one.state}`,
+    ...(one.blockedOn === undefined ? [] : [`held by ${one.blockedOn.limit} of ${one.blockedOn.key}`]),
+    ...(one.since === undefined ? [] : [`waiting since ${one.since}`]),
+    ...(one.position === undefined
+      ? []
+      : [`place ${one.position.lane} in its lane, ${one.position.domain} at ${one.domain}`]),
+    ...(one.expectedAt === undefined ? [] : [`expected to start at ${one.expectedAt}`]),
+  ]
+  return `${lines.join('\n')}\n`
+}
