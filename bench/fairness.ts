@@ -52,7 +52,11 @@ const run = async (bench: Bench) => {
   const arrivals = await receiver.arrivals()
   const { openMax } = await receiver.figures()
   await client.close()
-  const window = arrivals.urls.filter((_, index) => (arrivals.at[index] ?? 0) < at + together * 0.9)
+  // As long as all three have work: until the first of them has had its last.
+  const inOrder = [...arrivals.at.keys()].sort((a, b) => (arrivals.at[a] ?? 0) - (arrivals.at[b] ?? 0))
+  const urls = inOrder.map((index) => arrivals.urls[index])
+  const end = Math.min(...BRANDS.map((brand) => urls.lastIndexOf(`/${brand}`)))
+  const window = urls.slice(0, end).filter((url) => url !== '/single')
   const shares = BRANDS.map((brand) => (window.filter((url) => url === `/${brand}`).length / window.length) * 100)
   const waits = singles.map(({ id, at: due }) => (arrivals.at[arrivals.ids.indexOf(id)] ?? Number.NaN) - due)
   const { broken } = judge(ledger, arrivals, openMax, { concurrency: 50, rate: { perSecond: RATE } })

@@ -19,10 +19,10 @@ const run = async (bench: Bench) => {
     const client = await daemon.connect()
     await domainLimits(client, receiver.domain, { concurrency: CONCURRENCY })
     await scheduleMany(client, perRound, () => ({ url: `${receiver.url}/recovery` }), ledger)
-    // Due while it is dead, at a domain that had nothing in flight.
-    const at = Date.now() + 150
-    ledger.acknowledged([(await client.schedule({ url: `${receiver.urls[1]}/first`, at })).id], at)
     await receiver.until({ distinct: Math.floor(ledger.acks.length - perRound * 0.9) })
+    // Due while it is dead, at a domain that had nothing in flight.
+    const at = Date.now() + 300
+    ledger.acknowledged([(await client.schedule({ url: `${receiver.urls[1]}/first`, at })).id], at)
     open += (await receiver.figures()).open
     await daemon.kill('SIGKILL')
     const restartedAt = Date.now()
