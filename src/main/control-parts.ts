@@ -6,6 +6,7 @@ import { firstStartText, keepAdminKey } from '#control/admin-key.ts'
 import type { Host } from '#control/backend.ts'
 import { ingestThread } from '#control/ingest-thread.ts'
 import { WebhookReader } from '#control/new-webhook.ts'
+import type { OwnTargets } from '#dispatch/own-targets.ts'
 import type { ExitReason } from '#runtime/exit.ts'
 import type { Runtime } from '#runtime/runtime.ts'
 import { supervisionTree } from '#runtime/supervision-tree.ts'
@@ -19,6 +20,7 @@ import { Monitor } from '#telemetry/monitor.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import type { World } from '#world/world.ts'
+import { denyOwnListener } from './own-listeners.ts'
 
 export interface ControlPartsArgs {
   readonly config: Config
@@ -29,10 +31,11 @@ export interface ControlPartsArgs {
   readonly world: World
   readonly events: EventHub
   readonly log: LogSink
+  readonly own: OwnTargets
 }
 
 export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
-  const { config, dataDir, policy, world, events, log } = args
+  const { config, dataDir, policy, world, events, log, own } = args
   const monitor = new Monitor()
   const metrics = new Metrics(monitor)
   const feed = new Feed(world.wallNow())
@@ -51,6 +54,7 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
         keepFirstKey: (key) => keepAdminKey(dataDir, key),
         acceptFailed: (error) => log.error('a connection was not accepted', error),
         listening: (url, firstKey) => {
+          denyOwnListener(own, world, config.host, Number(new URL(url).port))
           process.stdout.write(`listening on ${url}\n`)
           if (firstKey !== null) process.stdout.write(firstStartText(firstKey, url, config.data))
         },

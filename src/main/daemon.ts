@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import type { Config } from '#config/config.ts'
 import { ConfigError } from '#config/config.ts'
+import { OwnTargets } from '#dispatch/own-targets.ts'
 import { openDispatchPool } from '#dispatch/pool.ts'
 import type { DispatchSettings } from '#dispatch/settings.ts'
 import { parseHosts } from '#dispatch/settings.ts'
@@ -31,6 +32,7 @@ const STDOUT = 1
 /** Rejects with ConfigError or StoreError (`locked`, `corrupt`, ...) before anything runs. */
 export const startDaemon = async (config: Config, version: string): Promise<void> => {
   const policy = addressPolicy(config)
+  const own = new OwnTargets()
   const lock = lockDirectory(config.data)
   const world = new RealWorld({ failpoints: process.env['FP'] })
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
@@ -55,9 +57,10 @@ export const startDaemon = async (config: Config, version: string): Promise<void
         world,
         settings: dispatchSettings(config, policy, version),
         threads: config.threads,
+        own,
         failed: (error) => log.error('a dispatch thread failed', error),
       }),
-    control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log }),
+    control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own }),
   })
   const started = await runtime.start(supervisor, tree, { name: root })
   if (!started.ok) return broken('the daemon did not start', causeOf(started))
