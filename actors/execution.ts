@@ -40,6 +40,10 @@ export interface RunningExecution {
   readonly pid: Pid
   readonly admitted: Admitted
   readonly token: string
+  /** Given to the dispatch pool: from then on only the pool, or `known`, can say what came of it. */
+  sent: boolean
+  /** How it ended, once its execution has heard it: the pool says it once, and forgets. */
+  known: TakeUp | null
 }
 export const EXECUTIONS_TABLE = 'executions'
 
@@ -91,9 +95,8 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       record: null,
       failure: null,
     }
-    ctx
-      .table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
-      .set(attemptId, { pid: ctx.self, admitted: args.admitted, token: args.token })
+    const { admitted, token, takeUp } = args
+    rows(ctx).set(attemptId, { pid: ctx.self, admitted, token, sent: false, known: takeUp })
     if (args.takeUp?.how === 'unsent') state.phase = 'handing-back'
     ask(state, ctx)
     return ok(state)
@@ -126,6 +129,13 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
         return message satisfies never
     }
   },
+}
+
+const rows = (ctx: Ctx) => ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
+/** Whoever takes it up after a death from here on knows what this execution knew. */
+const learn = (known: TakeUp, state: State, ctx: Ctx): void => {
+  const row = rows(ctx).get(state.attemptId)
+  if (row !== undefined) row.known = known
 }
 
 /** Asks whatever the phase is about; every question may be asked twice (D-3). */
@@ -194,6 +204,8 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
   if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
   ctx.world.failpoint('execution.marked')
   state.phase = 'sent'
+  const row = rows(ctx).get(state.attemptId)
+  if (row !== undefined) row.sent = true
   ctx.monitor(dispatchPool)
   ctx.cast(dispatchPool, {
     type: 'dispatch',
@@ -240,6 +252,7 @@ const inDoubtReport = (state: State, detail: string, ctx: Ctx): AttemptReport =>
 
 const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent' && state.phase !== 'marking') return keep
+  learn({ how: 'ended', report }, state, ctx)
   ctx.world.failpoint('execution.ended')
   const record = recordOf(report, state)
   state.record = record
@@ -293,6 +306,7 @@ const errorOf = (outcome: Outcome): AttemptRecord['error'] => {
 
 const handBack = (state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent') return keep
+  learn({ how: 'unsent' }, state, ctx)
   state.phase = 'handing-back'
   ask(state, ctx)
   return keep
@@ -327,6 +341,6 @@ const onRecorded = (recorded: OutcomeRecorded, state: State, ctx: Ctx): Result =
 }
 
 const end = (state: State, ctx: Ctx): Result => {
-  ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE).delete(state.attemptId)
+  rows(ctx).delete(state.attemptId)
   return stop('normal', state)
 }

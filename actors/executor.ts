@@ -81,6 +81,7 @@ interface State extends ExecutorArgs {
 }
 type Ctx = Context<ExecutorProtocol>
 const ASK_AGAIN_MS = 50
+const POOL_ENDED = 'the dispatch pool has ended'
 
 export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   name: 'executor',
@@ -126,17 +127,7 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
       const orphan = state.orphans.get(attemptId)
       if (orphan === undefined) return keep
       state.orphans.delete(attemptId)
-      takeUp(
-        attemptId,
-        orphan,
-        report !== null
-          ? { how: 'ended', report }
-          : held
-            ? { how: 'in-doubt', reason: 'its dispatch thread has ended' }
-            : { how: 'unsent' },
-        state,
-        ctx,
-      )
+      takeUp(attemptId, orphan, howEnded(orphan, report, held), state, ctx)
       return keep
     },
     reconcile: (_message, state, ctx) => {
@@ -215,16 +206,24 @@ const onExecutionDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
     if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
     return
   }
+  if (row.known !== null) return takeUp(attemptId, row, row.known, state, ctx)
   state.orphans.set(attemptId, row)
   if (!state.poolWatched) return onPoolDown(state, ctx)
   ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: row.admitted.permit })
+}
+
+/** The pool says once how an attempt ended: what it does not hold was told to the dead one, or never came to the pool. */
+const howEnded = (row: RunningExecution, report: AttemptReport | null, held: boolean): TakeUp => {
+  if (report !== null) return { how: 'ended', report }
+  if (held) return { how: 'in-doubt', reason: 'its dispatch thread has ended' }
+  return row.sent ? { how: 'in-doubt', reason: 'its execution died with the report' } : { how: 'unsent' }
 }
 
 /** The pool's threads have ended before this: what was handed to it is in doubt; live executions find out by themselves. */
 const onPoolDown = (state: State, ctx: Ctx): void => {
   state.poolWatched = false
   for (const [attemptId, row] of state.orphans)
-    takeUp(attemptId, row, { how: 'in-doubt', reason: 'the dispatch pool has ended' }, state, ctx)
+    takeUp(attemptId, row, row.sent ? { how: 'in-doubt', reason: POOL_ENDED } : { how: 'unsent' }, state, ctx)
   state.orphans.clear()
   reconcileLater(ASK_AGAIN_MS, state, ctx)
 }
@@ -287,7 +286,7 @@ const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, 
   const attemptId = attemptIdOf(row.due.id, row.attempt)
   if (running(ctx).has(attemptId) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
   const admitted: Admitted = { due: { ...row.due, attempts: row.attempt - 1 }, permit: lostPermit(row, ctx) }
-  const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token }
+  const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token, sent: true, known: null }
   running(ctx).set(attemptId, lost)
   if (!held.has(attemptId))
     return takeUp(attemptId, lost, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)

@@ -1,0 +1,242 @@
+/**
+ * The clients of a simulation: they schedule, cancel, change limits, lose answers, and say again what was not answered, with
+ * the same ids or with a new id and the same idempotency key. What they were told goes into the ledger.
+ */
+import { limits } from '#actors/limits.ts'
+import { scheduler } from '#actors/scheduler.ts'
+import { encodeRows } from '#store/rows.ts'
+import type { Appended, NewWebhook } from '#store/store.ts'
+import { WebhookIds } from '#webhook/id.ts'
+import { packRequest } from '#webhook/request.ts'
+import type { WebhookId } from '#webhook/webhook.ts'
+import type { VirtualWorld } from '#world/virtual-world.ts'
+import type { SimDaemon } from './daemon.ts'
+import { Draws } from './draws.ts'
+import type { Ledger } from './ledger.ts'
+import type { SimLimit, SimOptions } from './options.ts'
+
+type Said<T> = { readonly ok: true; readonly value: T } | { readonly ok: false }
+
+const AGAIN_MS = 150
+const THUNDER_AT = 0.5
+/** One waits for its answer no longer than a client of the control channel. */
+const PATIENCE_MS = 10_000
+
+export class Clients {
+  /** Calls that are not answered yet, and those that will be said again. */
+  pending = 0
+  healed = false
+  readonly #options: SimOptions
+  readonly #world: VirtualWorld
+  readonly #ledger: Ledger
+  readonly #daemon: () => SimDaemon | null
+  readonly #trace: (text: string) => void
+  readonly #draws: Draws
+  readonly #ids = new WebhookIds()
+  readonly #keyed = new Map<string, WebhookId>()
+  readonly #waiting = new Set<() => void>()
+  #limitsTail: Promise<unknown> = Promise.resolve()
+  readonly #lastLimits = new Map<string, SimLimit>()
+
+  constructor(
+    options: SimOptions,
+    world: VirtualWorld,
+    ledger: Ledger,
+    daemon: () => SimDaemon | null,
+    trace: (text: string) => void,
+  ) {
+    this.#options = options
+    this.#world = world
+    this.#ledger = ledger
+    this.#daemon = daemon
+    this.#trace = trace
+    this.#draws = new Draws(options.seed, 'clients')
+  }
+
+  /** Sets every timer of the workload; limits that the seed starts with are asked for first. */
+  begin(): void {
+    const { limits: first, limitChanges, chaosMs, webhooks, batchMax } = this.#options
+    for (const limit of first) this.#changeLater(0, limit)
+    for (const { atMs, limit } of limitChanges) this.#changeLater(atMs, limit)
+    let left = webhooks
+    while (left > 0) {
+      const count = Math.min(left, this.#draws.between(1, batchMax))
+      left -= count
+      const rows = Array.from({ length: count }, () => this.#drawRow())
+      this.#world.setTimer(this.#draws.between(1, chaosMs), () => void this.#schedule(rows, 0))
+    }
+  }
+  /** Limits that let nothing through are lifted. */
+  heal(): void {
+    this.healed = true
+    for (const limit of this.#lastLimits.values()) {
+      const free: SimLimit = { ...limit, value: limit.kind === 'rate' ? 100 : limit.kind === 'pause' ? null : 5 }
+      const isTight = limit.kind === 'pause' || limit.value === 0 || (limit.kind === 'rate' && (limit.value ?? 5) < 5)
+      if (isTight) this.#changeLater(0, free)
+    }
+  }
+
+  // -------------------------------------------------------------- scheduling
+
+  #drawRow(): (now: number) => NewWebhook {
+    const { domains, brands, policies, timeoutsMs, chaosMs, thunder, keyed } = this.#options
+    const draws = this.#draws
+    const domain = draws.oneOf(domains)
+    const brand = draws.oneOf(brands)
+    const priority = draws.oneOf(['high', 'normal', 'normal', 'low'] as const)
+    const atMs = draws.chance(thunder) ? THUNDER_AT * chaosMs : draws.between(-2_000, chaosMs)
+    const start = this.#world.wallNow()
+    const timeoutMs = draws.oneOf(timeoutsMs)
+    const retry = draws.oneOf(policies)
+    const expires = draws.chance(0.05) ? draws.between(1_000, 20_000) : null
+    const idempotencyKey = draws.chance(keyed) ? `key-${draws.between(1, 1_000_000)}` : null
+    const url = `http://${domain}/hook`
+    return (now) => {
+      const at = Math.floor(start + atMs)
+      return {
+        id: this.#ids.next(now, (length) => this.#world.randomBytes(length)),
+        brand,
+        name: null,
+        url,
+        host: domain,
+        domain,
+        method: 'POST',
+        priority,
+        at,
+        nextAt: Math.max(at, now),
+        createdAt: now,
+        timeoutMs,
+        expiresAt: expires === null ? null : Math.max(at, now) + expires,
+        retry,
+        tags: [],
+        idempotencyKey,
+        contentHash: idempotencyKey === null ? null : new Uint8Array([1, 2, 3]),
+        request: packRequest({ url, method: 'POST', headers: [], body: new Uint8Array(0) }),
+      }
+    }
+  }
+
+  async #schedule(makers: readonly ((now: number) => NewWebhook)[], tries: number, same?: readonly NewWebhook[]) {
+    const rows = same ?? makers.map((make) => make(this.#world.wallNow()))
+    const said = await this.#say('schedule', (daemon) =>
+      daemon.runtime.call(
+        scheduler,
+        {
+          type: 'schedule',
+          append: { type: 'append', count: rows.length, rows: encodeRows(rows) },
+          heads: headsOf(rows),
+        },
+        PATIENCE_MS,
+      ),
+    )
+    const lost = said.ok && this.#draws.chance(this.healed ? 0 : this.#options.lostAnswers)
+    if (said.ok && !lost && said.value.ok) return this.#acknowledged(rows, said.value)
+    if (said.ok && !lost && 'conflict' in said.value) return this.#ledger.fail('keys', 'the same words are a conflict')
+    if (!this.#draws.chance(this.#options.resends)) return
+    const withNewIds = this.#draws.chance(0.5) && rows.every(({ idempotencyKey }) => idempotencyKey !== null)
+    this.#later(AGAIN_MS * (tries + 1), () => this.#schedule(makers, tries + 1, withNewIds ? undefined : rows))
+  }
+  #acknowledged(rows: readonly NewWebhook[], appended: Extract<Appended, { ok: true }>): void {
+    for (const [index, row] of rows.entries()) {
+      const id = appended.ids[index]
+      if (id === undefined) return this.#ledger.fail('I1', 'an acknowledgement without an id')
+      const mono = this.#world.monoNow()
+      if (!this.#ledger.acked.has(id)) this.#ledger.acked.set(id, { at: row.at, mono })
+      const { brand, idempotencyKey } = row
+      if (idempotencyKey !== null) {
+        const known = this.#keyed.get(`${brand} ${idempotencyKey}`) ?? id
+        if (known !== id) this.#ledger.fail('keys', `${idempotencyKey} is ${known} and ${id}`)
+        this.#keyed.set(`${brand} ${idempotencyKey}`, id)
+      } else if (id !== row.id) this.#ledger.fail('keys', `${row.id} was acknowledged as ${id}`)
+      this.#trace(`acknowledged ${id}`)
+      if (this.#draws.chance(this.#options.cancels))
+        this.#later(this.#draws.between(0, this.#options.chaosMs), () => this.#cancel(id))
+    }
+  }
+
+  async #cancel(id: WebhookId): Promise<void> {
+    this.#ledger.cancelAsked.add(id)
+    const said = await this.#say('cancel', (daemon) =>
+      daemon.runtime.call(scheduler, { type: 'cancel', id, brand: null }, PATIENCE_MS),
+    )
+    if (!said.ok || !('outcome' in said.value)) return
+    const { outcome } = said.value
+    this.#trace(`cancel ${id}: ${outcome}`)
+    if (outcome === 'cancelled') this.#ledger.cancelled.set(id, this.#world.monoNow())
+    if (outcome === 'notFound') this.#ledger.fail('I1', `${id} was acknowledged and is not found`)
+  }
+
+  // -------------------------------------------------------------- limits
+
+  #changeLater(ms: number, limit: SimLimit): void {
+    this.#later(ms, () => {
+      // One after the other, as one operator would.
+      this.#limitsTail = this.#limitsTail.then(() => this.#change(limit))
+      return this.#limitsTail
+    })
+  }
+  async #change(limit: SimLimit): Promise<unknown> {
+    const { kind, domain, brand } = limit
+    this.#lastLimits.set(`${kind} ${domain} ${brand}`, limit)
+    this.#trace(`limit ${JSON.stringify(limit)}`)
+    const acknowledge = this.#ledger.limits.request(limit, this.#world.monoNow())
+    const said = await this.#say('limit', (daemon) =>
+      daemon.runtime.call(
+        limits,
+        { type: 'set', limit: { ...limit, setBy: 'sim', setAt: this.#world.wallNow() } },
+        PATIENCE_MS,
+      ),
+    )
+    if (said.ok && said.value.ok) return acknowledge(this.#world.monoNow())
+    if (!this.healed) return null
+    await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
+    return this.#change(limit)
+  }
+
+  // -------------------------------------------------------------- saying
+
+  /** Not ok: no answer came, and nobody knows. A dead process never answers: its clients see their connection end. */
+  async #say<T>(what: string, call: (daemon: SimDaemon) => Promise<T>): Promise<Said<T>> {
+    const daemon = this.#daemon()
+    if (daemon === null) return { ok: false }
+    this.pending += 1
+    let end = (): void => undefined
+    const gone = new Promise<Said<T>>((resolve) => {
+      end = () => resolve({ ok: false })
+    })
+    this.#waiting.add(end)
+    const answer = call(daemon).then(
+      (value): Said<T> => ({ ok: true, value }),
+      (): Said<T> => ({ ok: false }),
+    )
+    const said = await Promise.race([answer, gone])
+    this.#waiting.delete(end)
+    this.#trace(`${what} ${said.ok ? JSON.stringify(said.value) : 'unanswered'}`)
+    this.pending -= 1
+    return said
+  }
+  processDied(): void {
+    for (const end of this.#waiting) end()
+    this.#waiting.clear()
+  }
+  #later(ms: number, run: () => Promise<unknown>): void {
+    this.pending += 1
+    this.#world.setTimer(ms, () => {
+      void run().finally(() => {
+        this.pending -= 1
+      })
+    })
+  }
+}
+
+const headsOf = (rows: readonly NewWebhook[]) =>
+  rows.map(({ id, nextAt, brand, domain, priority, timeoutMs, expiresAt }) => ({
+    id,
+    nextAt,
+    brand,
+    domain,
+    priority,
+    attempts: 0,
+    timeoutMs,
+    expiresAt,
+  }))

@@ -1,0 +1,129 @@
+/** One run of the daemon's process inside a simulation: real runtime, supervisors and actors on a world that can die. */
+import { dispatchPool } from '#actors/dispatch-pool.ts'
+import { scheduler } from '#actors/scheduler.ts'
+import type { Dispatch } from '#dispatch/dispatch.ts'
+import { describeReason } from '#runtime/exit.ts'
+import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
+import type { MemoryDisk } from '#store/memory/memory-disk.ts'
+import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
+import { root, rootSupervisor } from '#supervisors/root.ts'
+import { EventHub } from '#telemetry/event-hub.ts'
+import type { Event, EventType } from '#telemetry/events.ts'
+import type { ProcessWorld } from './process-world.ts'
+
+export interface DaemonParts {
+  readonly world: ProcessWorld
+  readonly disk: MemoryDisk
+  readonly faults: MemoryFaults
+  readonly openDispatch: () => Dispatch
+  readonly permute: boolean
+  readonly safeMessages: boolean
+  readonly run: number
+  readonly told: (event: Event) => void
+  /** Root has ended, or could not start. */
+  readonly ended: (why: string) => void
+  readonly crashed: (error: Error) => void
+}
+const TYPES: readonly EventType[] = [
+  'webhook.due',
+  'attempt.started',
+  'attempt.finished',
+  'webhook.finished',
+  'webhook.retried',
+  'attempt.in-doubt',
+  'guard.started',
+  'guard.stopped',
+  'guard.closed',
+  'guard.reopened',
+  'breaker.opened',
+  'breaker.closed',
+  'limit.changed',
+  'carrier.started',
+  'carrier.ended',
+  'store.opened',
+  'store.failed',
+]
+
+export class SimDaemon {
+  readonly world: ProcessWorld
+  readonly runtime: Runtime
+  readonly #parts: DaemonParts
+
+  constructor(parts: DaemonParts) {
+    const { world, permute, safeMessages, crashed, told } = parts
+    this.#parts = parts
+    this.world = world
+    this.runtime = new Runtime(world, {
+      permute,
+      safeMessages,
+      crashed,
+      report: (report) => {
+        if (report.type !== 'server-terminated') return
+        const reason = describeReason(report.reason)
+        told({
+          type: 'process.crashed',
+          at: 0,
+          name: report.name ?? report.behaviour,
+          pid: 0,
+          supervisor: null,
+          reason,
+        })
+      },
+    })
+  }
+
+  start(): void {
+    const { world, disk, faults, openDispatch, run, told, ended, crashed } = this.#parts
+    const events = new EventHub((error) => crashed(asError(error)))
+    events.on(TYPES, (event) => {
+      if (world.alive) told(event)
+    })
+    const tree = rootSupervisor({
+      events,
+      runId: `run-${run}`,
+      openStore: openMemoryStore(disk, faults),
+      openDispatch,
+      control: { before: [], after: [] },
+    })
+    this.runtime.start(supervisor, tree, { name: root }).then(
+      (started) => {
+        if (!world.alive) return
+        if (!started.ok) return ended('it did not start')
+        this.runtime.monitor(root, (reason) => {
+          if (world.alive) ended(`root ended: ${describeReason(reason)}`)
+        })
+      },
+      (error: unknown) => crashed(asError(error)),
+    )
+  }
+
+  /** Names of who lives, sorted: `guard`, `execution` and their like without what follows. */
+  census(): readonly string[] {
+    return this.who()
+      .map(({ kind }) => kind)
+      .sort()
+  }
+  who(): readonly { readonly kind: string; readonly pid: NonNullable<ReturnType<Runtime['whereis']>> }[] {
+    return this.runtime.processes().flatMap((pid) => {
+      const info = this.runtime.processInfo(pid)
+      if (info === null || info.behaviour === 'plain') return []
+      return [{ kind: (info.name ?? info.behaviour).split(' ')[0] ?? '', pid }]
+    })
+  }
+  tableSize(name: string): number {
+    return this.runtime.table<string, unknown>(name).size
+  }
+  async figures(): Promise<{
+    readonly horizon: number
+    readonly guards: number
+    readonly carriers: number
+    readonly held: number
+  }> {
+    const { horizon, guards } = await this.runtime.call(scheduler, { type: 'figures' })
+    const { carriers, inFlight, queued } = await this.runtime.call(dispatchPool, { type: 'figures' })
+    return { horizon, guards, carriers, held: inFlight + queued }
+  }
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))

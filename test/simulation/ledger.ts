@@ -1,0 +1,162 @@
+/**
+ * What everybody outside has seen: acknowledgements, arrivals, answers, cancels, limits. It judges while the run goes on what
+ * can be judged then: never early (I3), one arrival per attempt (I2), limits at the network (I6), nothing after a cancel.
+ */
+import type { FakeAnswer } from '#dispatch/fake.ts'
+import type { MemoryDisk } from '#store/memory/memory-disk.ts'
+import type { AttemptId, Brand, Domain, WebhookId } from '#webhook/webhook.ts'
+import type { VirtualWorld } from '#world/virtual-world.ts'
+import { LimitBook } from './limit-book.ts'
+
+export interface Arrival {
+  readonly id: WebhookId
+  readonly attempt: number
+  readonly domain: Domain
+  readonly brand: Brand
+  readonly mono: number
+  /** Between these the guard gave its permit. */
+  readonly admittedMono: readonly [number, number]
+  readonly answer: FakeAnswer
+  readonly endsMono: number
+  /** The whole answer went back. */
+  answered: boolean
+}
+export interface Violation {
+  readonly invariant: string
+  readonly what: string
+  readonly mono: number
+}
+
+/** The mark is asked for within the turn of the permit; the wall clock counts in whole milliseconds. */
+const ADMISSION_SLACK_MS = 1
+/** After a step of the wall clock nobody outside knows when a mark was asked for. */
+const STEP_SLACK_MS = 60_000
+const HOLD_MS = 1_000
+
+export class Ledger {
+  readonly acked = new Map<WebhookId, { readonly at: number; readonly mono: number }>()
+  readonly cancelled = new Map<WebhookId, number>()
+  readonly cancelAsked = new Set<WebhookId>()
+  readonly arrivals = new Map<AttemptId, Arrival>()
+  readonly arrivalsOf = new Map<WebhookId, Arrival[]>()
+  readonly open = new Map<AttemptId, Arrival>()
+  readonly limits = new LimitBook()
+  readonly violations: Violation[] = []
+  /** When something happened that may put attempts in doubt. */
+  lastDoubtMono = Number.NEGATIVE_INFINITY
+  lastStepMono = Number.NEGATIVE_INFINITY
+  lastCommitMono = 0
+  /** Webhooks whose request has killed or hung a thread. */
+  readonly poison = new Set<WebhookId>()
+  readonly #marks = new Map<AttemptId, readonly [number, number]>()
+  readonly #wasDue = new Set<string>()
+  readonly #world: VirtualWorld
+  readonly #disk: MemoryDisk
+
+  constructor(world: VirtualWorld, disk: MemoryDisk) {
+    this.#world = world
+    this.#disk = disk
+  }
+
+  /** Attempts under way may be in doubt from now on. */
+  doubt(): void {
+    this.lastDoubtMono = Math.max(this.lastDoubtMono, this.#world.monoNow())
+  }
+  fail(invariant: string, what: string): void {
+    this.violations.push({ invariant, what, mono: this.#world.monoNow() })
+  }
+
+  // -------------------------------------------------------------- what the store and the clock tell
+
+  /** A mark is asked for, perhaps not for the first time. */
+  marking(attemptId: AttemptId, startedAt: number): void {
+    const now = this.#world.monoNow()
+    const mono = now - (this.#world.wallNow() - startedAt)
+    const stepped = this.lastStepMono > Math.min(mono, now) - STEP_SLACK_MS
+    const low = stepped ? now - STEP_SLACK_MS : mono - ADMISSION_SLACK_MS
+    this.#marks.set(attemptId, [low, Math.min(now, stepped ? now : mono + ADMISSION_SLACK_MS)])
+  }
+  /** What is due before the clock steps back may start after it. */
+  steps(ms: number): void {
+    this.lastStepMono = this.#world.monoNow()
+    if (ms >= 0) return
+    const now = this.#world.wallNow()
+    for (const row of this.#disk.byId.values())
+      if (row.state === 'live' && row.nextAt <= now) this.#wasDue.add(`${row.id} ${row.nextAt}`)
+  }
+
+  // -------------------------------------------------------------- what receivers see
+
+  arrived(arrival: Omit<Arrival, 'admittedMono' | 'answered' | 'mono'>): void {
+    const { id, attempt } = arrival
+    const attemptId = `${id}.${attempt}`
+    const mono = this.#world.monoNow()
+    const admittedMono = this.#marks.get(attemptId) ?? ([mono - STEP_SLACK_MS, mono] as const)
+    const full: Arrival = { ...arrival, mono, admittedMono, answered: false }
+    if (this.arrivals.has(attemptId)) this.fail('I2', `${attemptId} arrives a second time`)
+    this.arrivals.set(attemptId, full)
+    const others = this.arrivalsOf.get(id)
+    if (others === undefined) this.arrivalsOf.set(id, [full])
+    else others.push(full)
+    this.open.set(attemptId, full)
+    this.#judgeArrival(full)
+    this.#judgeLimits(full)
+    this.#judgePause(full)
+  }
+  ended(attemptId: AttemptId, answered: boolean): void {
+    const arrival = this.open.get(attemptId)
+    if (arrival === undefined) return
+    arrival.answered = answered
+    this.open.delete(attemptId)
+  }
+  /** The process is dead: its sockets are closed, but receivers may be at work for a while (D-12). */
+  processDied(): void {
+    const until = this.lastCommitMono + HOLD_MS
+    for (const [attemptId, { endsMono }] of this.open) {
+      const leftMs = Math.min(until, endsMono) - this.#world.monoNow()
+      if (leftMs <= 0) this.open.delete(attemptId)
+      else this.#world.setTimer(leftMs - 0.001, () => this.open.delete(attemptId))
+    }
+  }
+
+  #judgeArrival({ id, attempt, domain }: Arrival): void {
+    const row = this.#disk.byId.get(id)
+    if (row === undefined) return this.fail('I1', `${id} arrives and is not stored`)
+    if (row.state !== 'live') this.fail('I2', `${id}.${attempt} arrives and is ${row.state}`)
+    if (this.cancelled.has(id)) this.fail('cancel', `${id}.${attempt} arrives after its cancel was acknowledged`)
+    if (row.attempts !== attempt) this.fail('D-3', `${id}.${attempt} arrives, the store has attempt ${row.attempts}`)
+    if (row.domain !== domain) this.fail('I11', `${id} arrives at ${domain} instead of ${row.domain}`)
+    const early = row.nextAt - this.#world.wallNow()
+    if (early > 0 && !this.#wasDue.has(`${id} ${row.nextAt}`)) this.fail('I3', `${id}.${attempt} is ${early} ms early`)
+  }
+
+  #judgeLimits({ domain, brand }: Arrival): void {
+    const { open } = this
+    const count = (kind: 'concurrency', of: { domain: Domain | null; brand: Brand | null }): void => {
+      let n = 0
+      let from = 0
+      let to = 0
+      for (const one of open.values()) {
+        if ((of.domain !== null && one.domain !== of.domain) || (of.brand !== null && one.brand !== of.brand)) continue
+        n += 1
+        from = Math.max(from, one.admittedMono[0])
+        to = Math.max(to, one.admittedMono[1])
+      }
+      const most = this.limits.most({ kind, ...of }, from, to)
+      if (n > most) this.fail('I6', `${n} open at ${of.domain ?? 'all'} for ${of.brand ?? 'all'}, allowed ${most}`)
+    }
+    count('concurrency', { domain, brand: null })
+    count('concurrency', { domain, brand })
+    count('concurrency', { domain: null, brand })
+  }
+
+  /** A pause, and a limit of nothing, hold from their acknowledgement on. */
+  #judgePause({ domain, brand, admittedMono, id, attempt }: Arrival): void {
+    for (const of of [
+      { domain, brand: null },
+      { domain: null, brand },
+    ])
+      if (this.limits.most({ kind: 'pause', ...of }, ...admittedMono) === 0)
+        this.fail('I6', `${id}.${attempt} starts while ${of.domain ?? of.brand} is paused`)
+  }
+}

@@ -1,0 +1,124 @@
+/** The verdict at the end of a run, when everything has come to rest (reliability.md 0.1). */
+import type { MemoryDisk, MemoryRow } from '#store/memory/memory-disk.ts'
+import type { AttemptRecord } from '#webhook/webhook.ts'
+import type { SimDaemon } from './daemon.ts'
+import type { Arrival, Ledger } from './ledger.ts'
+import type { SimOptions } from './options.ts'
+
+/** The wall clock counts in whole milliseconds. */
+const WALL_MS = 0.001
+
+/** I1, I2, I11: what the store says, what clients were told, and what receivers have seen are one story. */
+export const judgeBooks = (disk: MemoryDisk, ledger: Ledger): void => {
+  for (const id of ledger.acked.keys()) if (!disk.byId.has(id)) ledger.fail('I1', `${id} was acknowledged and is gone`)
+  for (const row of disk.byId.values()) judgeRow(row, ledger)
+  for (const id of ledger.arrivalsOf.keys()) if (!disk.byId.has(id)) ledger.fail('I11', `${id} arrived, unknown`)
+}
+
+const judgeRow = (row: MemoryRow, ledger: Ledger): void => {
+  const { id, state, history } = row
+  const records = history.map(({ attempt }) => attempt)
+  const arrivals = ledger.arrivalsOf.get(id) ?? []
+  if (state === 'live') return ledger.fail('I9', `${id} has no end`)
+  if (records.some(({ number }, index) => number !== index + 1)) ledger.fail('I11', `${id} has gaps in its attempts`)
+  for (const record of records) judgeRecord(id, record, ledger)
+  const unknown = arrivals.filter(({ attempt }) => !records.some(({ number }) => number === attempt))
+  if (unknown.length > 0) ledger.fail('I11', `${id}.${unknown[0]?.attempt} arrived and has no record`)
+  const doubts = records.filter(({ inDoubt }) => inDoubt).length
+  const successes = arrivals.filter(({ answer }) => isSuccess(answer)).length
+  if (successes - 1 > doubts) ledger.fail('I2', `${id}: ${successes} successes, ${doubts} in doubt`)
+  judgeEnd(row, records.at(-1), ledger)
+}
+
+const isSuccess = ({ status, error, never, killsCarrier, hangsCarrier }: Arrival['answer']): boolean =>
+  error === undefined && never !== true && killsCarrier !== true && hangsCarrier !== true && (status ?? 200) < 300
+
+/** What is recorded is what the receiver did. */
+const judgeRecord = (id: string, { number, status, error, inDoubt }: AttemptRecord, ledger: Ledger): void => {
+  const arrival = ledger.arrivals.get(`${id}.${number}`)
+  if (inDoubt || error === 'poison') return
+  if (status === null) return
+  if (arrival === undefined) return ledger.fail('I11', `${id}.${number} has status ${status} and never arrived`)
+  if (!arrival.answered || (arrival.answer.status ?? 200) !== status)
+    ledger.fail('I11', `${id}.${number} is recorded as ${status}, the receiver said ${JSON.stringify(arrival.answer)}`)
+}
+
+const judgeEnd = (row: MemoryRow, last: AttemptRecord | undefined, ledger: Ledger): void => {
+  const { id, state, retry } = row
+  const wrong = (why: string): void => ledger.fail('I11', `${id} is ${state}: ${why} (${JSON.stringify(last)})`)
+  const success = last !== undefined && last.status !== null && last.status >= 200 && last.status < 300
+  if (state === 'cancelled') {
+    if (!ledger.cancelAsked.has(id)) wrong('nobody asked')
+    if (success) wrong('it was delivered')
+  } else if (ledger.cancelled.has(id)) wrong('its cancel was acknowledged')
+  if (state === 'delivered' && !success) wrong('its last attempt did not succeed')
+  if (state !== 'delivered' && success) wrong('its last attempt succeeded')
+  if (state === 'expired' && row.expiresAt === null) wrong('it has no end')
+  if (state === 'quarantined' && !ledger.poison.has(id) && last?.error !== 'poison') wrong('it has killed nothing')
+  if (state === 'dead' && last !== undefined && retry !== null) {
+    const stopped = last.inDoubt && retry.inDoubt === 'stop'
+    if (last.number < retry.maxAttempts && last.status !== 410 && !stopped) wrong('it had attempts left')
+  }
+}
+
+/** I6, rates: every stretch in which one limit was certainly in force, by the law of its regime. `exact`: at the network. */
+export const judgeRates = (ledger: Ledger, exact: boolean): void => {
+  for (const key of ledger.limits.keys) {
+    const [kind, domain, brand] = key.split(' ')
+    if (kind !== 'rate') continue
+    const mine = [...ledger.arrivals.values()].filter(
+      (one) => (domain === '*' || one.domain === domain) && (brand === '*' || one.brand === brand),
+    )
+    for (const { perSecond, burst, fromMono, toMono } of ledger.limits.rateSegments(key)) {
+      const inside = mine.filter(({ admittedMono: [low, high] }) => low > fromMono && high < toMono)
+      if (inside.some(({ admittedMono: [low, high] }) => high - low > 3)) continue
+      const starts = inside.map(({ mono, admittedMono: [low] }) => (exact ? mono : low)).sort((a, b) => a - b)
+      const broken = rateBroken(starts, perSecond, burst, exact ? 0 : WALL_MS)
+      if (broken !== null) ledger.fail('I6', `${key}: ${perSecond}/s, burst ${burst}: ${broken}`)
+    }
+  }
+}
+const rateBroken = (monos: readonly number[], perSecond: number, burst: number, slackS: number): string | null => {
+  const extra = (perSecond > 50 ? 0.002 : 0) + slackS
+  for (const [from, first] of monos.entries())
+    for (let to = from + burst; to < monos.length; to += 1) {
+      const seconds = ((monos[to] ?? 0) - first) / 1_000
+      const allowed = Math.floor(perSecond * (seconds + extra) + 1e-6) + burst
+      if (to - from + 1 > allowed) return `${to - from + 1} starts in ${seconds} s from ${first}`
+    }
+  return null
+}
+
+const HOUSE = [
+  'delivery',
+  'dispatch-pool',
+  'executions',
+  'executor',
+  'guards',
+  'limits',
+  'retries',
+  'retry-manager',
+  'root',
+  'scheduler',
+  'store-keeper',
+]
+/** The wheel's entries of a daemon at rest: audits, sweeps, wake-ups. */
+const TIMERS_AT_REST = 12
+
+/** No process, row or timer is left over. */
+export const judgeRest = (
+  daemon: SimDaemon,
+  figures: Awaited<ReturnType<SimDaemon['figures']>>,
+  options: SimOptions,
+  ledger: Ledger,
+): void => {
+  const census = daemon.census()
+  if (census.join(' ') !== HOUSE.join(' ')) ledger.fail('leak', `processes: ${census.join(' ')}`)
+  for (const name of ['executions', 'retries', 'guard-figures'])
+    if (daemon.tableSize(name) > 0) ledger.fail('leak', `${daemon.tableSize(name)} rows in ${name}`)
+  const { horizon, guards, carriers, held } = figures
+  if (horizon + guards + held > 0) ledger.fail('leak', JSON.stringify(figures))
+  if (carriers !== options.carriers) ledger.fail('leak', `${carriers} carriers instead of ${options.carriers}`)
+  const timers = daemon.runtime.kernel.wheel.size
+  if (timers > TIMERS_AT_REST) ledger.fail('leak', `${timers} timers`)
+}

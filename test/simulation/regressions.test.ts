@@ -1,0 +1,22 @@
+/** Sequences that the simulator has found, each alone: the cure is in the commit that brought its test. */
+import { describe, expect, it } from 'vitest'
+import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
+
+const killExecutions = (daemon: VirtualDaemon): void => {
+  for (const pid of daemon.runtime.processesOf('execution')) daemon.runtime.exit(pid, 'kill')
+}
+const inDoubt = (daemon: VirtualDaemon): number =>
+  daemon.events.filter((event) => event.type === 'attempt.in-doubt').length
+
+describe('an execution that is killed', () => {
+  it('with the report in its mailbox: the attempt is in doubt, not unsent', async () => {
+    const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 40 }) })
+    await daemon.start()
+    daemon.world.armFailpoint('dispatch-pool.reported', () => killExecutions(daemon))
+    const [id = ''] = await daemon.schedule([{}])
+    await daemon.world.advance(30_000)
+    expect(daemon.stateOf(id)).toBe('delivered')
+    expect(daemon.network.arrivals.map(({ attempt }) => attempt)).toEqual([1, 2])
+    expect(inDoubt(daemon)).toBe(1)
+  })
+})

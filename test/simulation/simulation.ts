@@ -1,0 +1,289 @@
+/**
+ * One seed, from its options to the verdict: a phase with faults, then everything heals and all that was accepted must come
+ * to its end, then the daemon must be as it was at its start. Only virtual time passes; the same options give the same run.
+ */
+import { MemoryDisk } from '#store/memory/memory-disk.ts'
+import type { Event } from '#telemetry/events.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+import { Clients } from './clients.ts'
+import { SimDaemon } from './daemon.ts'
+import { Ledger, type Violation } from './ledger.ts'
+import { SimNetwork } from './network.ts'
+import type { Fault, SimOptions } from './options.ts'
+import { judgeBooks, judgeRates, judgeRest } from './oracle.ts'
+import { ProcessWorld } from './process-world.ts'
+import { StallWatch } from './stalls.ts'
+import { NoisyStore } from './store-noise.ts'
+import { Trace } from './trace.ts'
+
+export interface SimResult {
+  readonly seed: number
+  readonly hash: string
+  readonly violations: readonly Violation[]
+  readonly virtualMs: number
+  readonly webhooks: number
+  readonly arrivals: number
+  readonly faultsFired: number
+  readonly runs: number
+  readonly lastLines: readonly string[]
+  readonly allLines: readonly string[] | null
+}
+
+/** Healed, it must make progress within this. The longest honest wait: a breaker that has opened again and again. */
+const STUCK_MS = 20 * 60_000
+const HEALED_MS_MAX = 6 * 3_600_000
+/** Guards stop after a second, a spare thread after half a minute. */
+const REST_MS = 45_000
+const RESTART_MS = 100
+
+export const simulate = async (options: SimOptions, keepLines = false): Promise<SimResult> =>
+  new Simulation(options, keepLines).run()
+
+class Simulation {
+  readonly #options: SimOptions
+  readonly #world: VirtualWorld
+  readonly #disk = new MemoryDisk()
+  readonly #trace: Trace
+  readonly #ledger: Ledger
+  readonly #network: SimNetwork
+  readonly #store: NoisyStore
+  readonly #clients: Clients
+  readonly #stalls: StallWatch
+  readonly #armed: { fault: Fault; left: number }[] = []
+  #daemon: SimDaemon | null = null
+  #runs = 0
+  #fired = 0
+  #healed = false
+
+  constructor(options: SimOptions, keepLines: boolean) {
+    this.#options = options
+    const world = new VirtualWorld({ seed: options.seed })
+    this.#world = world
+    this.#trace = new Trace(() => world.monoNow(), keepLines)
+    this.#ledger = new Ledger(world, this.#disk)
+    const trace = (text: string): void => this.#trace.add(text)
+    const hooks = { trace, passage: () => this.#passage() }
+    this.#network = new SimNetwork(world, options, this.#ledger, hooks)
+    this.#store = new NoisyStore(options, this.#ledger, hooks)
+    this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, trace)
+    this.#stalls = new StallWatch(world, this.#disk, this.#ledger)
+  }
+
+  async run(): Promise<SimResult> {
+    const options = this.#options
+    this.#start()
+    await this.#world.advance(10)
+    this.#clients.begin()
+    for (const fault of options.faults) this.#world.setTimer(fault.atMs, () => this.#due(fault))
+    for (let ms = 0; ms < options.chaosMs; ms += 250) {
+      await this.#world.advance(250)
+      this.#stalls.look(this.#isUp && !this.#isNoisy)
+      if (this.#ledger.violations.length > 0) return this.#result()
+    }
+    await this.#heal()
+    if (this.#ledger.violations.length === 0) await this.#rest()
+    return this.#result()
+  }
+
+  // -------------------------------------------------------------- the process
+
+  #start(): void {
+    this.#runs += 1
+    const { permute, safeMessages } = this.#options
+    const world = new ProcessWorld(this.#world, () => this.#passage())
+    const daemon = new SimDaemon({
+      world,
+      disk: this.#disk,
+      faults: this.#store.faultsFor(world),
+      openDispatch: () => this.#network.openFor(world),
+      permute,
+      safeMessages,
+      run: this.#runs,
+      told: (event) => this.#told(event),
+      ended: (why) => this.#ended(daemon, why),
+      crashed: (error) => this.#ledger.fail('crash', `an error outside every actor: ${error.stack ?? error.message}`),
+    })
+    this.#daemon = daemon
+    this.#trace.add(`starts run ${this.#runs}`)
+    daemon.start()
+  }
+  /** Exit 70: the service manager's turn. Only many faults in a short time may lead to it. */
+  #ended(daemon: SimDaemon, why: string): void {
+    if (daemon !== this.#daemon) return
+    if (!this.#stalls.isTroubled(30_000)) this.#ledger.fail('U3', `${why}, and nothing had happened`)
+    this.#crash(RESTART_MS, why)
+  }
+  #crash(downMs: number, why: string): void {
+    const daemon = this.#daemon
+    if (daemon === null) return
+    this.#trace.add(`the process dies: ${why}`)
+    this.#daemon = null
+    this.#ledger.doubt()
+    this.#stalls.trouble()
+    daemon.world.kill()
+    this.#network.endProcess()
+    this.#disk.crash('the process died')
+    this.#clients.processDied()
+    this.#world.setTimer(downMs, () => {
+      if (this.#daemon === null) this.#start()
+    })
+  }
+  get #isUp(): boolean {
+    return this.#daemon !== null
+  }
+  get #isNoisy(): boolean {
+    return !this.#healed && Object.values(this.#options.noise).some((share) => share > 0)
+  }
+
+  #told(event: Event): void {
+    this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
+    if (event.type === 'attempt.in-doubt' && this.#ledger.lastDoubtMono === Number.NEGATIVE_INFINITY)
+      this.#ledger.fail('I2', `${event.attemptId} is in doubt (${event.reason}), and nothing had happened`)
+    if (event.type === 'process.crashed' && !isFollow(event.reason))
+      this.#ledger.fail('crash', `${event.name} crashed: ${event.reason}`)
+    this.#passage()
+  }
+
+  // -------------------------------------------------------------- faults
+
+  #due(fault: Fault): void {
+    if (this.#healed) return
+    if (fault.passages === null) this.#fire(fault)
+    else this.#armed.push({ fault, left: fault.passages })
+  }
+  /** Something is under way: faults that wait for it happen now, in the middle of it. */
+  #passage(): void {
+    if (this.#armed.length === 0 || this.#healed) return
+    const ripe = this.#armed.filter((armed) => {
+      armed.left -= 1
+      return armed.left <= 0
+    })
+    for (const armed of ripe) {
+      this.#armed.splice(this.#armed.indexOf(armed), 1)
+      this.#fire(armed.fault)
+    }
+  }
+  #fire(fault: Fault): void {
+    this.#fired += 1
+    this.#stalls.trouble()
+    this.#trace.add(`fault ${JSON.stringify(fault)}`)
+    switch (fault.kind) {
+      case 'kill':
+        return this.#kill(fault)
+      case 'crash':
+        return this.#crash(fault.ms, 'drawn')
+      case 'carrier': {
+        const { carriers } = this.#network
+        this.#ledger.doubt()
+        return this.#network.killCarrier('drawn', Math.floor(fault.pick * carriers.length))
+      }
+      case 'store-death':
+        return this.#disk.crash('its thread died')
+      case 'clock':
+        this.#ledger.steps(fault.ms)
+        return this.#world.stepWall(fault.ms)
+      default:
+        return fault.kind satisfies never
+    }
+  }
+  /** From a process of its own, so that the victim is between two callbacks, as every victim of an exit signal is. */
+  #kill(fault: Fault): void {
+    const daemon = this.#daemon
+    if (daemon === null) return
+    const who = daemon.who()
+    const kinds = [...new Set(who.map(({ kind }) => kind))]
+    const kind = kinds[Math.floor(fault.pick * kinds.length)]
+    const those = who.filter((one) => one.kind === kind)
+    const victim = those[Math.floor(fault.pickOne * those.length)]
+    if (victim === undefined) return
+    this.#trace.add(`kills ${victim.kind} ${victim.pid.id}`)
+    if (!HARMLESS.has(victim.kind)) this.#ledger.doubt()
+    daemon.runtime.spawn(() => {
+      daemon.runtime.exit(victim.pid, 'kill')
+    })
+  }
+
+  // -------------------------------------------------------------- after the faults
+
+  async #heal(): Promise<void> {
+    this.#trace.add('heals')
+    this.#healed = true
+    this.#store.healed = true
+    this.#network.healed = true
+    this.#stalls.trouble()
+    this.#clients.heal()
+    const from = this.#world.monoNow()
+    let progress = from
+    let left = -1
+    while (!this.#isDone) {
+      await this.#world.advance(1_000)
+      this.#stalls.look(this.#isUp)
+      if (this.#ledger.violations.length > 0) return
+      const now = this.#world.monoNow()
+      if (this.#left !== left) progress = now
+      left = this.#left
+      const nextAt = Math.min(...this.#live().map((row) => row.nextAt))
+      const waits = Math.max(0, Math.min(nextAt - this.#world.wallNow(), HEALED_MS_MAX))
+      if (now - progress > STUCK_MS + waits || now - from > HEALED_MS_MAX)
+        return this.#ledger.fail('I9', `${left} never end, such as ${JSON.stringify(this.#live()[0], withoutBytes)}`)
+    }
+  }
+  get #left(): number {
+    return this.#disk.due.size + this.#disk.started.size
+  }
+  get #isDone(): boolean {
+    return this.#daemon !== null && this.#left === 0 && this.#clients.pending === 0
+  }
+  #live() {
+    return [...this.#disk.byId.values()].filter((row) => row.state === 'live')
+  }
+
+  async #rest(): Promise<void> {
+    await this.#world.advance(REST_MS)
+    const daemon = this.#daemon
+    if (daemon === null) return this.#ledger.fail('U3', 'nothing runs at the end')
+    const figures = daemon.figures()
+    await this.#world.settle()
+    judgeBooks(this.#disk, this.#ledger)
+    judgeRates(this.#ledger, !this.#isNoisyEver)
+    judgeRest(daemon, await figures, this.#options, this.#ledger)
+    this.#trace.add(`ends ${daemon.census().join(' ')}`)
+  }
+  get #isNoisyEver(): boolean {
+    const { noise, carrierStartFails, faults, capacity } = this.#options
+    const shares = Object.values(noise)
+    return shares.some((share) => share > 0) || carrierStartFails > 0 || faults.length > 0 || capacity < 100
+  }
+
+  #result(): SimResult {
+    return {
+      seed: this.#options.seed,
+      hash: this.#trace.hash,
+      violations: this.#ledger.violations,
+      virtualMs: this.#world.monoNow(),
+      webhooks: this.#disk.byId.size,
+      arrivals: this.#ledger.arrivals.size,
+      faultsFired: this.#fired,
+      runs: this.#runs,
+      lastLines: this.#trace.last,
+      allLines: this.#trace.all,
+    }
+  }
+}
+
+/** Whose death puts no attempt in doubt. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'guard',
+  'guards',
+  'brand-limiter',
+  'scheduler',
+  'limits',
+  'store-keeper',
+  'retry',
+  'retry-manager',
+  'retries',
+])
+/** An end that follows from a kill, and no error of its own. */
+const isFollow = (reason: string): boolean => /kill|shutdown|noproc|closed|drawn|dead|locked|died/.test(reason)
+
+const withoutBytes = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? value.length : value)

@@ -1,0 +1,65 @@
+/**
+ * Nothing that may start waits for long: promptness is watched where nothing has troubled the daemon for a while, or a lost
+ * wake-up would hide behind the next audit.
+ */
+import type { MemoryDisk, MemoryRow } from '#store/memory/memory-disk.ts'
+import type { VirtualWorld } from '#world/virtual-world.ts'
+import type { Ledger } from './ledger.ts'
+
+/** From the last trouble until everything due is on its way. */
+const PROMPT_MS = 4_000
+
+export class StallWatch {
+  #troubledMono = Number.NEGATIVE_INFINITY
+  readonly #world: VirtualWorld
+  readonly #disk: MemoryDisk
+  readonly #ledger: Ledger
+
+  constructor(world: VirtualWorld, disk: MemoryDisk, ledger: Ledger) {
+    this.#world = world
+    this.#disk = disk
+    this.#ledger = ledger
+  }
+
+  trouble(): void {
+    this.#troubledMono = this.#world.monoNow()
+  }
+  isTroubled(withinMs: number): boolean {
+    return this.#world.monoNow() - this.#troubledMono < withinMs
+  }
+
+  /** `quiet`: the process runs and its store answers at once. */
+  look(quiet: boolean): void {
+    if (!quiet || this.isTroubled(PROMPT_MS)) return
+    const busy = new Set<string>()
+    for (const { domain } of this.#ledger.open.values()) busy.add(domain)
+    const overdue = this.#world.wallNow() - PROMPT_MS
+    for (const [domain, row] of this.#heads())
+      if (row.nextAt < overdue && !busy.has(domain) && this.#isFree(row))
+        return this.#ledger.fail(
+          'I9',
+          `${row.id} waits at ${domain}, where nothing runs, since ${overdue - row.nextAt} ms`,
+        )
+  }
+
+  #heads(): Map<string, MemoryRow> {
+    const heads = new Map<string, MemoryRow>()
+    for (const row of this.#disk.due.between(null, this.#world.wallNow()))
+      if (!heads.has(row.domain)) heads.set(row.domain, row)
+    return heads
+  }
+  /** No limit but concurrency, and no receiver has made the guard careful. */
+  #isFree({ domain, brand }: MemoryRow): boolean {
+    const { limits } = this.#ledger
+    for (const kind of ['rate', 'pause', 'concurrency'] as const)
+      for (const of of [
+        { domain, brand: null },
+        { domain, brand },
+        { domain: null, brand },
+      ])
+        if (limits.isTouched({ kind, ...of })) return false
+    return ![...this.#ledger.arrivals.values()].some((one) => one.domain === domain && isBad(one.answer))
+  }
+}
+const isBad = ({ status, error, never }: { status?: number; error?: string; never?: boolean }): boolean =>
+  never === true || error !== undefined || (status ?? 200) >= 300

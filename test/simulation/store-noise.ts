@@ -1,0 +1,84 @@
+/** A store that fails before a write, loses answers after one, is slow, and does not always open: drawn from the seed. */
+import type { MemoryFaults } from '#store/memory/memory-store.ts'
+import { StoreError, type WriteOp } from '#store/store.ts'
+import { attemptIdOf } from '#webhook/webhook.ts'
+import { Draws } from './draws.ts'
+import type { Ledger } from './ledger.ts'
+import type { NetworkHooks } from './network.ts'
+import type { SimOptions } from './options.ts'
+import type { ProcessWorld } from './process-world.ts'
+
+export class NoisyStore {
+  healed = false
+  readonly #noise: SimOptions['noise']
+  readonly #draws: Draws
+  readonly #ledger: Ledger
+  readonly #hooks: NetworkHooks
+
+  constructor(options: SimOptions, ledger: Ledger, hooks: NetworkHooks) {
+    this.#noise = options.noise
+    this.#draws = new Draws(options.seed, 'store')
+    this.#ledger = ledger
+    this.#hooks = hooks
+  }
+
+  /** The faults that the store of one process meets. A dead process opens and writes nothing. */
+  faultsFor(process: ProcessWorld): MemoryFaults {
+    const draws = this.#draws
+    const noise = this.#noise
+    const happens = (share: number): boolean => !this.healed && share > 0 && draws.chance(share)
+    const mustLive = (): void => {
+      if (!process.alive) throw new StoreError('closed', 'the process is dead')
+    }
+    const slowly = (share: number): Promise<void> | undefined =>
+      happens(share) ? process.sleep(draws.between(1, noise.slowMsMax)) : undefined
+    return {
+      beforeOpen: () => {
+        mustLive()
+        this.#hooks.passage('store opens')
+        if (happens(noise.openErrors)) throw new StoreError('locked', 'drawn')
+      },
+      beforeWrite: (group) => {
+        mustLive()
+        this.#hooks.trace(`writes ${group.map(textOf).join(' ')}`)
+        for (const op of group)
+          if (op.type === 'mark-started') this.#ledger.marking(attemptIdOf(op.id, op.attempt), op.startedAt)
+        this.#hooks.passage('store writes')
+        mustLive()
+        if (happens(noise.errors)) throw new StoreError(draws.oneOf(['busy', 'full', 'io']), 'drawn')
+        return slowly(noise.slow)
+      },
+      afterWrite: () => {
+        this.#ledger.lastCommitMono = process.monoNow()
+        this.#hooks.passage('store has written')
+        mustLive()
+        if (happens(noise.lostReplies)) throw new StoreError('io', 'written, and the answer is lost')
+        return slowly(noise.slow / 2)
+      },
+      beforeRead: (query) => {
+        mustLive()
+        this.#hooks.trace(`reads ${query.type}`)
+        this.#hooks.passage('store reads')
+        mustLive()
+        if (happens(noise.readErrors)) throw new StoreError(draws.oneOf(['busy', 'io']), 'drawn')
+        return slowly(noise.slowReads)
+      },
+    }
+  }
+}
+
+const textOf = (op: WriteOp): string => {
+  switch (op.type) {
+    case 'append':
+      return `append:${op.count}`
+    case 'mark-started':
+      return `mark:${op.id}.${op.attempt}:${op.token}`
+    case 'record-outcome':
+      return `outcome:${op.id}.${op.attempt.number}:${op.next.state}`
+    case 'hand-back':
+    case 'cancel':
+      return `${op.type}:${op.id}`
+    default:
+      return op.type
+  }
+}
