@@ -33,7 +33,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
 
 const play = async (steps: readonly Step[]): Promise<GuardStage> => {
-  const stage = await new GuardStage({ serviceMs: () => 20, markMs: 1 }).raise()
+  const stage = await new GuardStage({ serviceMs: () => 20, markMs: 1, readMs: 15 }).raise()
   await stage.limit('concurrency', { domain: API }, 4)
   const waiting = (every: number): readonly Due[] =>
     [...stage.rows.values()]

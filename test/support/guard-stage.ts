@@ -10,6 +10,7 @@ import type { Behaviour } from '#runtime/behaviour.ts'
 import { keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
+import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, name } from '#runtime/protocol.ts'
 import { Runtime } from '#runtime/runtime.ts'
@@ -38,6 +39,8 @@ export interface StageOptions {
   readonly outcome?: (due: Due, mono: number) => Outcome
   /** From the executor's start to the pool: the started mark being written. */
   readonly markMs?: number
+  /** How long a read of a lane is on its way back: what is told meanwhile is not in it. */
+  readonly readMs?: number
   /** A broken pool: takes permits of any incarnation. */
   readonly forgivingPool?: boolean
 }
@@ -67,7 +70,7 @@ type StageStoreProtocol = {
     | Call<{ readonly type: 'limits' }, unknown>
     | Call<{ readonly type: 'set-limit' } & LimitChange, unknown>
   readonly cast: never
-  readonly info: never
+  readonly info: { readonly type: 'read'; readonly from: From<unknown>; readonly page: unknown }
   readonly continue: never
 }
 type StagePoolProtocol = {
@@ -237,13 +240,16 @@ export class GuardStage {
               lanes.set(`${brand} ${priority}`, { domain: of, brand, priority })
           return reply({ ok: true, value: { lanes: [...lanes.values()].slice(0, LANES_MAX), next: null } }, state)
         },
-        lane: ({ lane, until, limit }, _from, state) => {
+        lane: ({ lane, until, limit }, from, state, ctx) => {
           if (this.storeFails) return reply(failed, state)
           this.reads.push(lane)
           const all = rowsDue(until)
             .filter((due) => due.domain === lane.domain && due.brand === lane.brand && due.priority === lane.priority)
             .sort((a, b) => a.nextAt - b.nextAt || a.seq - b.seq)
-          return reply({ ok: true, value: { rows: all.slice(0, limit), more: all.length > limit } }, state)
+          const page = { ok: true, value: { rows: all.slice(0, limit), more: all.length > limit } } as const
+          if (this.options.readMs === undefined) return reply(page, state)
+          ctx.sendAfter(this.options.readMs, { type: 'read', from, page })
+          return keep
         },
         backlog: ({ domain, now }, _from, state) => {
           const count = rowsDue(now).filter((due) => due.domain === domain).length
@@ -259,6 +265,10 @@ export class GuardStage {
           else this.stored[at] = limit
           return reply(limit, state)
         },
+      },
+      info: (message, _state, ctx) => {
+        if (message.type === 'read') ctx.reply(message.from, message.page)
+        return keep
       },
     }
   }

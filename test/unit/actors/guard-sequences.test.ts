@@ -57,6 +57,30 @@ describe('D-1: refill has no cursor', () => {
     expect(stage.starts.some(({ due }) => due.id === untold.id)).toBe(true)
     expect(stage.undone()).toBe(0)
   })
+  it('a row that is told while the read of its lane is on its way back is not stranded', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 30, readMs: 20 }).raise()
+    stage.due(1, API)
+    await stage.world.advance(100)
+    for (let n = 0; n < 60; n += 1) stage.row(API)
+    stage.runtime.cast(guardOf(API), {
+      type: 'due',
+      entries: [],
+      more: [{ domain: API, brand: 'acme', priority: 'normal' }],
+    })
+    await stage.world.advance(5)
+    stage.due(1, API)
+    await stage.world.advance(500)
+    expect(stage.undone()).toBe(0)
+  })
+  it('a page that was read before an attempt ended does not start it again', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 4, readMs: 25 }).raise()
+    await stage.limit('concurrency', { domain: API }, 20)
+    for (let n = 0; n < 3_000; n += 1) stage.row(API)
+    stage.due(1, API)
+    await stage.world.advance(20_000)
+    expect(stage.undone()).toBe(0)
+    expect(stage.refusedByStore).toBe(0)
+  })
   it('a row that was told twice, or is in flight, starts once', async () => {
     const stage = await new GuardStage({ serviceMs: () => 100 }).raise()
     const [due] = stage.due(1, API)
