@@ -46,6 +46,11 @@ export class Wheel {
     return this.heap.length - this.cancelled
   }
 
+  /** Entries held, cancelled ones included. */
+  get held(): number {
+    return this.heap.length
+  }
+
   set(entry: WheelEntry, delayMs: number): void {
     this.setAt(entry, this.world.monoNow() + delayMs)
   }

@@ -1,0 +1,129 @@
+import { spawnSync } from 'node:child_process'
+import { describe, expect, it } from 'vitest'
+import { failpointsFrom } from '#world/failpoints.ts'
+import { Prng } from '#world/prng.ts'
+import { RealWorld } from '#world/real-world.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+
+describe('the real world', () => {
+  it('never fires early by its own clock, and a cleared timer never', async () => {
+    const world = new RealWorld()
+    const cleared = world.setTimer(1, () => expect.unreachable())
+    world.clearTimer(cleared)
+    for (const delayMs of [0, 1.5, 3.25]) {
+      const started = world.monoNow()
+      await new Promise<void>((resolve) => world.setTimer(delayMs, resolve))
+      expect(world.monoNow() - started).toBeGreaterThanOrEqual(delayMs)
+    }
+  })
+
+  it('does not fire a far timer at once (OTP-T7)', async () => {
+    const world = new RealWorld()
+    let fired = false
+    const far = world.setTimer(2 ** 40, () => {
+      fired = true
+    })
+    await new Promise<void>((resolve) => world.setTimer(20, resolve))
+    world.clearTimer(far)
+    expect(fired).toBe(false)
+    expect(far.dueMono).toBeGreaterThan(2 ** 39)
+  })
+
+  it('gives fresh random bytes, and runs soon before yieldToIo', async () => {
+    const world = new RealWorld()
+    expect(world.randomBytes(16)).not.toEqual(world.randomBytes(16))
+    const order: string[] = []
+    await new Promise<void>((resolve) => {
+      world.yieldToIo(() => {
+        order.push('io')
+        resolve()
+      })
+      world.soon(() => order.push('soon'))
+    })
+    expect(order).toEqual(['soon', 'io'])
+  })
+})
+
+describe('the virtual world', () => {
+  it('moves time only when told, firing each timer at its own instant', async () => {
+    const world = new VirtualWorld({ wallStart: 1_000 })
+    const seen: [string, number, number][] = []
+    const see = (what: string) => () => seen.push([what, world.monoNow(), world.wallNow()])
+    world.setTimer(20, see('b'))
+    world.setTimer(10, () => {
+      see('a')()
+      world.setTimer(5, see('nested'))
+    })
+    await world.advance(15)
+    expect(seen).toEqual([
+      ['a', 10, 1_010],
+      ['nested', 15, 1_015],
+    ])
+    expect(await world.runToNextTimer()).toBe(true)
+    expect([world.monoNow(), await world.runToNextTimer()]).toEqual([20, false])
+    world.stepWall(-500)
+    expect([world.wallNow(), world.monoNow()]).toEqual([520, 20])
+  })
+
+  it('settles promises and queues before time moves', async () => {
+    const world = new VirtualWorld()
+    const order: string[] = []
+    world.setTimer(1, () => order.push('timer'))
+    world.soon(() => void Promise.resolve().then(() => world.yieldToIo(() => order.push('io after a promise'))))
+    await world.advance(1)
+    expect(order).toEqual(['io after a promise', 'timer'])
+  })
+
+  it('fires an armed failpoint at its nth passage, once', () => {
+    const world = new VirtualWorld()
+    let fired = 0
+    world.armFailpoint(
+      'here',
+      () => {
+        fired += 1
+      },
+      2,
+    )
+    for (let i = 0; i < 5; i++) world.failpoint('here')
+    expect(fired).toBe(1)
+  })
+})
+
+describe('randomness from a seed', () => {
+  it('is the same for the same seed, and looks uniform', () => {
+    const [a, b, c] = [new Prng(7), new Prng(7), new Prng(8)]
+    const numbers = Array.from({ length: 10_000 }, () => a.next())
+    expect(numbers.slice(0, 100)).toEqual(Array.from({ length: 100 }, () => b.next()))
+    expect(numbers[0]).not.toBe(c.next())
+    const mean = numbers.reduce((sum, number) => sum + number, 0) / numbers.length
+    expect(Math.abs(mean - 0.5)).toBeLessThan(0.02)
+    expect(numbers.every((number) => number >= 0 && number < 1)).toBe(true)
+  })
+})
+
+describe('failpoints of the real world', () => {
+  it('are off without the variable, and refuse what they cannot read', () => {
+    expect(() => failpointsFrom(undefined)('anything')).not.toThrow()
+    for (const wrong of ['x', 'x:explode', 'x:throw:0', 'x:delay:abc', ':throw'])
+      expect(() => failpointsFrom(wrong)).toThrow('FP')
+  })
+
+  it('throw and delay at the nth passage only', () => {
+    const failpoint = failpointsFrom('a:throw:2,b:delay:20')
+    failpoint('a')
+    expect(() => failpoint('a')).toThrow('failpoint a')
+    expect(() => failpoint('a')).not.toThrow()
+    const started = performance.now()
+    failpoint('b')
+    expect(performance.now() - started).toBeGreaterThanOrEqual(19)
+  })
+
+  it('exit9 kills the process like a power cut', () => {
+    const file = import.meta.resolve('#world/real-world.ts')
+    const script = `import { RealWorld } from '${file}'; new RealWorld({ failpoints: process.env.FP }).failpoint('here'); console.log('lives')`
+    const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, FP: 'here:exit9' },
+    })
+    expect([run.signal, String(run.stdout)]).toEqual(['SIGKILL', ''])
+  })
+})
