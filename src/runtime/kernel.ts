@@ -4,7 +4,7 @@
  */
 import type { World } from '#world/world.ts'
 import { CodeTable } from './code.ts'
-import { describeReason, type ExitReason } from './exit.ts'
+import { describeReason, type ExitReason, reasonOf } from './exit.ts'
 import { INFO, Mailbox, SYSTEM } from './mailbox.ts'
 import { Pid, Via } from './pid.ts'
 import {
@@ -480,7 +480,7 @@ export class Kernel {
         const closing = close()
         if (closing instanceof Promise) pending.push(closing)
       } catch (error) {
-        this.options.crashed(asError(error))
+        this.reportClose(process, error)
       }
     }
     process.owned = null
@@ -490,13 +490,16 @@ export class Kernel {
       this.options.crashed(new Error(`${who} owned something that did not close within ${CLOSE_MS} ms`))
     })
     this.workStarts()
-    Promise.all(pending)
-      .catch((error: unknown) => this.options.crashed(asError(error)))
-      .finally(() => {
-        this.wheel.cancel(late)
-        this.release(process)
-        this.workEnds()
-      })
+    Promise.allSettled(pending).then((closed) => {
+      for (const end of closed) if (end.status === 'rejected') this.reportClose(process, end.reason)
+      this.wheel.cancel(late)
+      this.release(process)
+      this.workEnds()
+    })
+  }
+  /** What could not be closed is told; whoever needs it next will see what is the matter. */
+  private reportClose({ pid, name }: Process, error: unknown): void {
+    this.report({ type: 'close-failed', pid, name, reason: reasonOf(error) })
   }
 
   /** Deaths caused by deaths are worked off in order, not nested. */

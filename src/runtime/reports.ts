@@ -94,6 +94,8 @@ export type Report =
     }
   /** The event loop answered a timer this late. */
   | { readonly type: 'loop-delayed'; readonly ms: number }
+  /** Something that a process owned raised an error when it was closed at the death. */
+  | { readonly type: 'close-failed'; readonly pid: Pid; readonly name: string | null; readonly reason: ExitReason }
   /** A message for a behaviour without `info` (OTP-G26). */
   | {
       readonly type: 'info-unhandled'
