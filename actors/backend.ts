@@ -43,7 +43,7 @@ export const backendOf = <P extends Protocol>(
   showGuard: (domain) => ifAlive(ctx.call(guardOf(domain), { type: 'show' }, REQUEST_MS_MAX)),
   explain: (domain, id) => ifAlive(ctx.call(guardOf(domain), { type: 'explain', id }, REQUEST_MS_MAX)),
   open: () => openByBrand(ctx),
-  limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)),
+  limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)).filter(isOfSomebody),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
 })
 
@@ -54,6 +54,9 @@ const openByBrand = async <P extends Protocol>(ctx: Context<P>): Promise<Readonl
   for (const { brand } of inFlight) open.set(brand, (open.get(brand) ?? 0) + 1)
   return open
 }
+
+/** What concerns the whole node is no limit of anybody's. */
+const isOfSomebody = ({ domain, brand }: StoredLimit): boolean => domain !== null || brand !== null
 
 const rowsOf = <V>(table: Table<string, V>): readonly V[] => [...table.entries()].map(([, row]) => row)
 
@@ -92,7 +95,7 @@ export const patiently = async <V, P extends Protocol>(
     if (isFailed(answer)) {
       if (!isPassing(answer.failed)) throw unavailable(answer.failed)
     } else if (answer !== DEAD) return answer as Exclude<V, StoreFailed>
-    await new Promise<void>((resolve) => ctx.world.setTimer(ASK_AGAIN_MS, resolve))
+    await ctx.sleep(ASK_AGAIN_MS)
   }
 }
 

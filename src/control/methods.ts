@@ -11,8 +11,8 @@ import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { Refusal } from './refusal.ts'
-import type { LimitsView } from './results.ts'
-import { attemptView, limitsView, processNode, waitingView, webhookView } from './views.ts'
+import type { LimitsView, Paused } from './results.ts'
+import { attemptView, isShownLimit, limitsView, processNode, waitingView, webhookView } from './views.ts'
 
 /** Methods that a session answers by itself. */
 export type SessionMethod = 'scheduleWebhook' | 'scheduleWebhooks' | 'subscribe' | 'unsubscribe' | 'authenticate'
@@ -103,13 +103,18 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       backend,
     ),
 
-  configureDomainConcurrencyLimit: ({ domain, limit, brand }, caller, backend) =>
-    setLimit(
-      { kind: 'concurrency', domain: domainOf(domain), value: limit, burst: null },
-      brandForRead(caller, brand),
-      caller,
-      backend,
-    ),
+  configureDomainConcurrencyLimit: async ({ domain, limit, brand, adaptive }, caller, backend) => {
+    const of = { domain: domainOf(domain), burst: null }
+    const whose = brandForRead(caller, brand)
+    if (adaptive !== undefined) {
+      if (whose !== null)
+        throw new Refusal('INVALID_PARAMS', 'adaptive is a matter of the whole domain; leave brand out', {
+          field: 'adaptive',
+        })
+      await setLimit({ ...of, kind: 'adaptive', value: adaptive ? 1 : null }, null, caller, backend)
+    }
+    return setLimit({ ...of, kind: 'concurrency', value: limit }, whose, caller, backend)
+  },
 
   configureRateLimit: ({ domain, requestsPerSecond, burst, brand }, caller, backend) =>
     setLimit(
@@ -124,6 +129,14 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       backend,
     ),
 
+  pauseDomain: ({ domain, reason }, caller, backend) =>
+    pause({ domain: domainOf(domain) }, true, reason, caller, backend),
+  resumeDomain: ({ domain }, caller, backend) => pause({ domain: domainOf(domain) }, false, undefined, caller, backend),
+  pauseBrand: ({ brand, reason }, caller, backend) =>
+    pause({ brand: brandForWrite(caller, brand) }, true, reason, caller, backend),
+  resumeBrand: ({ brand }, caller, backend) =>
+    pause({ brand: brandForWrite(caller, brand) }, false, undefined, caller, backend),
+
   getLimits: ({ domain, brand }, caller, backend) => {
     const wantedDomain = domain === undefined ? null : domainOf(domain)
     const wantedBrand = brandForRead(caller, brand)
@@ -131,6 +144,7 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const groups = new Map<string, LimitsView[]>()
     const rows = [...backend.limits()].filter(
       (row) =>
+        isShownLimit(row) &&
         (wantedDomain === null || row.domain === wantedDomain) &&
         (row.brand === null ? seesShared : wantedBrand === null || row.brand === wantedBrand),
     )
@@ -213,8 +227,32 @@ const usesDomain = async (domain: Domain, brand: Brand | null, backend: Backend)
   return Object.values(counts).some((count: number) => count > 0)
 }
 
+/** A domain is everybody's, so only an admin pauses it; a brand may pause itself. */
+const pause = async (
+  what: { readonly domain: Domain } | { readonly brand: Brand },
+  paused: boolean,
+  reason: string | undefined,
+  caller: Caller,
+  backend: Backend,
+): Promise<Paused> => {
+  if ('domain' in what) forAdmins(caller)
+  const domain = 'domain' in what ? what.domain : null
+  const brand = 'brand' in what ? what.brand : null
+  const setBy = `${caller.role} ${caller.keyId}${reason === undefined ? '' : `: ${reason}`}`
+  await backend.setLimit({
+    kind: 'pause',
+    domain,
+    brand,
+    value: paused ? 1 : null,
+    burst: null,
+    setBy,
+    setAt: backend.now(),
+  })
+  return { ...what, paused }
+}
+
 interface LimitSaid {
-  readonly kind: 'concurrency' | 'rate'
+  readonly kind: 'concurrency' | 'rate' | 'adaptive'
   readonly domain: Domain | null
   readonly value: number | null
   readonly burst: number | null

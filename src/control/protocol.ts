@@ -17,6 +17,7 @@ import type {
   Killed,
   LimitsView,
   MonitorView,
+  Paused,
   ScheduledWebhook,
   ScheduledWebhooks,
   Subscription,
@@ -32,6 +33,7 @@ import {
   instant,
   name,
   rateLimit,
+  reason,
   tag,
   webhook,
   webhookDefaults,
@@ -93,7 +95,12 @@ export const METHODS = {
     summary: 'How many requests of a brand may be open at once, over all domains.',
   },
   configureDomainConcurrencyLimit: {
-    params: z.strictObject({ domain, limit: concurrencyLimit, brand: brand.optional() }),
+    params: z.strictObject({
+      domain,
+      limit: concurrencyLimit,
+      brand: brand.optional(),
+      adaptive: z.boolean().optional().describe('true or false'),
+    }),
     summary: 'How many requests may be open at a domain at once.',
   },
   configureRateLimit: {
@@ -105,6 +112,17 @@ export const METHODS = {
     }),
     summary: 'How many requests may start at a domain per second.',
   },
+  pauseDomain: {
+    params: z.strictObject({ domain, reason: reason.optional() }),
+    summary: 'Holds every webhook of a domain until it is resumed.',
+    admin: true,
+  },
+  resumeDomain: { params: z.strictObject({ domain }), summary: 'Lets a domain go on.', admin: true },
+  pauseBrand: {
+    params: z.strictObject({ brand: brand.optional(), reason: reason.optional() }),
+    summary: 'Holds every webhook of a brand until it is resumed.',
+  },
+  resumeBrand: { params: z.strictObject({ brand: brand.optional() }), summary: 'Lets a brand go on.' },
   getLimits: {
     params: z.strictObject({ domain: domain.optional(), brand: brand.optional() }),
     summary: 'Every limit with its version and who set it.',
@@ -173,6 +191,10 @@ export interface Results {
   configureBrandConcurrencyLimit: LimitsView
   configureDomainConcurrencyLimit: LimitsView
   configureRateLimit: LimitsView
+  pauseDomain: Paused
+  resumeDomain: Paused
+  pauseBrand: Paused
+  resumeBrand: Paused
   getLimits: AllLimits
   getMonitor: MonitorView
   getGuard: GuardView

@@ -68,8 +68,15 @@ export interface LimitsView {
   readonly brand?: string
   readonly concurrency: LimitView | null
   readonly rate: (LimitView & { readonly burst: number }) | null
+  /** True: the guard finds the limit by itself, up to the one that is set. */
+  readonly adaptive?: boolean
   /** Counts the changes of all limits of this key. */
   readonly version: number
+}
+export interface Paused {
+  readonly domain?: string
+  readonly brand?: string
+  readonly paused: boolean
 }
 export interface AllLimits {
   readonly limits: readonly LimitsView[]

@@ -59,6 +59,7 @@ export const domain = z
   .describe('a host with an optional port, like api.example.com or 127.0.0.1:8080')
 export const tag = plainText(TAG_CHARS_MAX, 'text')
 export const name = plainText(NAME_CHARS_MAX, 'text')
+export const reason = plainText(NAME_CHARS_MAX, 'text')
 export const whole = wholeNumber
 
 const delayMs = wholeNumber(0, RETRY_AGE_MAX_MS, 'whole milliseconds')

@@ -46,18 +46,25 @@ export const attemptView = (attempt: AttemptRecord): AttemptView => ({
   inDoubt: attempt.inDoubt,
 })
 
+/** Kinds of stored limits that a client sees as limits; the others are conditions of a guard. */
+const SHOWN: ReadonlySet<string> = new Set(['concurrency', 'rate', 'adaptive'])
+export const isShownLimit = (limit: StoredLimit): boolean => SHOWN.has(limit.kind)
+
 /** The limits of one key (a domain, a brand, a brand in a domain), from its stored limits. */
 export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
-  const concurrency = stored.find((limit) => limit.kind === 'concurrency')
-  const rate = stored.find((limit) => limit.kind === 'rate')
-  const first = stored[0]
+  const shown = stored.filter(isShownLimit)
+  const [concurrency, rate, adaptive] = (['concurrency', 'rate', 'adaptive'] as const).map((kind) =>
+    shown.find((limit) => limit.kind === kind),
+  )
+  const { domain, brand } = stored[0] ?? { domain: null, brand: null }
   const rateView = rate === undefined ? null : limitView(rate)
   return {
-    ...(first === undefined || first.domain === null ? {} : { domain: first.domain }),
-    ...(first === undefined || first.brand === null ? {} : { brand: first.brand }),
+    ...(domain === null ? {} : { domain }),
+    ...(brand === null ? {} : { brand }),
     concurrency: concurrency === undefined ? null : limitView(concurrency),
     rate: rateView === null ? null : { ...rateView, burst: rate?.burst ?? 1 },
-    version: stored.reduce((sum, limit) => sum + limit.version, 0),
+    ...(adaptive === undefined ? {} : { adaptive: adaptive.value === 1 }),
+    version: shown.reduce((sum, limit) => sum + limit.version, 0),
   }
 }
 

@@ -153,6 +153,28 @@ describe('a session', () => {
       const removed = await client.call('configureDomainConcurrencyLimit', { domain, limit: null })
       expect(removed).toMatchObject({ concurrency: null, rate: { value: 0.2 }, version: 3 })
     })
+    it('of a domain may be found by the guard itself', async () => {
+      const domain = 'adaptive.example.com'
+      const set = await client.call('configureDomainConcurrencyLimit', { domain, limit: 50, adaptive: true })
+      expect(set).toMatchObject({ concurrency: { value: 50 }, adaptive: true, version: 2 })
+      expect(await client.call('getLimits', { domain })).toEqual({ limits: [set] })
+    })
+    it('are not what holds a pause: a paused domain or brand waits until it is resumed', async () => {
+      const domain = '10.7.7.7:8080'
+      const stateOf = async (id: string) => (await client.call<{ state: string }>('getWebhook', { id })).state
+      expect(await client.call('pauseDomain', { domain, reason: 'release' })).toEqual({ domain, paused: true })
+      const { id } = await client.schedule({ url: `http://${domain}/` })
+      await expect.poll(async () => (await client.call<{ state: string }>('getGuard', { domain })).state).toBe('paused')
+      expect(await stateOf(id)).not.toBe('delivered')
+      expect(await client.call('getLimits', { domain })).toEqual({ limits: [] })
+      expect(await client.call('resumeDomain', { domain })).toEqual({ domain, paused: false })
+      await expect.poll(() => stateOf(id)).toBe('delivered')
+      const acme = await connectControl(stage.url, stage.brandKey('acme').key)
+      expect(await acme.call('pauseBrand')).toEqual({ brand: 'acme', paused: true })
+      expect(await acme.call('resumeBrand')).toEqual({ brand: 'acme', paused: false })
+      expect(await code(acme.call('pauseDomain', { domain }))).toBe('FORBIDDEN')
+      await acme.close()
+    })
     it('of a brand come into being with it', async () => {
       const set = await client.call('configureBrandConcurrencyLimit', { brand: 'newcomer', limit: 5 })
       expect(set).toMatchObject({ brand: 'newcomer', concurrency: { value: 5 }, rate: null })
