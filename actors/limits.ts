@@ -106,7 +106,7 @@ const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {
   for (;;) {
     const stored = await ctx.call(storeKeeper, { type: 'limits' }, Number.POSITIVE_INFINITY).catch(() => null)
     if (stored?.ok) return stored.value
-    await new Promise<void>((resolve) => ctx.world.setTimer(LOAD_AGAIN_MS, resolve))
+    await ctx.sleep(LOAD_AGAIN_MS)
   }
 }
 
