@@ -12,7 +12,7 @@ import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
 import type { Protocol } from '#runtime/protocol.ts'
 import type { Table } from '#runtime/table.ts'
-import type { ReadQuery, ReadResult, StoredLimit, StoreErrorCode } from '#store/store.ts'
+import type { ReadQuery, ReadResult, StoredKey, StoredLimit, StoreErrorCode } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { Brand } from '#webhook/webhook.ts'
 
@@ -40,6 +40,9 @@ export const backendOf = <P extends Protocol>(
   setLimit: async (limit) =>
     (await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))).limit,
   ensureBrand: (brand) => ensureBrand(brand, ctx),
+  keys: () => rowsOf(ctx.table<string, StoredKey>(KEYS_TABLE)),
+  putKey: (key) => putKey(key, ctx),
+  randomBytes: (length) => ctx.world.randomBytes(length),
   showGuard: (domain) => ifAlive(ctx.call(guardOf(domain), { type: 'show' }, REQUEST_MS_MAX)),
   explain: (domain, id) => ifAlive(ctx.call(guardOf(domain), { type: 'explain', id }, REQUEST_MS_MAX)),
   open: () => openByBrand(ctx),
@@ -61,6 +64,23 @@ const isOfSomebody = ({ domain, brand }: StoredLimit): boolean => domain !== nul
 const rowsOf = <V>(table: Table<string, V>): readonly V[] => [...table.entries()].map(([, row]) => row)
 
 type Read<Q extends ReadQuery> = { readonly ok: true; readonly value: ReadResult<Q> } | StoreFailed
+/** On disk, then in the table, then to every session: a revoked key's sockets close at once. */
+export const putKey = async <P extends Protocol>(key: StoredKey, ctx: Context<P>): Promise<void> => {
+  const put = { type: 'put-key', key } as const
+  await patiently(ctx, (timeoutMs) => ctx.call<StoreKeeperProtocol, 'put-key'>(storeKeeper, put, timeoutMs))
+  ctx.table<string, StoredKey>(KEYS_TABLE).set(key.keyId, key)
+  ctx.cast<KeysProtocol>(LISTENER_NAME, { type: 'keys-changed' })
+}
+/** What the listener hears of it. */
+type KeysProtocol = {
+  readonly call: never
+  readonly cast: { readonly type: 'keys-changed' }
+  readonly info: never
+  readonly continue: never
+}
+/** The listener's name, which its own file must not be asked for: it stands above this one. */
+export const LISTENER_NAME = 'listener'
+
 /** A read of the store, asked again while it is being opened. */
 export const read = async <P extends Protocol, Q extends ReadQuery>(
   query: Q,

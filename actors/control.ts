@@ -5,10 +5,9 @@
  * the same port. On restart it reads keys and brands from the store again. A crash costs a moment in which nobody new comes
  * in; the open sockets belong to their sessions and live on.
  */
-import { ASK_AGAIN_MS, BRANDS_TABLE, ensureBrand, KEYS_TABLE, patiently, read } from '#actors/backend.ts'
+import { ASK_AGAIN_MS, BRANDS_TABLE, ensureBrand, KEYS_TABLE, LISTENER_NAME, putKey, read } from '#actors/backend.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
-import { type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
 import { BRAND_DEFAULT, type Caller } from '#control/caller.ts'
 import { Gate, ownOrigins } from '#control/gate.ts'
@@ -18,8 +17,15 @@ import { type ControlServer, controlServer, type ServerHandlers } from '#control
 import type { Transport } from '#control/transport.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
-import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
+import {
+  type DynamicChildStarted,
+  type DynamicSupervisorProtocol,
+  startChild,
+  whichChildren,
+} from '#runtime/dynamic-supervisor.ts'
+import { Pid } from '#runtime/pid.ts'
 import { type Answer, type Name, name } from '#runtime/protocol.ts'
+import type { ChildInfo } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
 import type { StoredKey } from '#store/store.ts'
 import type { Metrics } from '#telemetry/metrics.ts'
@@ -27,11 +33,12 @@ import type { Brand } from '#webhook/webhook.ts'
 
 export type ControlProtocol = {
   readonly call: never
-  readonly cast: never
-  readonly info: Answer<'session-started', DynamicChildStarted, Transport>
+  /** A key was made or revoked: the sessions look whether theirs is still good. */
+  readonly cast: { readonly type: 'keys-changed' }
+  readonly info: Answer<'session-started', DynamicChildStarted, Transport> | Answer<'open', readonly ChildInfo[]>
   readonly continue: never
 }
-export const listener: Name<ControlProtocol> = name('listener')
+export const listener: Name<ControlProtocol> = name(LISTENER_NAME)
 /** One session per connection. */
 export const sessions: Name<DynamicSupervisorProtocol> = name('sessions')
 /** What the listener must find again after a restart, its supervisor's too: the port that it took. Owned by root. */
@@ -82,7 +89,15 @@ export const controlActor: Behaviour<ControlProtocol, ControlArgs, State> = {
     args.listening(`http://${args.host.includes(':') ? `[${args.host}]` : args.host}:${port}`, firstKey)
     return ok(state)
   },
-  info(message, state) {
+  cast: {
+    'keys-changed': (_message, _state, ctx) => {
+      ctx.request(sessions, whichChildren, 'open')
+      return keep
+    },
+  },
+  info(message, state, ctx) {
+    if (message.type === 'open' && message.ok)
+      for (const { pid } of message.value) if (pid instanceof Pid) ctx.send(pid, { type: 'keys-changed' })
     if (message.type !== 'session-started') return keep
     state.pending.delete(message.data)
     if (!message.ok || !message.value.ok) message.data.terminate()
@@ -121,10 +136,7 @@ const makeFirstKey = async (args: ControlArgs, ctx: Ctx): Promise<string> => {
   const stored = storedKeyOf(key, { role: 'admin', brand: null, createdAt: ctx.world.wallNow() })
   await args.keepFirstKey(key)
   await ensureBrand(BRAND_DEFAULT, ctx)
-  await patiently(ctx, (timeoutMs) =>
-    ctx.call<StoreKeeperProtocol, 'put-key'>(storeKeeper, { type: 'put-key', key: stored }, timeoutMs),
-  )
-  ctx.table<string, StoredKey>(KEYS_TABLE).set(stored.keyId, stored)
+  await putKey(stored, ctx)
   return key
 }
 
@@ -138,7 +150,7 @@ const listen = async (server: ControlServer, args: ControlArgs, ctx: Ctx): Promi
       return port
     } catch (error) {
       if (taken === undefined || tries >= LISTEN_TRIES) throw error
-      await new Promise<void>((resolve) => ctx.world.setTimer(ASK_AGAIN_MS, resolve))
+      await ctx.sleep(ASK_AGAIN_MS)
     }
   }
 }

@@ -33,6 +33,7 @@ import {
   SOCKET_BUFFERED_GAP_BYTES,
   SOCKET_DRAIN_MS_MAX,
 } from '#config/limits.ts'
+import type { Caller } from '#control/caller.ts'
 import { readParams } from '#control/explain.ts'
 import { type Asked, Group, Slot } from '#control/flight.ts'
 import { noKeyData } from '#control/gate.ts'
@@ -62,6 +63,7 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
       frames: () => ctx.send(ctx.self, { type: 'frames' }),
       closed: () => ctx.send(ctx.self, { type: 'closed' }),
     })
+    watchExpiry(caller, ctx)
     if (caller === null) ctx.sendAfter(AUTHENTICATE_WITHIN_MS, { type: 'authenticate-by' })
     if (!transport.oneShot) ctx.sendAfter(HEARTBEAT_MS, { type: 'heartbeat' })
     return ok({
@@ -136,6 +138,9 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
     case 'authenticate-by':
       if (state.caller === null) state.transport.close(CLOSE_UNAUTHENTICATED, 'no key within 5 s')
       return
+    case 'keys-changed':
+      if (isRevoked(state, ctx)) state.transport.close(CLOSE_UNAUTHENTICATED, 'the key is no longer valid')
+      return
     case 'drain-check':
       return checkDrain(state, ctx)
     default:
@@ -203,6 +208,13 @@ const readOne = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
   for (const item of frame.items) answerItem(item, slot, state, ctx)
 }
 
+/** A key that expires closes its sockets at that instant. */
+const watchExpiry = (caller: Caller | null, ctx: Ctx): void => {
+  if (caller === null) return
+  const expiresAt = ctx.table<string, StoredKey>(KEYS_TABLE).get(caller.keyId)?.expiresAt ?? null
+  if (expiresAt !== null) ctx.sendAfter(Math.max(0, expiresAt - ctx.world.wallNow()), { type: 'keys-changed' })
+}
+
 const isRevoked = ({ caller }: State, ctx: Ctx): boolean => {
   if (caller === null) return false
   const key = ctx.table<string, StoredKey>(KEYS_TABLE).get(caller.keyId)
@@ -236,7 +248,7 @@ const answerRequest = (method: string, params: object | undefined, asked: Asked,
 }
 
 const run = (method: MethodName, params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
-  if (method === 'authenticate') return authenticate(params, asked, state)
+  if (method === 'authenticate') return authenticate(params, asked, state, ctx)
   const caller = callerOf(state)
   const { reader, ids } = state.shared
   const randomBytes = (length: number): Uint8Array => ctx.world.randomBytes(length)
@@ -314,11 +326,12 @@ const answerIngestedItem = (item: IngestedItem, slot: Slot, state: State, ctx: C
 
 // ---------------------------------------------------------------- who it is
 
-const authenticate = (params: object | undefined, asked: Asked, state: State): void => {
+const authenticate = (params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
   const { key } = readParams(METHODS.authenticate.params, params ?? {})
   const { gate } = state.shared
   const caller = gate.callerOf(key)
   if (caller === null) return refuse(asked, gate.wrongKey(state.transport.address).data, state)
   state.caller = caller
+  watchExpiry(caller, ctx)
   settle(asked, JSON.stringify({ role: caller.role, brand: caller.brand }), state)
 }

@@ -39,7 +39,9 @@ export type SessionProtocol = {
   readonly call: never
   readonly cast: never
   readonly info:
-    | { readonly type: 'frames' | 'closed' | 'heartbeat' | 'drain-check' | 'authenticate-by' | 'sample' }
+    | {
+        readonly type: 'frames' | 'closed' | 'heartbeat' | 'drain-check' | 'authenticate-by' | 'sample' | 'keys-changed'
+      }
     | { readonly type: 'submit'; readonly group: Group }
     | { readonly type: 'ingest-again'; readonly box: FrameBox }
     | { readonly type: 'feed'; readonly entry: FeedEntry }

@@ -30,6 +30,10 @@ const NAMES = [
   'pauseBrand',
   'resumeBrand',
   'getLimits',
+  'listBrands',
+  'createApiKey',
+  'listApiKeys',
+  'revokeApiKey',
   'getMonitor',
   'getGuard',
   'listGuards',
@@ -39,7 +43,7 @@ const NAMES = [
 ] as const satisfies readonly MethodName[]
 type Named = (typeof NAMES)[number]
 /** Not sent again after a lost connection: it may have been done, and doing it twice is not the same. */
-const ONCE: ReadonlySet<string> = new Set(['killProcess'])
+const ONCE: ReadonlySet<string> = new Set(['killProcess', 'createApiKey'])
 
 export type Methods = { readonly [M in Named]: (params: ParamsIn<M>) => Promise<Results[M]> }
 

@@ -2,7 +2,7 @@
  * What methods need of the rest of the daemon. The session actor provides it by asking actors; a target that is being
  * restarted is asked again within the request's time. Every promise rejects with a Refusal, nothing else.
  */
-import type { Cancelled, ReadQuery, ReadResult, SetLimit, StoredLimit } from '#store/store.ts'
+import type { Cancelled, ReadQuery, ReadResult, SetLimit, StoredKey, StoredLimit } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { Brand, Domain, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
@@ -14,6 +14,10 @@ export interface Backend {
   setLimit(limit: Omit<SetLimit, 'type'>): Promise<StoredLimit>
   /** Makes the brand if this is the first time that it is named. */
   ensureBrand(brand: Brand): Promise<void>
+  keys(): Iterable<StoredKey>
+  /** On disk first, then for every socket. */
+  putKey(key: StoredKey): Promise<void>
+  randomBytes(length: number): Uint8Array
   /** As they hold now. */
   limits(): Iterable<StoredLimit>
   guards(): Iterable<GuardRow>

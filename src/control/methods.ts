@@ -6,13 +6,14 @@ import type { Backend } from './backend.ts'
 import { brandForRead, brandForWrite, type Caller } from './caller.ts'
 import { readParams } from './explain.ts'
 import { formatInstant } from './instant.ts'
+import { isLive, makeKey, storedKeyOf } from './keys.ts'
 import { guardList, guardView, monitorView } from './monitor-view.ts'
 import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { Refusal } from './refusal.ts'
 import type { LimitsView, Paused } from './results.ts'
-import { attemptView, isShownLimit, limitsView, processNode, waitingView, webhookView } from './views.ts'
+import { attemptView, isShownLimit, keyView, limitsView, processNode, waitingView, webhookView } from './views.ts'
 
 /** Methods that a session answers by itself. */
 export type SessionMethod = 'scheduleWebhook' | 'scheduleWebhooks' | 'subscribe' | 'unsubscribe' | 'authenticate'
@@ -173,6 +174,51 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
   listGuards: (_params, caller, backend) => {
     forAdmins(caller)
     return guardList(backend)
+  },
+
+  listBrands: async (_params, caller, backend) => {
+    forAdmins(caller)
+    const brands = await backend.read({ type: 'brands' })
+    return { brands: brands.map(({ brand, createdAt }) => ({ brand, createdAt: formatInstant(createdAt) })) }
+  },
+
+  createApiKey: async ({ role = 'brand', brand, expiresAt = null }, caller, backend) => {
+    forAdmins(caller)
+    const now = backend.now()
+    if (role === 'admin' && brand !== undefined)
+      throw new Refusal('INVALID_PARAMS', 'brand is given beside the role admin, which speaks for all; leave it out', {
+        field: 'brand',
+      })
+    if (expiresAt !== null && expiresAt <= now)
+      throw new Refusal('INVALID_PARAMS', 'expiresAt is not in the future; give a later instant, or leave it out', {
+        field: 'expiresAt',
+      })
+    const ofBrand = role === 'admin' ? null : brandForWrite(caller, brand)
+    if (ofBrand !== null) await backend.ensureBrand(ofBrand)
+    const key = makeKey(role, (length) => backend.randomBytes(length))
+    const stored = { ...storedKeyOf(key, { role, brand: ofBrand, createdAt: now }), expiresAt }
+    await backend.putKey(stored)
+    return { ...keyView(stored), key }
+  },
+
+  listApiKeys: ({ brand }, caller, backend) => {
+    forAdmins(caller)
+    const keys = [...backend.keys()].filter((key) => brand === undefined || key.brand === brand)
+    return { keys: keys.toSorted((a, b) => a.createdAt - b.createdAt).map(keyView) }
+  },
+
+  revokeApiKey: async ({ id }, caller, backend) => {
+    forAdmins(caller)
+    const stored = [...backend.keys()].find((key) => key.keyId === id)
+    if (stored === undefined)
+      throw new Refusal('NOT_FOUND', `there is no key ${JSON.stringify(id)}; listApiKeys lists them`, { field: 'id' })
+    const now = backend.now()
+    const others = [...backend.keys()].filter((key) => key !== stored && key.role === 'admin' && isLive(key, now))
+    if (stored.role === 'admin' && others.length === 0)
+      throw new Refusal('CONFLICT', 'this is the last admin key; make another one first', { field: 'id' })
+    const revoked = { ...stored, revokedAt: stored.revokedAt ?? now }
+    await backend.putKey(revoked)
+    return keyView(revoked)
   },
 
   getSupervisionTree: (_params, caller, backend) => {

@@ -9,11 +9,15 @@ import type {
   AllLimits,
   Attempts,
   Authenticated,
+  Brands,
   CancelOutcome,
+  CreatedKey,
   Explanation,
   GuardList,
   GuardView,
   Info,
+  KeyList,
+  KeyView,
   Killed,
   LimitsView,
   MonitorView,
@@ -136,6 +140,26 @@ export const METHODS = {
     summary: 'The guard of a domain: limits, what runs, what waits by brand and priority, time to drain.',
   },
   listGuards: { params: z.strictObject({}), summary: 'Every guard that is at work, the busiest first.', admin: true },
+  listBrands: { params: z.strictObject({}), summary: 'Every brand.', admin: true },
+  createApiKey: {
+    params: z.strictObject({
+      role: z.enum(['admin', 'brand']).optional().describe('admin or brand'),
+      brand: brand.optional(),
+      expiresAt: instant.optional(),
+    }),
+    summary: 'Makes a key and shows it, this once. A brand key (the default role) speaks for one brand.',
+    admin: true,
+  },
+  listApiKeys: {
+    params: z.strictObject({ brand: brand.optional() }),
+    summary: 'Every key, without itself.',
+    admin: true,
+  },
+  revokeApiKey: {
+    params: z.strictObject({ id: z.string().min(1).max(64).describe('the id of a key, like key_22dc0170...') }),
+    summary: 'Ends a key for good, on open sockets too.',
+    admin: true,
+  },
   subscribe: {
     params: z.strictObject({
       topics: z
@@ -199,6 +223,10 @@ export interface Results {
   getMonitor: MonitorView
   getGuard: GuardView
   listGuards: GuardList
+  listBrands: Brands
+  createApiKey: CreatedKey
+  listApiKeys: KeyList
+  revokeApiKey: KeyView
   subscribe: Subscription
   unsubscribe: Readonly<Record<string, never>>
   getSupervisionTree: SupervisionTree

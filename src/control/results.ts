@@ -73,6 +73,24 @@ export interface LimitsView {
   /** Counts the changes of all limits of this key. */
   readonly version: number
 }
+export interface Brands {
+  readonly brands: readonly { readonly brand: string; readonly createdAt: Text }[]
+}
+export interface KeyView {
+  readonly id: string
+  readonly role: 'admin' | 'brand'
+  readonly brand?: string
+  readonly createdAt: Text
+  readonly expiresAt?: Text
+  readonly revokedAt?: Text
+}
+export interface CreatedKey extends KeyView {
+  /** Never shown again. */
+  readonly key: string
+}
+export interface KeyList {
+  readonly keys: readonly KeyView[]
+}
 export interface Paused {
   readonly domain?: string
   readonly brand?: string

@@ -1,10 +1,10 @@
 /** Records as the wire shows them. */
 
-import type { StoredLimit, WebhookRecord } from '#store/store.ts'
+import type { StoredKey, StoredLimit, WebhookRecord } from '#store/store.ts'
 import type { AttemptRecord, Instant } from '#webhook/webhook.ts'
 import type { ProcessRow, Waiting } from './backend.ts'
 import { formatInstant } from './instant.ts'
-import type { AttemptView, Explanation, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
+import type { AttemptView, Explanation, KeyView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
 
 /** Bytes of a receiver's answer as text; what is no UTF-8 is shown as U+FFFD. */
 const excerptDecoder = new TextDecoder('utf-8')
@@ -72,6 +72,15 @@ const limitView = (limit: StoredLimit): LimitView | null =>
   limit.value === null
     ? null
     : { value: limit.value, version: limit.version, setBy: limit.setBy, setAt: formatInstant(limit.setAt) }
+
+export const keyView = (key: StoredKey): KeyView => ({
+  id: key.keyId,
+  role: key.role,
+  ...(key.brand === null ? {} : { brand: key.brand }),
+  createdAt: formatInstant(key.createdAt),
+  ...(key.expiresAt === null ? {} : { expiresAt: formatInstant(key.expiresAt) }),
+  ...(key.revokedAt === null ? {} : { revokedAt: formatInstant(key.revokedAt) }),
+})
 
 export const waitingView = (waiting: Waiting): Omit<Explanation, 'id' | 'state' | 'domain'> => ({
   ...(waiting.blockedOn === null ? {} : { blockedOn: waiting.blockedOn }),

@@ -229,11 +229,52 @@ describe('a session', () => {
       expect(await code(other.schedule(later({ brand: 'acme' })))).toBe('FORBIDDEN')
       expect(await code(other.call('getLimits', { brand: 'acme' }))).toBe('FORBIDDEN')
       expect(await code(other.call('getGuard', { domain: '10.1.2.3:8080' }))).toBe('NOT_FOUND')
-      for (const method of ['getSupervisionTree', 'killProcess', 'listGuards']) {
+      for (const method of ['getSupervisionTree', 'killProcess', 'listGuards', 'listBrands', 'createApiKey']) {
         expect(await code(other.call(method, method === 'killProcess' ? { name: 'root' } : {}))).toBe('FORBIDDEN')
       }
       await acme.close()
       await other.close()
+    })
+  })
+
+  describe('keys', () => {
+    interface Key {
+      readonly id: string
+      readonly key: string
+    }
+    it('are made, listed without themselves, and revoked with their open sockets', async () => {
+      const made = await client.call<Key>('createApiKey', { brand: 'keyed' })
+      expect(made).toEqual({
+        id: expect.stringMatching(/^key_/),
+        key: expect.stringMatching(/^hp_brand_/),
+        role: 'brand',
+        brand: 'keyed',
+        createdAt: expect.any(String),
+      })
+      const guest = await connectControl(stage.url, made.key)
+      expect(await guest.call('getInfo')).toMatchObject({ role: 'brand', brand: 'keyed' })
+      const listed = await client.call('listApiKeys', { brand: 'keyed' })
+      expect(listed).toMatchObject({ keys: [{ id: made.id, role: 'brand' }] })
+      expect(JSON.stringify(listed)).not.toContain(made.key)
+      expect(await client.call('revokeApiKey', { id: made.id })).toMatchObject({ revokedAt: expect.any(String) })
+      expect(await guest.closed).toBe(4401)
+      await expect(connectControl(stage.url, made.key)).rejects.toThrow(/40?[12]9?/)
+      expect(await client.call('listBrands')).toMatchObject({
+        brands: expect.arrayContaining([{ brand: 'keyed', createdAt: expect.any(String) }]),
+      })
+    })
+    it('expire on open sockets too', async () => {
+      const made = await client.call<Key>('createApiKey', { expiresAt: Date.now() + 1_500 })
+      const guest = await connectControl(stage.url, made.key)
+      expect(await guest.closed).toBe(4401)
+    })
+    it('never leave a daemon without an admin', async () => {
+      const { keys } = await client.call<{ keys: { id: string; role: string }[] }>('listApiKeys')
+      const id = keys.find(({ role }) => role === 'admin')?.id
+      expect(await code(client.call('revokeApiKey', { id }))).toBe('CONFLICT')
+      expect(await code(client.call('createApiKey', { role: 'admin', brand: 'x' }))).toBe('INVALID_PARAMS')
+      expect(await code(client.call('createApiKey', { expiresAt: 1 }))).toBe('INVALID_PARAMS')
+      expect(await code(client.call('revokeApiKey', { id: 'key_none' }))).toBe('NOT_FOUND')
     })
   })
 
