@@ -68,7 +68,7 @@ interface State {
   phase: Phase
   startedAt: number
   retry: RetryPolicy | null
-  createdAt: number
+  firstAt: number
   record: AttemptRecord | null
   failure: AttemptFailure | null
 }
@@ -91,7 +91,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       phase: 'marking',
       startedAt: ctx.world.wallNow(),
       retry: null,
-      createdAt: 0,
+      firstAt: 0,
       record: null,
       failure: null,
     }
@@ -199,7 +199,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
     return end(state, ctx)
   }
   state.retry = marked.retry
-  state.createdAt = marked.createdAt
+  state.firstAt = marked.firstAt
   if (takeUp?.how === 'ended') return onEnded(takeUp.report, state, ctx)
   if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
   ctx.world.failpoint('execution.marked')
@@ -272,7 +272,7 @@ const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
       attempt: record,
       outcome: report.outcome,
       retry: state.retry,
-      createdAt: state.createdAt,
+      firstAt: state.firstAt,
     }
   }
   ask(state, ctx)

@@ -28,7 +28,7 @@ export interface AttemptFailure {
   readonly attempt: AttemptRecord
   readonly outcome: Outcome
   readonly retry: RetryPolicy | null
-  readonly createdAt: number
+  readonly firstAt: number
 }
 
 /** A row of the table `retries`, by attempt id: there until the decision is durable. */
@@ -63,7 +63,7 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
       attempt: failure.attempt.number,
       outcome: failure.outcome,
       policy: failure.retry ?? DEFAULT_RETRY_POLICY,
-      createdAt: failure.createdAt,
+      firstAt: failure.firstAt,
       expiresAt: failure.due.expiresAt,
       endedAt,
       random: ctx.world.random(),

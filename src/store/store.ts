@@ -119,8 +119,9 @@ export interface MarkStarted {
   readonly startedAt: Instant
 }
 /** `request` is a view into the buffer of the whole group's answers: copy it before posting it to another thread. */
+/** `firstAt`: max(at, createdAt), from when the age of its retries counts. */
 export type Marked =
-  | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly createdAt: Instant }
+  | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly firstAt: Instant }
   | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
 
 /** Outcome and what comes next in one operation (D-4). Changes the row only if it is started with this token. Not synced. */
@@ -308,7 +309,8 @@ export interface StartedRow {
   readonly token: string
   readonly startedAt: Instant
   readonly retry: RetryPolicy | null
-  readonly createdAt: Instant
+  /** As in Marked. */
+  readonly firstAt: Instant
 }
 
 export interface WebhookRecord {

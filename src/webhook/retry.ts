@@ -37,7 +37,7 @@ export interface AttemptEnded {
   /** Null: the default policy. */
   readonly policy: RetryPolicy | null
   /** From when its age counts: max(at, createdAt), so that a webhook scheduled far ahead has its whole series. */
-  readonly createdAt: Instant
+  readonly firstAt: Instant
   readonly expiresAt: Instant | null
   readonly endedAt: Instant
   /** Its fate is unknown (`isInDoubt`); default: only an outcome of class `in_doubt`. */
@@ -62,7 +62,7 @@ export const decideNext = (ended: AttemptEnded): Next => {
   if (ended.attempt >= policy.maxAttempts) return final('dead')
   const nextAt = ended.endedAt + retryDelayMs(ended.attempt, policy, ended.outcome, ended.random)
   if (ended.expiresAt !== null && nextAt > ended.expiresAt) return final('expired')
-  if (nextAt - ended.createdAt > RETRY_AGE_MAX_MS) return final('dead')
+  if (nextAt - ended.firstAt > RETRY_AGE_MAX_MS) return final('dead')
   return { state: 'retrying', nextAt }
 }
 

@@ -35,7 +35,7 @@ describe('laws of the webhook room', () => {
           attempt: fc.integer({ min: 1, max: 120 }),
           outcome,
           policy: fc.option(policy),
-          createdAt: fc.nat(1_000_000),
+          firstAt: fc.nat(1_000_000),
           expiresAt: fc.option(fc.nat(900_000_000)),
           endedAt: fc.nat(500_000_000).map((n) => n + 1_000_000),
           random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
@@ -45,7 +45,7 @@ describe('laws of the webhook room', () => {
           if (next.state !== 'retrying') return
           expect(Number.isSafeInteger(next.nextAt)).toBe(true)
           expect(next.nextAt).toBeGreaterThan(ended.endedAt)
-          expect(next.nextAt - ended.createdAt).toBeLessThanOrEqual(RETRY_AGE_MAX_MS)
+          expect(next.nextAt - ended.firstAt).toBeLessThanOrEqual(RETRY_AGE_MAX_MS)
           if (ended.expiresAt !== null) expect(next.nextAt).toBeLessThanOrEqual(ended.expiresAt)
           expect(next.nextAt - ended.endedAt).toBeGreaterThanOrEqual(ended.outcome.retryAfterMs ?? 0)
           expect(ended.attempt).toBeLessThan(ended.policy?.maxAttempts ?? 10)

@@ -96,7 +96,7 @@ const started = (disk: MemoryDisk, query: Asked<'started'>): Answered<'started'>
     token: row.started?.token ?? '',
     startedAt: row.started?.at ?? 0,
     retry: row.retry,
-    createdAt: row.createdAt,
+    firstAt: Math.max(row.at, row.createdAt),
   }))
   return { rows, next: found.length > rows.length ? (rows.at(-1)?.due.seq ?? null) : null }
 }

@@ -120,7 +120,7 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
     if (row.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
     disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt } })
   }
-  return { ok: true, request: Uint8Array.from(row.request), retry: row.retry, createdAt: row.createdAt }
+  return { ok: true, request: Uint8Array.from(row.request), retry: row.retry, firstAt: Math.max(row.at, row.createdAt) }
 }
 
 const recordOutcome = (disk: MemoryDisk, op: RecordOutcome): OutcomeRecorded => {

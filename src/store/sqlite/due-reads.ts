@@ -1,6 +1,6 @@
 /** What the scheduler and the guards ask: the horizon, the head of a lane, lanes with due work, started rows. Exact. */
 import { HORIZON_SCAN_MAX } from '#config/limits.ts'
-import { createdAtOf, isWhole, retryOf } from '#store/row-codec.ts'
+import { firstNextAtOf, isWhole, retryOf } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
 import type { ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
 import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
@@ -124,8 +124,8 @@ export class DueReads {
     const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, token, startedAt, row] = columns
     const due = this.#due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt])
     const known = isWhole(row)
-      ? { retry: retryOf(row), createdAt: createdAtOf(row) }
-      : { retry: null, createdAt: startedAt }
+      ? { retry: retryOf(row), firstAt: firstNextAtOf(row) }
+      : { retry: null, firstAt: startedAt }
     return { due, attempt: attempts, token, startedAt, ...known }
   }
 

@@ -1,5 +1,5 @@
 /** The compare-and-set changes of one webhook: mark, outcome, hand-back, cancel. Each within a transaction of the writer. */
-import { createdAtOf, expiresAtOf, firstNextAtOf, isWhole, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
+import { expiresAtOf, firstNextAtOf, isWhole, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
 import type {
   Cancel,
   Cancelled,
@@ -100,7 +100,7 @@ export class LiveRows {
       this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
-    return { ok: true, request: requestOf(body), retry: retryOf(body), createdAt: createdAtOf(body) }
+    return { ok: true, request: requestOf(body), retry: retryOf(body), firstAt: firstNextAtOf(body) }
   }
 
   /** Its bytes are damaged: it is never sent, never tried again, and stops nobody (reliability.md D9). */

@@ -8,7 +8,7 @@ import type { Append, ReadQuery, StoreErrorCode, WriteOp, WriteResult } from '#s
 type PackedAppend = Omit<Append, 'rows'> & { readonly at: number; readonly length: number }
 export type WireOp = WriteOp | PackedAppend
 /** A mark's answer whose request lies at `at` of the answers' buffer. */
-type PackedMark = { readonly at: number; readonly length: number; readonly retry: unknown; readonly createdAt: number }
+type PackedMark = { readonly at: number; readonly length: number; readonly retry: unknown; readonly firstAt: number }
 
 export type ToStore =
   | { readonly type: 'open' }
@@ -66,10 +66,10 @@ export const packResults = (
   let at = 0
   const packed = results.map((result): WireResult => {
     if (!('request' in result)) return result
-    const { request, retry, createdAt } = result
+    const { request, retry, firstAt } = result
     bytes.set(request, at)
     at += request.length
-    return { at: at - request.length, length: request.length, retry, createdAt }
+    return { at: at - request.length, length: request.length, retry, firstAt }
   })
   return { results: packed, bytes }
 }
@@ -77,7 +77,7 @@ export const unpackResults = (results: readonly WireResult[], bytes: Uint8Array)
   results.map((result) => {
     if (!('at' in result && 'length' in result)) return result
     const request = bytes.subarray(result.at, result.at + result.length)
-    return { ok: true, request, retry: result.retry, createdAt: result.createdAt }
+    return { ok: true, request, retry: result.retry, firstAt: result.firstAt }
   })
 
 const isCopied = (op: WriteOp): op is Append => op.type === 'append' && !(op.rows.buffer instanceof SharedArrayBuffer)

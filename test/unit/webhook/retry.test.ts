@@ -15,7 +15,7 @@ const ended = (change: Partial<AttemptEnded> = {}): AttemptEnded => ({
   attempt: 1,
   outcome: status(500),
   policy: null,
-  createdAt: 0,
+  firstAt: 0,
   expiresAt: null,
   endedAt: 1_000,
   random: 0.5,
