@@ -1,11 +1,13 @@
-/** `guards`, `guards <domain>`, `explain <id>`. */
+/** `guards`, `guards <domain>`, `explain <id>`, `pause`, `resume`. */
 import type { Command } from 'commander'
 import type { Results } from '#client/node.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
+import { UsageError } from './usage.ts'
 
 type Figures = Results['listGuards']['guards'][number]
 
 export const addGuardCommands = (program: Command, around: Surroundings): void => {
+  addPauses(program, around)
   program
     .command('guards [domain]')
     .description('shows the guards that are at work, or the guard of one domain')
@@ -31,6 +33,39 @@ export const addGuardCommands = (program: Command, around: Surroundings): void =
         explainText,
       ),
     )
+}
+
+interface PauseOptions extends GlobalOptions {
+  readonly brand?: string
+  readonly reason?: string
+}
+
+const addPauses = (program: Command, around: Surroundings): void => {
+  for (const verb of ['pause', 'resume'] as const) {
+    const command = program
+      .command(`${verb} [domain]`)
+      .description(
+        verb === 'pause' ? 'holds a domain, or a brand, until it is resumed' : 'lets a domain, or a brand, go on',
+      )
+      .option('--brand <brand>')
+    if (verb === 'pause') command.option('--reason <text>', 'shown beside who paused it')
+    command.action((domain: string | undefined, _options: unknown, self: Command) => {
+      const { brand, reason, ...options } = self.optsWithGlobals<PauseOptions>()
+      if ((domain === undefined) === (brand === undefined)) throw new UsageError(`${verb} needs a domain or --brand`)
+      const why = reason === undefined ? {} : { reason }
+      return withClient(
+        options,
+        around,
+        (client) => {
+          if (domain !== undefined)
+            return verb === 'pause' ? client.pauseDomain({ domain, ...why }) : client.resumeDomain({ domain })
+          const of = brand === undefined ? {} : { brand }
+          return verb === 'pause' ? client.pauseBrand({ ...of, ...why }) : client.resumeBrand(of)
+        },
+        ({ paused }) => `${domain ?? brand} is ${paused ? 'paused' : 'resumed'}\n`,
+      )
+    })
+  }
 }
 
 const of = (current: number, limit: number | null): string => `${current} of ${limit ?? 'any'}`

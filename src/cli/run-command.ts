@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { RpcFailure } from '#client/node.ts'
 import { addGuardCommands } from './guard-commands.ts'
+import { addKeyCommands } from './key-commands.ts'
 import { addLimitCommands } from './limit-commands.ts'
 import type { Surroundings } from './session.ts'
 import { addTreeCommand } from './tree-command.ts'
@@ -56,6 +57,7 @@ const programOf = (version: string, around: Surroundings): Command => {
   addWebhookCommands(program, around)
   addLimitCommands(program, around)
   addGuardCommands(program, around)
+  addKeyCommands(program, around)
   addTreeCommand(program, around)
   return program
 }

@@ -75,6 +75,23 @@ describe('the command line', () => {
     expect((await run('guards')).code).toBe(0)
   })
 
+  it('pauses and resumes', async () => {
+    expect((await run('pause', 'still.example.com', '--reason', 'release')).out).toBe('still.example.com is paused\n')
+    expect((await run('resume', 'still.example.com')).out).toBe('still.example.com is resumed\n')
+    expect((await run('pause', '--brand', 'acme')).out).toBe('acme is paused\n')
+    expect((await run('resume', '--brand', 'acme')).out).toBe('acme is resumed\n')
+    expect((await run('pause')).code).toBe(2)
+  })
+
+  it('makes, lists and revokes keys', async () => {
+    const made = await run('keys', 'create', '--brand', 'shop')
+    expect(made.out).toMatch(/^hp_brand_/)
+    const id = /^ *(key_\w+) +brand +shop/m.exec((await run('keys', '--brand', 'shop')).out)?.[1] ?? ''
+    expect((await run('keys', 'revoke', id)).out).toBe(`${id} is revoked\n`)
+    expect((await run('list', '--key', made.out.trim())).code).toBe(1)
+    expect((await run('brands')).out).toMatch(/shop/)
+  })
+
   it('prints JSON for programs', async () => {
     expect(JSON.parse((await run('limits', '--json')).out)).toHaveProperty('limits')
     expect(JSON.parse((await run('--json', 'tree')).out)).toHaveProperty('tree.name', 'root')
