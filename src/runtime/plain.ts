@@ -30,7 +30,7 @@ export const spawn = (kernel: Kernel, body: Body, parent: Process | null, name: 
   process.phase = RUNNING
   process.continuation = body
   process.ctx = new PlainContext(kernel, process)
-  if (parent !== null) process.ancestors = [parent.pid, ...parent.ancestors]
+  if (parent !== null) process.ancestors = parent.descend()
   kernel.wake(process)
   return process
 }

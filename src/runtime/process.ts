@@ -150,6 +150,8 @@ export class Process {
   /** Of a linked start only (OTP-I13). */
   parent: Pid | null = null
   ancestors: readonly Pid[] = NO_ANCESTORS
+  /** Its children's ancestors, one list for all of them. */
+  private lineage: readonly Pid[] | null = null
   continuation: unknown = NOTHING
   timeout: WheelEntry | null = null
   timeoutMs = 0
@@ -188,6 +190,10 @@ export class Process {
     this.startedAt = startedAt
   }
 
+  descend(): readonly Pid[] {
+    this.lineage ??= [this.pid, ...this.ancestors]
+    return this.lineage
+  }
   /** Whether a turn of its own would do anything. */
   get hasWork(): boolean {
     if (this.suspended) return this.urgentIndex() >= 0

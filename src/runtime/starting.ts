@@ -40,7 +40,7 @@ export const start = (
   const process = kernel.spawn(behaviour, name)
   if (link && starter !== null) {
     process.parent = starter.pid
-    process.ancestors = [starter.pid, ...starter.ancestors]
+    process.ancestors = starter.descend()
     kernel.link(process, starter)
   }
   options.via?.register(process)

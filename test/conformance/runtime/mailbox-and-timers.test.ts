@@ -22,6 +22,10 @@ describe('mailbox', () => {
       expect(await t.recv(() => false, 100)).toBe('timeout')
       expect(env.now - started).toBe(100)
       expect(await t.recv(() => false, 0)).toBe('timeout')
+      const late = t.spawn((p) => p.send(t.self, 'late'))
+      expect(await t.recv((term) => term === 'late', 0)).toBe('timeout')
+      expect(await t.recv((term) => term === 'late')).toBe('late')
+      expect(t.alive(late)).toBe(false)
       expect(env.now - started).toBe(100)
       expect(await t.drain()).toEqual(['noise 0', 'noise 1', 'noise 2'])
     }),
