@@ -18,7 +18,7 @@ import type { Pid } from '#runtime/pid.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
 import type { HandedBack, Marked, OutcomeRecorded } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
-import { isDelivered } from '#webhook/outcome.ts'
+import { errorClassOf, isDelivered, isInDoubt } from '#webhook/outcome.ts'
 import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome, type RetryPolicy } from '#webhook/webhook.ts'
 
 /** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
@@ -282,28 +282,20 @@ const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
 /** Lateness in three parts: ours (timer and hand-over), the guard's hold (policy), the network (theirs). */
 const recordOf = (report: AttemptReport, state: State): AttemptRecord => {
   const { due, permit } = state.args.admitted
-  const inDoubt = report.outcome.kind === 'error' && report.outcome.error === 'in_doubt'
   return {
     number: state.attempt,
     startedAt: report.startedAt,
     endedAt: report.endedAt,
     status: report.outcome.kind === 'response' ? report.outcome.status : null,
-    error: errorOf(report.outcome),
+    error: errorClassOf(report.outcome),
     excerpt: report.outcome.kind === 'response' ? report.outcome.excerpt : null,
     timerMs: Math.max(0, permit.enteredAt - due.nextAt) + Math.max(0, report.startedAt - permit.admittedAt),
     guardMs: Math.max(0, permit.admittedAt - permit.enteredAt),
     networkMs: report.networkMs,
-    inDoubt,
+    inDoubt: isInDoubt(report.outcome, report.sent),
   }
 }
 const doubtOf = (outcome: Outcome): string => (outcome.kind === 'error' ? outcome.detail : '')
-const errorOf = (outcome: Outcome): AttemptRecord['error'] => {
-  if (outcome.kind === 'error') return outcome.error
-  if (outcome.status < 300) return null
-  if (outcome.status < 400) return 'redirect'
-  return outcome.status < 500 ? 'http_4xx' : 'http_5xx'
-}
-
 const handBack = (state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent') return keep
   learn({ how: 'unsent' }, state, ctx)

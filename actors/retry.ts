@@ -66,6 +66,7 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
       firstAt: failure.firstAt,
       expiresAt: failure.due.expiresAt,
       endedAt,
+      inDoubt: failure.attempt.inDoubt,
       random: ctx.world.random(),
     })
     const state: State = { failure, events, next }
