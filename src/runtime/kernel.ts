@@ -4,7 +4,7 @@
  */
 import type { World } from '#world/world.ts'
 import { CodeTable } from './code.ts'
-import { describeReason, type ExitReason, reasonOf } from './exit.ts'
+import { type ExitReason, reasonOf } from './exit.ts'
 import { INFO, Mailbox, SYSTEM } from './mailbox.ts'
 import { Pid, Via } from './pid.ts'
 import {
@@ -18,33 +18,15 @@ import {
   RUNNING,
   type Settled,
   STARTING,
-  TargetTimer,
 } from './process.ts'
-import { ReadyQueue } from './ready-queue.ts'
-import type { Report } from './reports.ts'
+import { ProcessTimers } from './process-timers.ts'
 import { safeCopy } from './safe-copy.ts'
 import { Tables } from './tables.ts'
+import { asError, type KernelOptions, Turns } from './turns.ts'
 import { Wheel } from './wheel.ts'
 
-/** Messages that one process may take before the next one has its turn (OTP-J5). */
-const SLICE_MESSAGES = 128
-/** Messages taken before I/O and timers have their turn, over all microtask flushes. */
-const FLUSH_MESSAGES = 4_096
-/** And never longer than this at a stretch. */
-const FLUSH_MS = 4
-const RAN_LONG_MS = 10
 /** D-9: an owned thing that has not closed by then ends the host. */
 const CLOSE_MS = 5_000
-
-export interface KernelOptions {
-  readonly report: (report: Report) => void
-  /** Something is wrong outside every actor: the host must end. */
-  readonly crashed: (error: Error) => void
-  /** Copy every message at the send (OTP-R6). For tests. */
-  readonly safeMessages: boolean
-  /** Takes the next process of the run queue at random from this (OTP-S2); null: in order. */
-  readonly permute: ((bound: number) => number) | null
-}
 
 /** How an alias ends (OTP-M9). */
 export type AliasMode = 'explicit_unalias' | 'reply' | 'demonitor' | 'reply_demonitor'
@@ -52,60 +34,31 @@ export type AliasMode = 'explicit_unalias' | 'reply' | 'demonitor' | 'reply_demo
 /** The sender of signals that come from outside every process. */
 export const HOST = new Pid(0)
 
-export class Kernel {
-  readonly world: World
-  readonly options: KernelOptions
+export class Kernel extends Turns {
   readonly wheel: Wheel
+  readonly timers: ProcessTimers
   readonly code = new CodeTable()
   readonly tables = new Tables()
   readonly processes = new Map<number, Process>()
   readonly names = new Map<string, Process>()
-  readonly timers = new Map<number, TargetTimer>()
   /** Active aliases, by number; a monitor's alias has the monitor's ref. */
   readonly aliases = new Map<
     number,
     { readonly owner: Process; readonly mode: AliasMode; readonly monitor: Monitor | null }
   >()
-  /** Takes one message, or the continuation, of the process. Set by the runtime. */
-  step: (process: Process, message: unknown, meta: unknown) => void = () => {}
-  /** Gives a plain process its start or its message (plain.ts). */
-  stepPlain: (process: Process) => void = () => {}
-  /** The process whose callback runs now. */
-  current: Process | null = null
-
-  private readonly ready = new ReadyQueue()
-  private flushArmed = false
-  private flushing = false
-  private sinceIo = 0
   private lastId = 0
   private readonly dying: Process[] = []
   private releasing = false
-  private working = 0
-  private readonly idleWaiters: (() => void)[] = []
-  private readonly onFlush = (): void => this.flush()
-  private readonly onTurn = (): void => {
-    this.sinceIo = 0
-    this.flush()
-  }
-
   constructor(world: World, options: KernelOptions) {
-    this.world = world
-    this.options = options
+    super(world, options)
     this.wheel = new Wheel(world)
+    this.timers = new ProcessTimers(this)
   }
 
   uniqueInteger(): number {
     this.lastId += 1
     return this.lastId
   }
-  report(report: Report): void {
-    try {
-      this.options.report(report)
-    } catch (error) {
-      this.options.crashed(asError(error))
-    }
-  }
-
   // ------------------------------------------------------------------ addresses
 
   resolve(to: Pid | string): Process | null {
@@ -197,93 +150,6 @@ export class Kernel {
   systemRequest(to: Process, run: () => void): void {
     this.push(to, run, SYSTEM)
   }
-  /** It has something to do: a message, a continuation, or it has just become free. */
-  wake(process: Process): void {
-    if (process.phase !== RUNNING || process.busy || process.queued) return
-    if (process.hasWork) this.enqueue(process)
-  }
-  private enqueue(process: Process): void {
-    process.queued = true
-    this.ready.push(process)
-    if (this.flushing || this.flushArmed) return
-    this.flushArmed = true
-    this.world.soon(this.onFlush)
-  }
-
-  private flush(): void {
-    this.flushArmed = false
-    if (this.flushing) return
-    this.flushing = true
-    const started = this.world.monoNow()
-    let now = started
-    try {
-      while (this.ready.length > 0) {
-        if (this.sinceIo >= FLUSH_MESSAGES || now - started > FLUSH_MS) {
-          this.flushArmed = true
-          this.world.yieldToIo(this.onTurn)
-          return
-        }
-        now = this.runNext(now)
-      }
-    } catch (error) {
-      this.options.crashed(asError(error))
-    } finally {
-      this.flushing = false
-      this.current = null
-    }
-    this.checkIdle()
-  }
-  private runNext(startedAt: number): number {
-    const { permute } = this.options
-    if (permute !== null && this.ready.length > 1) this.ready.swapToHead(permute(this.ready.length))
-    const process = this.ready.shift()
-    if (process === undefined) return startedAt
-    process.queued = false
-    const reductions = process.reductions
-    this.slice(process)
-    this.wake(process)
-    const now = this.world.monoNow()
-    if (now - startedAt > RAN_LONG_MS) this.reportLong(process, now - startedAt, process.reductions - reductions)
-    return now
-  }
-  private slice(process: Process): void {
-    const { mailbox } = process
-    this.current = process
-    for (let taken = 0; taken < SLICE_MESSAGES; taken++) {
-      if (process.phase !== RUNNING || process.busy) break
-      if (process.plain || process.suspended) return this.takeSpecially(process)
-      if (process.continuation === NOTHING && (mailbox === null || mailbox.length === 0)) break
-      this.sinceIo += 1
-      process.reductions += 1
-      if (process.continuation !== NOTHING || mailbox === null) {
-        this.step(process, null, null)
-        continue
-      }
-      const meta = mailbox.headMeta()
-      this.step(process, mailbox.shift(), meta)
-    }
-  }
-  private takeSpecially(process: Process): void {
-    const { mailbox } = process
-    if (!process.suspended) return this.stepPlain(process)
-    const index = process.urgentIndex()
-    if (index < 0 || mailbox === null) return
-    const meta = mailbox.metaAt(index)
-    this.step(process, mailbox.removeAt(index), meta)
-  }
-  private reportLong(process: Process, ms: number, callbacks: number): void {
-    const { pid, name } = process
-    this.report({ type: 'process-ran-long', pid, name, behaviour: process.slot.current.name, ms, callbacks })
-  }
-
-  /** A callback has returned a promise: nothing more is dispatched until it settles (OTP-J1). */
-  setBusy(process: Process, busy: boolean): void {
-    if (process.busy === busy) return
-    process.busy = busy
-    process.runningCode = busy ? process.slot.current : null
-    if (busy) this.workStarts()
-    else this.workEnds()
-  }
   /** Tells when the event loop answers a timer more than `lateMs` late, looking every `everyMs`. Returns a function that ends it. */
   watchLoop(everyMs: number, lateMs: number): () => void {
     let entry = this.wheel.after(everyMs, () => look())
@@ -293,24 +159,6 @@ export class Kernel {
       entry = this.wheel.after(everyMs, look)
     }
     return () => this.wheel.cancel(entry)
-  }
-
-  /** Work that is not in a queue: a busy callback, a closing process. */
-  workStarts(): void {
-    this.working += 1
-  }
-  workEnds(): void {
-    this.working -= 1
-    this.checkIdle()
-  }
-  /** Calls back, once, when no process has anything to do (those that wait for something outside do). */
-  onIdle(callback: () => void): void {
-    this.idleWaiters.push(callback)
-    this.world.soon(() => this.checkIdle())
-  }
-  private checkIdle(): void {
-    if (this.idleWaiters.length === 0 || this.ready.length > 0 || this.working > 0 || this.flushing) return
-    for (const callback of this.idleWaiters.splice(0)) callback()
   }
 
   // ------------------------------------------------------------------ requests
@@ -404,49 +252,6 @@ export class Kernel {
     if (alias !== undefined && alias.monitor !== null && alias.mode !== 'explicit_unalias') this.unalias(ref)
   }
 
-  // ------------------------------------------------------------------ timers
-
-  /** A pid's timer goes with it (OTP-T4); a name is looked up at expiry. `fenced`: its sender is dead, nothing happens. */
-  sendAfter(delayMs: number, to: Pid | string, message: unknown, fenced: boolean, ref = this.uniqueInteger()): number {
-    if (!(delayMs >= 0)) throw new TypeError(`delayMs must be at least 0, got ${delayMs}`)
-    const target = typeof to === 'string' ? null : this.alive(to)
-    if (fenced || (typeof to !== 'string' && target === null)) return ref
-    const copied = this.options.safeMessages ? safeCopy(message) : message
-    const entry = new SendTimer(this, ref, target, to, copied)
-    this.timers.set(ref, entry)
-    if (target !== null) {
-      target.timers ??= new Set()
-      target.timers.add(entry)
-    }
-    this.wheel.set(entry, delayMs)
-    return ref
-  }
-  /** Calls back after `delayMs`, unless the process has died by then. */
-  wakeAfter(process: Process, delayMs: number, wake: () => void): void {
-    const entry = new WakeTimer(this, this.uniqueInteger(), process, wake)
-    this.timers.set(entry.ref, entry)
-    process.timers ??= new Set()
-    process.timers.add(entry)
-    this.wheel.set(entry, delayMs)
-  }
-  /** Remaining ms; false if it fired, was cancelled, went with its target, or never was. */
-  cancelTimer(ref: number): number | false {
-    const entry = this.timers.get(ref)
-    if (entry === undefined) return false
-    const remaining = this.wheel.remaining(entry)
-    this.wheel.cancel(entry)
-    this.forgetTimer(entry)
-    return remaining
-  }
-  readTimer(ref: number): number | false {
-    const entry = this.timers.get(ref)
-    return entry === undefined ? false : this.wheel.remaining(entry)
-  }
-  forgetTimer(entry: TargetTimer): void {
-    this.timers.delete(entry.ref)
-    entry.target?.timers?.delete(entry)
-  }
-
   // ------------------------------------------------------------------ exit signals and death
 
   /** An exit signal arrives (OTP-L5). */
@@ -538,13 +343,7 @@ export class Kernel {
     for (const peer of linkMany) if (peer.removeLink(process)) this.signal(peer, process.pid, reason, true)
   }
   private releaseHeld(process: Process): void {
-    if (process.timers !== null) {
-      for (const timer of process.timers) {
-        this.wheel.cancel(timer)
-        this.timers.delete(timer.ref)
-      }
-      process.timers = null
-    }
+    if (process.timers !== null) this.timers.drop(process, process.timers)
     if (process.monitors !== null) {
       for (const monitor of process.monitors.values()) monitor.target.removeWatcher(monitor)
       process.monitors = null
@@ -605,40 +404,3 @@ const isSignal = (message: unknown): boolean =>
   message !== null &&
   'type' in message &&
   (message.type === 'EXIT' || message.type === 'DOWN')
-
-/** A message on its way through time. */
-class SendTimer extends TargetTimer {
-  private readonly kernel: Kernel
-  private readonly to: Pid | string
-  private readonly message: unknown
-  constructor(kernel: Kernel, ref: number, target: Process | null, to: Pid | string, message: unknown) {
-    super(ref, target)
-    this.kernel = kernel
-    this.to = to
-    this.message = message
-  }
-  override fire(): void {
-    const { kernel } = this
-    kernel.forgetTimer(this)
-    const target = this.target ?? kernel.alive(this.to)
-    if (target !== null) kernel.push(target, this.message, INFO)
-  }
-}
-
-class WakeTimer extends TargetTimer {
-  private readonly kernel: Kernel
-  private readonly wake: () => void
-  constructor(kernel: Kernel, ref: number, target: Process, wake: () => void) {
-    super(ref, target)
-    this.kernel = kernel
-    this.wake = wake
-  }
-  override fire(): void {
-    this.kernel.forgetTimer(this)
-    this.wake()
-  }
-}
-
-export const asError = (thrown: unknown): Error =>
-  thrown instanceof Error ? thrown : new Error(`thrown: ${typeof thrown === 'string' ? thrown : describe(thrown)}`)
-const describe = (thrown: unknown): string => describeReason({ type: 'nocatch', value: thrown })

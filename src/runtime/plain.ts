@@ -196,10 +196,10 @@ export class PlainContext extends ProcessContext {
     const delayMs = options.abs === true ? Math.max(0, ms - this.world.monoNow()) : ms
     const ref = this.kernel.uniqueInteger()
     const message = options.bare === true ? term : ['timeout', ref, term]
-    return this.kernel.sendAfter(delayMs, to, message, this.process.phase >= CLOSING, ref)
+    return this.kernel.timers.sendAfter(delayMs, to, message, this.process.phase >= CLOSING, ref)
   }
   readTimer(ref: number): number | false {
-    return this.kernel.readTimer(ref)
+    return this.kernel.timers.read(ref)
   }
   alias(mode: 'explicit_unalias' | 'reply' = 'explicit_unalias'): Pid {
     return this.kernel.alias(this.process, mode, null)

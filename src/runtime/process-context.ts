@@ -214,13 +214,13 @@ export class ProcessContext {
     return this.sendAfterTo(delayMs, this.process.pid, message)
   }
   sendAfterTo(delayMs: number, to: Pid | string, message: Message): TimerRef {
-    return this.kernel.sendAfter(delayMs, to, message, this.fenced)
+    return this.kernel.timers.sendAfter(delayMs, to, message, this.fenced)
   }
   sleep(delayMs: number): Promise<void> {
-    return this.fenced ? NEVER : new Promise((resolve) => this.kernel.wakeAfter(this.process, delayMs, resolve))
+    return this.fenced ? NEVER : new Promise((resolve) => this.kernel.timers.wakeAfter(this.process, delayMs, resolve))
   }
   cancelTimer(ref: TimerRef): number | false {
-    return this.kernel.cancelTimer(ref)
+    return this.kernel.timers.cancel(ref)
   }
 
   // ------------------------------------------------------------------ things

@@ -5,7 +5,7 @@
 import type { World } from '#world/world.ts'
 import type { Behaviour } from './behaviour.ts'
 import { CallExit, type ExitReason } from './exit.ts'
-import { asError, HOST, Kernel } from './kernel.ts'
+import { HOST, Kernel } from './kernel.ts'
 import { CAST, INFO } from './mailbox.ts'
 import type { Pid } from './pid.ts'
 import { type Body, spawn, stepPlain } from './plain.ts'
@@ -17,6 +17,7 @@ import { step, terminate } from './server.ts'
 import type { StartOptions, StartResult } from './start.ts'
 import { start } from './starting.ts'
 import type { Table } from './table.ts'
+import { asError } from './turns.ts'
 
 const CALL_TIMEOUT_MS = 5_000
 

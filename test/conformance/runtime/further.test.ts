@@ -158,6 +158,32 @@ describe('watchfulness', () => {
   )
 
   it(
+    'a full mailbox still takes DOWN, EXIT and system messages',
+    inT(async (t, env) => {
+      const gone = t.spawn(forever)
+      const busy: Module = {
+        init: (_a, p) => {
+          p.ctx.trapExit(true)
+          p.ctx.monitor(gone)
+          return ['ok', null]
+        },
+        handleCast: async (_m, s) => env.sleep(100).then(() => ['noreply', s]),
+        handleInfo: (_m, s) => ['noreply', s],
+      }
+      const started = await t.ctx.start(boundedBehaviour(busy, 'crash'), null)
+      if (!started.ok) throw new Error('start')
+      for (let i = 0; i < 3; i++) {
+        t.gen.cast(started.pid, i)
+        if (i === 0) await env.settle()
+      }
+      t.exitSignal(gone, 'boo')
+      t.exitSignal(started.pid, 'boo')
+      expect(t.info(started.pid, ['message_queue_len'])).toEqual([['message_queue_len', 4]])
+      expect(await sys.getState(env.runtime, started.pid)).toBeNull()
+    }),
+  )
+
+  it(
     'a mailbox that has grown long is told once',
     inT(async (t, env) => {
       const busy = await t.gen.pid({ handleCast: () => new Promise(() => {}) })

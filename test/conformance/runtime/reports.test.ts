@@ -1,6 +1,6 @@
 /** J. Reports (runtime-cases.md; rules O), and what JavaScript adds (rules J). */
 import { describe, it } from 'vitest'
-import { caught, type Env, exit, expect, inT, type Module, sys } from './adapter.ts'
+import { caught, type Env, exit, expect, inT, type Module, type Proc, sys } from './adapter.ts'
 import { Dyn, Sup } from './adapter-supervisors.ts'
 import { childOf, die, W, Wp } from './workers.ts'
 
@@ -288,6 +288,24 @@ describe('what JavaScript adds', () => {
       await new Promise((resolve) => setImmediate(resolve))
       expect(turns).toBe(100)
       t.exitSignal(a, 'kill')
+    }),
+  )
+
+  it(
+    'J5 plain processes that talk without end leave I/O and timers their turn',
+    inT(async (t, env) => {
+      const player = async (p: Proc): Promise<unknown> => {
+        for (;;) {
+          const to = await p.recv()
+          p.send(to as never, p.self)
+        }
+      }
+      const [a, b] = [t.spawn(player), t.spawn(player)]
+      t.send(a, b)
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+      t.exitSignal(a, 'kill')
+      t.exitSignal(b, 'kill')
+      expect(env.now).toBe(0)
     }),
   )
 
