@@ -67,9 +67,23 @@ describe('a session', () => {
       const first = await client.schedule(later({ idempotencyKey: 'order-1' }))
       const second = await client.schedule(later({ idempotencyKey: 'order-1' }))
       expect(second).toMatchObject({ id: first.id, duplicate: true, state: 'scheduled' })
-      expect(await code(client.schedule(later({ idempotencyKey: 'order-1', name: 'other' })))).toBe(
-        'IDEMPOTENCY_CONFLICT',
-      )
+      for (const other of [
+        { name: 'other' },
+        { delayMs: LATER_MS + 1 },
+        { url: 'http://10.1.2.3:8080/other' },
+        { method: 'PUT' },
+        { headers: { 'x-a': 'b' } },
+        { body: null },
+        { bodyText: '' },
+        { priority: 'low' },
+        { timeoutMs: 5 },
+        { retry: { maxAttempts: 2 } },
+        { tags: ['a'] },
+        { expiresAt: 1_999_999_999_999 },
+      ]) {
+        const asked = client.schedule(later({ idempotencyKey: 'order-1', ...other }))
+        expect([other, await code(asked)]).toEqual([other, 'IDEMPOTENCY_CONFLICT'])
+      }
     })
 
     it('groups calls that come together, and a refused one costs the others nothing', async () => {
