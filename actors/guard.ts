@@ -15,7 +15,7 @@ import { noPressure } from '#guard/backpressure.ts'
 import type { Assumptions, Depth } from '#guard/explain.ts'
 import type { Hold } from '#guard/flights.ts'
 import { reportLoad } from '#guard/node-load.ts'
-import { dropWaiting, emptyQueues, offerDue, wantMore, windowAt } from '#guard/queues.ts'
+import { dropWaiting, emptyQueues, type HeadPage, offerDue, wantMore, windowAt } from '#guard/queues.ts'
 import { emptyCounter } from '#guard/start-counter.ts'
 import {
   brandHolds,
@@ -45,7 +45,7 @@ import {
   type WebhookId,
 } from '#webhook/webhook.ts'
 import { figures } from './guard/figures.ts'
-import { answerCounting, countBacklog, explain } from './guard/foresight.ts'
+import { answerCounting, countBacklog, explain, onRanked } from './guard/foresight.ts'
 import { onHead, onLanes, readAgain } from './guard/lanes.ts'
 import { onGranted, onLimiterStarted, tellHolding } from './guard/limiters.ts'
 import { endFlight, takeHolds } from './guard/permits.ts'
@@ -54,9 +54,9 @@ import { onDown, onRegistered, register } from './guard/registration.ts'
 import {
   type Backlog,
   type Counting,
-  type HeadPage,
   type LanePage,
   NEVER,
+  type Ranking,
   type Read,
   type State,
 } from './guard/state.ts'
@@ -86,8 +86,8 @@ export interface Admitted {
 export interface GuardProtocol {
   readonly call:
     | Call<{ readonly type: 'figures' }, GuardFigures>
-    /** Null: it does not wait in a window of this guard (it runs, is done, or is still in the store). */
-    | Call<{ readonly type: 'explain'; readonly id: WebhookId }, Explained | null>
+    /** Null: it runs, is done, or is still in the store and its `due` was not given. */
+    | Call<{ readonly type: 'explain'; readonly id: WebhookId; readonly due?: Due }, Explained | null>
     /** When the last of `count` new webhooks would start. */
     | Call<
         { readonly type: 'predict'; readonly brand: Brand; readonly priority: Priority; readonly count: number },
@@ -120,6 +120,7 @@ export interface GuardProtocol {
     | Answer<'head', Read<HeadPage>, { readonly lane: LaneKey; readonly until: Instant; readonly round: number }>
     | Answer<'limiter-started', DynamicChildStarted, Brand>
     | Answer<'kept', LimitSet>
+    | Answer<'ranked', Read<HeadPage>, Ranking>
     | Answer<'counted', Read<Backlog>, { readonly counting: Counting }>
   readonly continue: { readonly type: 'register' }
 }
@@ -236,7 +237,10 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   },
   call: {
     figures: (_request, _from, state, ctx) => reply(figures(state, ctx), state),
-    explain: ({ id }, _from, state, ctx) => reply(explain(id, state, ctx), state),
+    explain: (request, from, state, ctx) => {
+      explain(request, from, state, ctx)
+      return keep
+    },
     predict: ({ brand, priority, count }, from, state, ctx) => {
       countBacklog({ ask: 'predict', from, brand, priority, count }, state, ctx)
       return keep
@@ -309,6 +313,9 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       case 'DOWN':
         onDown(message, state, ctx)
         return turn(state, ctx)
+      case 'ranked':
+        onRanked(message, state, ctx)
+        return keep
       case 'counted': {
         const { waiting } = state.queues
         const stored = message.ok && message.value.ok ? message.value.value.count : 0

@@ -1,7 +1,7 @@
 /** Answers about what waits: why, where in the order, until when. */
-import type { Explained, GuardShown, Predicted } from '#actors/guard.ts'
+import type { Explained, GuardProtocol, GuardShown, Predicted } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
-import { WAITING_SHOWN_MAX } from '#config/limits.ts'
+import { PAGE_ROWS_MAX, RANK_ROWS_MAX, WAITING_SHOWN_MAX } from '#config/limits.ts'
 import {
   aheadInBrand,
   aheadInDomain,
@@ -12,34 +12,82 @@ import {
   placeInLane,
   predictStart,
 } from '#guard/explain.ts'
-import { queueOf } from '#guard/queues.ts'
-import type { Instant, WebhookId } from '#webhook/webhook.ts'
+import { compareDue } from '#guard/lane.ts'
+import { queueOf, windowAt } from '#guard/queues.ts'
+import { windowSize, windowTail } from '#guard/window.ts'
+import type { From } from '#runtime/from.ts'
+import { attemptIdOf, type Due, type Edge, type Instant, type WebhookId } from '#webhook/webhook.ts'
 import { figures } from './figures.ts'
 import { groundOf } from './ground.ts'
-import type { Counting, Ctx, State } from './state.ts'
+import type { Counting, Ctx, Ranking, State } from './state.ts'
 
 const wallOf = (mono: number | null, ctx: Ctx): Instant | null =>
   mono === null ? null : Math.round(ctx.world.wallNow() + mono - ctx.world.monoNow())
 
-export const explain = (id: WebhookId, state: State, ctx: Ctx): Explained | null => {
-  const { queues } = state
+/**
+ * Null: it runs, or is done, or nobody can tell. A row that is still in the store is ranked there, if the asker gives its
+ * `due`; then the answer comes later.
+ */
+export const explain = (
+  { id, due }: { readonly id: WebhookId; readonly due?: Due },
+  from: From<Explained | null>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const { queues, flights } = state
   const waiting = queues.waiting.get(id)
-  if (waiting === undefined) return null
-  const { due, enteredAt } = waiting
+  if (waiting !== undefined) {
+    const queue = queueOf(queues, waiting.due.brand)
+    const { due: held, enteredAt } = waiting
+    return ctx.reply(from, explained(held, enteredAt, aheadInBrand(queue, held), placeInLane(queue, held), state, ctx))
+  }
+  if (due === undefined || flights.has(attemptIdOf(id, due.attempts + 1))) return ctx.reply(from, null)
+  const window = windowAt(queues, due.brand, due.priority)
+  if (!window.more) return ctx.reply(from, null)
+  const tail = windowTail(window)
+  rank({ from, due, counted: 0 }, tail === undefined ? null : { nextAt: tail.nextAt, seq: tail.seq }, state, ctx)
+}
+
+const explained = (due: Due, since: Instant, inBrand: number, place: number, state: State, ctx: Ctx): Explained => {
+  const { queues } = state
   const ground = groundOf(state, ctx)
   const queue = queueOf(queues, due.brand)
-  const inBrand = aheadInBrand(queue, due)
   const inDomain = aheadInDomain(queues, due.brand, inBrand, ground.limits)
   const { startMono, assumptions } = predictStart(queues, queue, inBrand, inDomain, ground)
   const limit = state.phase === 'open' ? blockOf(queues, queue, due, ground) : null
   return {
     blockedOn: limit === null ? null : { limit, key: limit.startsWith('brand') ? due.brand : due.domain },
-    since: enteredAt,
-    placeInLane: placeInLane(queue, due),
+    since,
+    placeInLane: place,
     placeInDomain: inDomain + 1,
     expectedAt: wallOf(startMono, ctx),
     assumptions,
   }
+}
+
+/** Counts the rows between the window and the one that is asked about, page by page, to at most RANK_ROWS_MAX. */
+const rank = (ranking: Ranking, after: Edge | null, state: State, ctx: Ctx): void => {
+  const { brand, priority, nextAt } = ranking.due
+  const lane = { domain: state.domain, brand, priority }
+  ctx.request(storeKeeper, { type: 'lane', lane, after, until: nextAt, limit: PAGE_ROWS_MAX }, 'ranked', ranking)
+}
+export const onRanked = (
+  message: Extract<GuardProtocol['info'], { readonly type: 'ranked' }>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const { from, due, counted } = message.data
+  if (!message.ok || !message.value.ok) return ctx.reply(from, null)
+  const { rows, more } = message.value.value
+  const before = rows.filter((row) => compareDue(row, due) < 0)
+  const ranking = { from, due, counted: counted + before.length }
+  const last = rows.at(-1)
+  if (more && last !== undefined && before.length === rows.length && ranking.counted < RANK_ROWS_MAX)
+    return rank(ranking, { nextAt: last.nextAt, seq: last.seq }, state, ctx)
+  const queue = queueOf(state.queues, due.brand)
+  const inBrand = aheadOfNew(queue, due.priority) + ranking.counted
+  const place = windowSize(windowAt(state.queues, due.brand, due.priority)) + ranking.counted + 1
+  ctx.reply(from, explained(due, due.nextAt, inBrand, place, state, ctx))
 }
 
 /** What is only in the store counts as well: it is asked for, and the answer comes later. */

@@ -2,11 +2,11 @@
 import type { GuardProtocol } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { LANE_WINDOW_LOW, PAGE_ROWS_MAX } from '#config/limits.ts'
-import { caughtUp, fillWindow, queueOf, wantMore, windowAt } from '#guard/queues.ts'
+import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt } from '#guard/queues.ts'
 import { type Window, windowSize } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
 import { attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
-import { AGAIN_MS, type Ctx, type HeadPage, type LanePage, type Read, type State, scheduler } from './state.ts'
+import { AGAIN_MS, type Ctx, type LanePage, type Read, type State, scheduler } from './state.ts'
 
 /** Reads which lanes have due rows, then the head of each. */
 export const load = (state: State, ctx: Ctx): void => {
@@ -85,7 +85,7 @@ export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
 }
 
 const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State, ctx: Ctx): void => {
-  const { taken, left } = fillWindow(state.queues, window, page.rows, (due) => {
+  const { taken, left } = fillWindow(state.queues, window, page, (due) => {
     const attemptId = attemptIdOf(due.id, due.attempts + 1)
     return state.flights.has(attemptId) || state.gone.has(attemptId)
   })

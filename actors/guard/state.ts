@@ -1,7 +1,7 @@
 /** What a guard knows between two messages, and the names of those it speaks to. */
 import type { DispatchPoolProtocol } from '#actors/dispatch-pool.ts'
 import type { ExecutorProtocol } from '#actors/executor.ts'
-import type { GuardArgs, GuardProtocol, GuardShown, Predicted } from '#actors/guard.ts'
+import type { Explained, GuardArgs, GuardProtocol, GuardShown, Predicted } from '#actors/guard.ts'
 import type { LimitsProtocol } from '#actors/limits.ts'
 import type { SchedulerProtocol } from '#actors/scheduler.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
@@ -35,7 +35,12 @@ export type Counting =
     }
   | { readonly ask: 'show'; readonly from: From<GuardShown> }
 
-export type HeadPage = { readonly rows: readonly Due[]; readonly more: boolean }
+/** Who asked about a row that is still in the store, and how many of its lane were found before it. */
+export interface Ranking {
+  readonly from: From<Explained | null>
+  readonly due: Due
+  readonly counted: number
+}
 
 export interface State extends GuardArgs {
   /** `registering` and `loading` admit nothing. */

@@ -189,3 +189,5 @@ export const RETENTION_DEAD_MS = 30 * 24 * 3_600_000
 export const PRUNE_EVERY_MS = 60_000
 export const PRUNE_ROWS = 200
 export const PRUNE_PAUSE_MS = 100
+/** A place in a lane is counted to at most this: "10,000 or more" (D-28). */
+export const RANK_ROWS_MAX = 10_000

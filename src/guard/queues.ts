@@ -4,7 +4,7 @@ import { type BrandQueue, emptyBrandQueue, isForgettable, windowOf } from './bra
 import { emptyRing, joinRing, type Ring, sweepRing } from './fairness.ts'
 import { compareDue } from './lane.ts'
 import { type DomainKeys, domainKeys } from './limits.ts'
-import { fill, markMore, offer, removeDue, type Window, windowHead } from './window.ts'
+import { fill, markMore, offer, removeDue, type Window, windowHead, windowTail } from './window.ts'
 
 /** One webhook that waits here, and when it came into the guard's hands: the start of the guard's share of its lateness. */
 export interface Waiting {
@@ -68,17 +68,25 @@ export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
   if (offered.held) remember(queues, queue, due, now)
 }
 
+/** The head of a lane as the store gave it, in order; `more`: it has further rows. */
+export interface HeadPage {
+  readonly rows: readonly Due[]
+  readonly more: boolean
+}
+
 /**
- * Rows of a lane's head, in order, that are not here yet; they came into the guard's hands when they were due. Answers
- * whether some found no room.
+ * Takes the rows of a lane's head that are not here yet; they came into the guard's hands when they were due. Afterwards the
+ * window is the beginning of the lane without a gap. Answers how many were taken, and whether some found no room.
  */
 export const fillWindow = (
   queues: Queues,
   window: Window,
-  rows: readonly Due[],
+  { rows, more }: HeadPage,
   skip: (due: Due) => boolean,
 ): { readonly taken: number; readonly left: boolean } => {
   const queue = queueOf(queues, window.brand)
+  const last = rows.at(-1)
+  if (more && last !== undefined) leaveAfter(queues, queue, window, last)
   let taken = 0
   let left = false
   for (const due of rows) {
@@ -92,6 +100,13 @@ export const fillWindow = (
     taken += 1
   }
   return { taken, left }
+}
+/** What was told before the lane was read may come after rows that are only in the store: it goes back there. */
+const leaveAfter = (queues: Queues, queue: BrandQueue, window: Window, last: Due): void => {
+  for (let tail = windowTail(window); tail !== undefined && compareDue(tail, last) > 0; tail = windowTail(window)) {
+    removeDue(window, tail)
+    forget(queues, queue, tail)
+  }
 }
 
 const remember = (queues: Queues, queue: BrandQueue, due: Due, enteredAt: Instant): void => {

@@ -19,7 +19,7 @@ import { worker } from '#runtime/supervisor-spec.ts'
 import type { StoredLimit } from '#store/store.ts'
 import { guardsSupervisor } from '#supervisors/guards.ts'
 import type { Event, Events } from '#telemetry/events.ts'
-import type { AttemptId, Brand, Domain, Due, LaneKey, LimitKind, Outcome, WebhookId } from '#webhook/webhook.ts'
+import type { AttemptId, Brand, Domain, Due, Edge, LaneKey, LimitKind, Outcome, WebhookId } from '#webhook/webhook.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
 export interface Row {
@@ -65,7 +65,16 @@ type StageStoreProtocol = {
         },
         unknown
       >
-    | Call<{ readonly type: 'lane'; readonly lane: LaneKey; readonly until: number; readonly limit: number }, unknown>
+    | Call<
+        {
+          readonly type: 'lane'
+          readonly lane: LaneKey
+          readonly after?: Edge | null
+          readonly until: number
+          readonly limit: number
+        },
+        unknown
+      >
     | Call<{ readonly type: 'backlog'; readonly domain: Domain; readonly now: number }, unknown>
     | Call<{ readonly type: 'limits' }, unknown>
     | Call<{ readonly type: 'set-limit' } & LimitChange, unknown>
@@ -240,11 +249,12 @@ export class GuardStage {
               lanes.set(`${brand} ${priority}`, { domain: of, brand, priority })
           return reply({ ok: true, value: { lanes: [...lanes.values()].slice(0, LANES_MAX), next: null } }, state)
         },
-        lane: ({ lane, until, limit }, from, state, ctx) => {
+        lane: ({ lane, after, until, limit }, from, state, ctx) => {
           if (this.storeFails) return reply(failed, state)
           this.reads.push(lane)
           const all = rowsDue(until)
             .filter((due) => due.domain === lane.domain && due.brand === lane.brand && due.priority === lane.priority)
+            .filter((due) => after == null || (due.nextAt - after.nextAt || due.seq - after.seq) > 0)
             .sort((a, b) => a.nextAt - b.nextAt || a.seq - b.seq)
           const page = { ok: true, value: { rows: all.slice(0, limit), more: all.length > limit } } as const
           if (this.options.readMs === undefined) return reply(page, state)

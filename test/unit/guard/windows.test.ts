@@ -106,15 +106,27 @@ describe('a window', () => {
     const { queues, window } = filled(10, 4)
     for (const id of ['msg_1', 'msg_2', 'msg_3']) dropWaiting(queues, id)
     const rows = [4, 5, 6, 7, 8].map((seq) => due(seq, seq * 10))
-    expect(fillWindow(queues, window, rows, ({ seq }) => seq === 6)).toEqual({ taken: 3, left: false })
+    expect(fillWindow(queues, window, { rows, more: false }, ({ seq }) => seq === 6)).toEqual({ taken: 3, left: false })
     expect([...queues.waiting.keys()].sort()).toEqual(['msg_4', 'msg_5', 'msg_7', 'msg_8'])
-    expect(fillWindow(queues, window, [due(9, 90)], () => false)).toEqual({ taken: 0, left: true })
+    expect(fillWindow(queues, window, { rows: [due(9, 90)], more: false }, () => false)).toEqual({
+      taken: 0,
+      left: true,
+    })
   })
   it('a row that was missed is found by the next refill, before the tail', () => {
     const { queues, window } = filled(4, 4)
-    expect(fillWindow(queues, window, [due(9, 15)], () => false)).toEqual({ taken: 1, left: true })
+    expect(fillWindow(queues, window, { rows: [due(9, 15)], more: false }, () => false)).toEqual({
+      taken: 1,
+      left: true,
+    })
     expect(windowTail(window)?.seq).toBe(3)
     expect(window.more).toBe(true)
+  })
+  it('has no gap after a read: what was told before it goes back behind what is only in the store', () => {
+    const { queues, window } = filled(0, 4)
+    offerDue(queues, due(99, 990), 0)
+    fillWindow(queues, window, { rows: [due(1, 10), due(2, 20)], more: true }, () => false)
+    expect([...queues.waiting.keys()]).toEqual(['msg_1', 'msg_2'])
   })
   it('a newer word about a webhook replaces the older one', () => {
     const { queues, window } = filled(2, 4)
