@@ -11,7 +11,7 @@ import { WebhookReader } from '#control/new-webhook.ts'
 import type { Transport, TransportEvents } from '#control/transport.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { From } from '#runtime/from.ts'
-import type { Call } from '#runtime/protocol.ts'
+import { type Call, type Name, name } from '#runtime/protocol.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor, supervisorSpec } from '#runtime/supervisor.ts'
 import type { Append, Appended, StoredKey } from '#store/store.ts'
@@ -79,6 +79,7 @@ type Standing = {
   readonly info: never
   readonly continue: never
 }
+const standIn: Name<Standing> = name(scheduler)
 interface Held {
   readonly from: From<Appended>
   readonly ids: readonly string[]
@@ -174,7 +175,7 @@ const stage = async () => {
   if (!answer.ok) throw new Error('no session')
   const schedule = (id: number): object => ({ id, method: 'scheduleWebhook', params: { url: 'http://10.0.0.1:8080/' } })
   const release = async (): Promise<void> => {
-    runtime.cast<Standing>(scheduler, { type: 'answer' })
+    runtime.cast(standIn, { type: 'answer' })
     await world.settle()
   }
   const restarted = (name: string): void =>
