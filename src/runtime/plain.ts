@@ -14,7 +14,7 @@ export type Body = (self: PlainContext) => unknown
 /** A receive that waited in vain. */
 export const TIMEOUT: unique symbol = Symbol('timeout')
 const BODY = { name: 'plain', version: 1, init: () => null }
-const NEVER: Promise<never> = new Promise(() => {})
+const never = (): Promise<never> => new Promise(() => {})
 
 /** A call that reached a plain process. */
 export interface CallMessage {
@@ -81,7 +81,7 @@ export class PlainContext extends ProcessContext {
    */
   receive(match: ((message: unknown) => boolean) | null = null, afterMs = Number.POSITIVE_INFINITY): Promise<unknown> {
     const { kernel, process } = this
-    if (process.phase >= CLOSING) return NEVER
+    if (process.phase >= CLOSING) return never()
     return new Promise((resolve, reject) => {
       process.receiver = { match, resolve, reject, scanned: 0, timer: null }
       this.look(kernel)

@@ -14,7 +14,8 @@ import { start } from './starting.ts'
 import type { Table } from './table.ts'
 
 const CALL_TIMEOUT_MS = 5_000
-const NEVER: Promise<never> = new Promise(() => {})
+/** A fresh one each time: what waits for it must be collected with its process, not be held by a promise of everybody's. */
+const never = (): Promise<never> => new Promise(() => {})
 
 export class ProcessContext {
   readonly kernel: Kernel
@@ -67,7 +68,7 @@ export class ProcessContext {
     if (typeof to === 'string') throw new Error(`send to the unregistered name ${to}`)
   }
   call(to: Pid | string, message: Message, timeoutMs = CALL_TIMEOUT_MS): Promise<never> {
-    if (this.fenced) return NEVER
+    if (this.fenced) return never()
     const { kernel, process } = this
     const failed = (reason: ExitReason): CallExit =>
       new CallExit(reason, { target: String(to), request: message.type, timeoutMs })
@@ -165,7 +166,7 @@ export class ProcessContext {
 
   startLinked(behaviour: Code, args: unknown, options: StartOptions = {}): StartResult | Promise<StartResult> {
     const { kernel, process } = this
-    if (this.fenced) return NEVER
+    if (this.fenced) return never()
     return start(kernel, (child) => new ProcessContext(kernel, child), behaviour, args, options, process, true)
   }
   /** Started without a link, and monitored from its first moment (OTP-I12, P8); a failed start leaves no DOWN. */
@@ -181,7 +182,7 @@ export class ProcessContext {
   }
   async startLink(behaviour: Code, args: unknown, options: StartOptions = {}): Promise<StartResult> {
     const started = await this.startLinked(behaviour, args, options)
-    return this.fenced ? NEVER : started
+    return this.fenced ? never() : started
   }
 
   /**
@@ -190,7 +191,7 @@ export class ProcessContext {
    */
   stop(ref: Pid | string, reason: ExitReason = 'normal', timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
     if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs must be at least 0, got ${timeoutMs}`)
-    if (this.fenced) return NEVER
+    if (this.fenced) return never()
     const { kernel, process } = this
     const failed = (why: ExitReason): CallExit => new CallExit(why, { target: String(ref), request: 'stop', timeoutMs })
     const target = kernel.resolve(ref)
@@ -217,7 +218,9 @@ export class ProcessContext {
     return this.kernel.timers.sendAfter(delayMs, to, message, this.fenced)
   }
   sleep(delayMs: number): Promise<void> {
-    return this.fenced ? NEVER : new Promise((resolve) => this.kernel.timers.wakeAfter(this.process, delayMs, resolve))
+    return this.fenced
+      ? never()
+      : new Promise((resolve) => this.kernel.timers.wakeAfter(this.process, delayMs, resolve))
   }
   cancelTimer(ref: TimerRef): number | false {
     return this.kernel.timers.cancel(ref)
