@@ -93,7 +93,7 @@ interface RoadState {
   underWay: Pending[] | null
   /** Its answer, for `terminate`. */
   writing: Promise<Written> | null
-  /** After a full disk: nothing is sent before `try-again`. */
+  /** After a full disk, where marks are kept: nothing is sent before `try-again`. Promises fail at once instead. */
   pauseMs: number
   paused: boolean
 }
@@ -297,6 +297,7 @@ const failed = (
   if (why.failed === 'full' || why.failed === 'busy' || why.failed === 'invalid') {
     complain(state, ctx, why.detail)
     hold(road, ctx, group, why.failed)
+    if (road.waiting.length === 0 || name !== 'urgent') return
     road.paused = true
     ctx.sendAfter(road.pauseMs, { type: 'try-again', road: name })
     road.pauseMs = Math.min(road.pauseMs * 2, STORE_RETRY_MS_MAX)
