@@ -1,6 +1,6 @@
 /** All limits of a guard in one step: who may start now, or what stands in the way and until when. */
 import type { Due, Instant } from '#webhook/webhook.ts'
-import { ADAPTIVE_CEILING } from './adaptive.ts'
+import { ADAPTIVE_CEILING, ADAPTIVE_START } from './adaptive.ts'
 import { accrue, type BrandQueue, peekNext, type RetryShare, takeNext } from './brand-queue.ts'
 import { type Conditions, fails, gateOf, noteStarted } from './conditions.ts'
 import { type Candidate, creditSlots, nextByInFlight, nextByRound, sweepRing } from './fairness.ts'
@@ -92,7 +92,7 @@ export const concurrencyNow = (
   const set = adaptive
     ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
     : domainConcurrencyOf(limits, queues.keys.concurrency)
-  const found = adaptive && conditions.adaptive !== null ? Math.floor(conditions.adaptive.limit) : set
+  const found = adaptive ? Math.floor(conditions.adaptive?.limit ?? ADAPTIVE_START) : set
   return found < set ? { permits: found, by: 'adaptive-concurrency' } : { permits: set, by: 'domain-concurrency' }
 }
 

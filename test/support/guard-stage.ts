@@ -130,7 +130,7 @@ export class GuardStage {
   constructor(options: StageOptions = {}) {
     this.options = options
     this.world = new VirtualWorld({ seed: options.seed ?? 1 })
-    this.runtime = new Runtime(this.world, { safeMessages: false, report: () => undefined })
+    this.runtime = new Runtime(this.world, { safeMessages: true, report: () => undefined })
   }
   private readonly hub: Events = {
     emit: (event) => {

@@ -371,6 +371,33 @@ describe('what the receiver says', () => {
     expect(stage.starts.length - retries).toBe(200)
     expect(retries).toBeLessThanOrEqual(0.1 * 200 + 5 + 5)
   })
+  it('an adaptive domain without a limit begins small and finds the capacity of its receiver', async () => {
+    const capacity = 20
+    const refused = new Set<string>()
+    const stage = new GuardStage({
+      serviceMs: ({ id, domain }) => {
+        if ((stage.open.get(domain) ?? 0) <= capacity) return 50
+        refused.add(id)
+        return 10
+      },
+      outcome: ({ id }) => (refused.has(id) ? respond(503) : respond(200)),
+    })
+    await stage.raise()
+    await stage.set('adaptive', { domain: API }, 1)
+    await stage.set('breaker', { domain: API }, 0)
+    stage.due(3_000, API)
+    await stage.world.advance(1)
+    expect(stage.openMax.get(API)).toBe(4)
+    const open: number[] = []
+    for (let n = 0; n < 300 && stage.undone() > 100; n += 1) {
+      await stage.world.advance(20)
+      if (n > 100) open.push(stage.open.get(API) ?? 0)
+    }
+    const mean = open.reduce((sum, count) => sum + count, 0) / open.length
+    expect(mean).toBeGreaterThan(0.8 * capacity)
+    expect(mean).toBeLessThan(1.2 * capacity)
+    expect(stage.events.some(({ type }) => type === 'guard.adapted')).toBe(true)
+  })
   it('a paused domain or brand starts nothing until it is resumed', async () => {
     const stage = await new GuardStage({ serviceMs: () => 10 }).raise()
     await stage.set('pause', { domain: API }, 1)
