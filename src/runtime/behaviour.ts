@@ -7,7 +7,13 @@ import type { ExitReason } from './exit.ts'
 import type { From } from './from.ts'
 import type { Protocol, ReplyOf, RequestOf, SystemInfo } from './protocol.ts'
 
-export interface Behaviour<P extends Protocol, Args, State> {
+/** A behaviour has handlers for every road that its protocol has: leaving one out is an error of the compiler. */
+export type Behaviour<P extends Protocol, Args, State> = Callbacks<P, Args, State> & Roads<P>
+type Roads<P extends Protocol> = ([P['call']] extends [never] ? unknown : { readonly call: object }) &
+  ([P['cast']] extends [never] ? unknown : { readonly cast: object }) &
+  ([P['continue']] extends [never] ? unknown : { continue(message: never, state: never, ctx: never): unknown })
+
+interface Callbacks<P extends Protocol, Args, State> {
   /** Key in the code table; also what the supervision tree shows. */
   readonly name: string
   readonly version: number

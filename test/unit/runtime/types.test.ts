@@ -33,6 +33,13 @@ describe('the types', () => {
     expectTypeOf<{ price: Handlers['price'] }>().not.toExtend<Handlers>()
   })
 
+  it('a road of the protocol must be served', () => {
+    type Served = Pick<Shop, 'name' | 'version' | 'init' | 'call' | 'cast'>
+    expectTypeOf<Served>().toExtend<Shop>()
+    expectTypeOf<Omit<Served, 'cast'>>().not.toExtend<Shop>()
+    expectTypeOf<Omit<Served, 'call'>>().not.toExtend<Shop>()
+  })
+
   it('a name speaks one protocol', () => {
     expectTypeOf<Name<ShopProtocol>>().toExtend<Ref<ShopProtocol>>()
     expectTypeOf<RequestOf<ShopProtocol>['type']>().toEqualTypeOf<'price' | 'names'>()
