@@ -114,6 +114,8 @@ const handlersOf = (args: ControlArgs, gate: Gate, state: State, ctx: Ctx): Serv
 })
 
 const open = (transport: Transport, caller: Caller | null, shared: SessionShared, state: State, ctx: Ctx): void => {
+  // A connection that was kept alive may still speak to the server of a listener that has died.
+  if (ctx.signal.aborted) return transport.terminate()
   state.pending.add(transport)
   const spec = worker(sessionActor, { transport, caller, shared }, { restart: 'temporary' })
   ctx.request(sessions, startChild(spec), 'session-started', transport)
