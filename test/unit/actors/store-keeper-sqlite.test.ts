@@ -39,7 +39,8 @@ const appendOf = (first: number, count: number): Append => {
   return { type: 'append', count, rows }
 }
 
-describe('the store-keeper over SQLite', () => {
+/** Threads start in 100 ms; under a loaded machine in a second. */
+describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
   let dir = ''
   let opened = 0
   let runtime: Runtime

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { PRUNE_EVERY_MS, RETENTION_MS } from '#config/limits.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
@@ -225,5 +226,18 @@ describe('the store-keeper', () => {
     await stopped
     expect(await answer).toMatchObject({ ok: true })
     expect(disk.bySeq.size).toBe(1)
+  })
+})
+
+describe('retention', () => {
+  it('removes what finished more than 7 days ago, in batches, without being asked', async () => {
+    const { world, disk, groups, ask } = await stage()
+    const numbers = Array.from({ length: 500 }, (_, n) => n + 1)
+    await ask(appendOf(...numbers))
+    const now = world.wallNow()
+    await Promise.all(numbers.map((n) => ask({ ...cancelOf(n), at: n === 500 ? now : now - RETENTION_MS })))
+    await world.advance(2 * PRUNE_EVERY_MS)
+    expect([...disk.byId.keys()]).toEqual([idOf(500)])
+    expect(groups.filter((group) => group[0] === 'prune').length).toBeGreaterThanOrEqual(3)
   })
 })

@@ -37,7 +37,7 @@ const writeAndDie = (dir: string, env: Record<string, string>, enough: number): 
 
 const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
 
-describe('a process that is killed (-9) while it writes', () => {
+describe('a process that is killed (-9) while it writes', { timeout: 60_000 }, () => {
   let dir = ''
   let store: Store
   beforeEach(() => {
