@@ -53,7 +53,7 @@ export const retryManagerActor: Behaviour<RetryManagerProtocol, { readonly event
     'attempt-failed': ({ failure }, _from, state, ctx) => {
       const attemptId = attemptIdOf(failure.due.id, failure.attempt.number)
       if (!pendingRetries(ctx).has(attemptId)) {
-        pendingRetries(ctx).set(attemptId, { failure, pid: null })
+        pendingRetries(ctx).set(attemptId, { failure, pid: null, decision: null })
         start(attemptId, state, ctx)
       }
       return reply('accepted', state)
@@ -104,7 +104,7 @@ const start = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
   const row = pendingRetries(ctx).get(attemptId)
   if (row === undefined || row.pid !== null) return
   const spec = worker(retry, { failure: row.failure, events: state.events }, { id: attemptId, restart: 'temporary' })
-  ctx.request(retries, startChild(spec), 'retry-started', attemptId)
+  ctx.request(retries, startChild(spec), 'retry-started', attemptId, Number.POSITIVE_INFINITY)
 }
 const startLater = (attemptId: AttemptId, ctx: Ctx): void => {
   ctx.sendAfter(START_AGAIN_MS, { type: 'start-retry', attemptId })

@@ -36,6 +36,8 @@ export const RETRIES_TABLE = 'retries'
 export interface PendingRetry {
   readonly failure: AttemptFailure
   pid: Pid | null
+  /** Taken once: whoever takes this retry over writes and tells the same instant (D-4). */
+  decision: RecordOutcome['next'] | null
 }
 
 export interface RetryProtocol {
@@ -58,18 +60,7 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
   name: 'retry',
   version: 1,
   init({ failure, events }, ctx) {
-    const endedAt = failure.attempt.endedAt ?? ctx.world.wallNow()
-    const next = decideNext({
-      attempt: failure.attempt.number,
-      outcome: failure.outcome,
-      policy: failure.retry ?? DEFAULT_RETRY_POLICY,
-      firstAt: failure.firstAt,
-      expiresAt: failure.due.expiresAt,
-      endedAt,
-      inDoubt: failure.attempt.inDoubt,
-      random: ctx.world.random(),
-    })
-    const state: State = { failure, events, next }
+    const state: State = { failure, events, next: decideOnce(failure, ctx) }
     ask(state, ctx)
     return ok(state)
   },
@@ -81,9 +72,7 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
           return keep
         }
         if (message.value.ok) tell(state, message.value.seq, ctx)
-        ctx
-          .table<AttemptId, PendingRetry>(RETRIES_TABLE)
-          .delete(attemptIdOf(state.failure.due.id, state.failure.attempt.number))
+        pendingOf(ctx).delete(attemptIdOf(state.failure.due.id, state.failure.attempt.number))
         return stop('normal', state)
       case 'ask-again':
         ask(state, ctx)
@@ -97,6 +86,25 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
     }
   },
 }
+
+const decideOnce = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] => {
+  const row = pendingOf(ctx).get(attemptIdOf(failure.due.id, failure.attempt.number))
+  const decision = row?.decision ?? decide(failure, ctx)
+  if (row !== undefined) row.decision = decision
+  return decision
+}
+const decide = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>
+  decideNext({
+    attempt: failure.attempt.number,
+    outcome: failure.outcome,
+    policy: failure.retry ?? DEFAULT_RETRY_POLICY,
+    firstAt: failure.firstAt,
+    expiresAt: failure.due.expiresAt,
+    endedAt: failure.attempt.endedAt ?? ctx.world.wallNow(),
+    inDoubt: failure.attempt.inDoubt,
+    random: ctx.world.random(),
+  })
+const pendingOf = (ctx: Ctx) => ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE)
 
 const ask = ({ failure, next }: State, ctx: Ctx): void =>
   ctx.request(

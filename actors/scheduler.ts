@@ -19,9 +19,18 @@ import {
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
+import { type ExitReason, isBenign } from '#runtime/exit.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
-import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
+import {
+  type Answer,
+  type Call,
+  type Down,
+  type MonitorRef,
+  type Name,
+  name,
+  type TimerRef,
+} from '#runtime/protocol.ts'
 import {
   abandonLane,
   abandonPage,
@@ -57,6 +66,8 @@ interface Cancelling {
   readonly from: From<Cancelled | StoreFailed>
   readonly id: WebhookId
   readonly brand: Brand | null
+  /** Names this cancel at the store: asked again it is the same one (D-3). */
+  readonly at: Instant
 }
 
 export interface SchedulerProtocol {
@@ -81,6 +92,7 @@ export interface SchedulerProtocol {
   readonly info:
     | { readonly type: 'wake' }
     | { readonly type: 'scan'; readonly all: boolean }
+    | { readonly type: 'unpark'; readonly domain: Domain }
     | { readonly type: 'recover' }
     | { readonly type: 'append-again'; readonly scheduling: Scheduling }
     | { readonly type: 'cancel-again'; readonly cancelling: Cancelling }
@@ -102,6 +114,11 @@ interface Told {
   entries: Due[]
   more: LaneKey[]
 }
+/** Monotonic instants of a guard's crashes; parked: it is not started again until the next look. */
+interface Crashes {
+  readonly atMono: number[]
+  parked: boolean
+}
 interface State {
   readonly events: Events
   readonly horizon: Horizon
@@ -109,6 +126,10 @@ interface State {
   readonly watched: Map<MonitorRef, Domain>
   wake: { readonly ref: TimerRef; readonly at: Instant } | null
   scan: { readonly ref: TimerRef; readonly all: boolean } | null
+  /** Audits since the last one that told live guards too. */
+  audits: number
+  /** Guards that crashed lately, by domain. */
+  readonly crashes: Map<Domain, Crashes>
   recovered: boolean
   quiesced: boolean
   wallSeen: number
@@ -118,6 +139,12 @@ type Ctx = Context<SchedulerProtocol>
 
 /** The one who would answer is being restarted: ask again after this. */
 const ASK_AGAIN_MS = 20
+/** Every so many audits live guards are told too, for whatever nobody thought of. */
+const WIDE_AUDIT_EACH = 6
+const CRASHES_MAX = 3
+const CRASHES_WITHIN_MS = 60_000
+const PARKED_MS = 1_000
+const PARKED_MS_MAX = 60_000
 /** The wall clock and the monotonic clock may drift this far apart between two wake-ups before it is called a step (T4). */
 const STEP_MS = 250
 
@@ -133,6 +160,8 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       watched: new Map(),
       wake: null,
       scan: null,
+      audits: 0,
+      crashes: new Map(),
       recovered: false,
       quiesced: false,
       wallSeen: now,
@@ -150,7 +179,7 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       return keep
     },
     cancel: ({ id, brand }, from, _state, ctx) => {
-      requestCancel({ from, id, brand }, ctx)
+      requestCancel({ from, id, brand, at: ctx.world.wallNow() }, ctx)
       return keep
     },
     figures: (_request, _from, state) =>
@@ -197,6 +226,9 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       case 'scanned':
         onScanned(message, state, ctx)
         return keep
+      case 'unpark':
+        unpark(message.domain, state, ctx)
+        return keep
       case 'appended':
         onAppended(message, state, ctx)
         return keep
@@ -228,7 +260,7 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
         onLeftBehind(message, state, ctx)
         return keep
       case 'DOWN':
-        onGuardDown(message.ref, state, ctx)
+        onGuardDown(message, state, ctx)
         return keep
       case 'EXIT':
       case 'timeout':
@@ -337,7 +369,7 @@ const reaches = (horizon: Horizon, nextAt: Instant, seq: number): boolean =>
 const requestCancel = (cancelling: Cancelling, ctx: Ctx): void =>
   ctx.request(
     storeKeeper,
-    { type: 'cancel', id: cancelling.id, brand: cancelling.brand, at: ctx.world.wallNow() },
+    { type: 'cancel', id: cancelling.id, brand: cancelling.brand, at: cancelling.at },
     'cancelled',
     cancelling,
     Number.POSITIVE_INFINITY,
@@ -364,10 +396,11 @@ const onCancelled = (
 // ---------------------------------------------------------------- telling guards
 
 const tell = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[], state: State, ctx: Ctx): void => {
+  if (state.crashes.get(domain)?.parked === true) return
   const told = state.told.get(domain)
   if (told === undefined) {
     state.told.set(domain, { pid: null, entries: [...entries], more: [...more] })
-    ctx.request(guards, startGuard({ domain, events: state.events }), 'guard-started', domain)
+    ctx.request(guards, startGuard({ domain, events: state.events }), 'guard-started', domain, Number.POSITIVE_INFINITY)
   } else if (told.pid === null) {
     told.entries.push(...entries)
     told.more.push(...more)
@@ -402,13 +435,47 @@ const startedPid = (message: Answer<'guard-started', DynamicChildStarted, Domain
 }
 
 /** For any reason, a crash or an idle stop: ask the store whether the domain has due work, and tell again (D-2). */
-const onGuardDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
-  const domain = state.watched.get(ref)
+const onGuardDown = (down: Down, state: State, ctx: Ctx): void => {
+  const domain = state.watched.get(down.ref)
   if (domain === undefined) return
-  state.watched.delete(ref)
+  state.watched.delete(down.ref)
   state.told.delete(domain)
+  const waitMs = isCrash(down.reason) ? parkFor(domain, state, ctx) : 0
+  if (waitMs > 0) ctx.sendAfter(waitMs, { type: 'unpark', domain })
+  else askLeftBehind(domain, ctx)
+}
+/** A kill is somebody's will; a crash may come again. */
+const isCrash = (reason: ExitReason): boolean => !isBenign(reason) && reason !== 'killed'
+
+/**
+ * From the third crash within a minute on the domain waits, longer each time, so that a guard that dies at its start costs
+ * neither a core nor its neighbours. What is due of it stays in the store. Returns how long; 0: not yet.
+ */
+const parkFor = (domain: Domain, state: State, ctx: Ctx): number => {
+  const now = ctx.world.monoNow()
+  const before = state.crashes.get(domain)?.atMono.filter((mono) => mono > now - CRASHES_WITHIN_MS) ?? []
+  const crashes: Crashes = { atMono: [...before, now], parked: false }
+  state.crashes.set(domain, crashes)
+  const beyond = crashes.atMono.length - CRASHES_MAX
+  if (beyond < 0) return 0
+  crashes.parked = true
+  const waitMs = Math.min(PARKED_MS_MAX, PARKED_MS * 2 ** beyond)
+  const at = ctx.world.wallNow()
+  state.events.emit({ type: 'guard.parked', at, domain, crashes: crashes.atMono.length, until: at + waitMs })
+  return waitMs
+}
+const unpark = (domain: Domain, state: State, ctx: Ctx): void => {
+  const crashes = state.crashes.get(domain)
+  if (crashes !== undefined) crashes.parked = false
   askLeftBehind(domain, ctx)
 }
+/** Forgets crashes that are long over. */
+const forgetCrashes = (state: State, ctx: Ctx): void => {
+  const since = ctx.world.monoNow() - CRASHES_WITHIN_MS
+  for (const [domain, { atMono, parked }] of state.crashes)
+    if (!parked && (atMono.at(-1) ?? 0) <= since) state.crashes.delete(domain)
+}
+
 const askLeftBehind = (domain: Domain, ctx: Ctx): void => {
   const now = ctx.world.wallNow()
   ctx.request(storeKeeper, { type: 'due-lanes', now, domain, after: null, limit: PAGE_ROWS_MAX }, 'left-behind', {
@@ -471,5 +538,9 @@ const onScanned = (
     }
   }
   if (next !== null) scan(next, all, ctx)
-  else scanLater(AUDIT_MS, false, state, ctx)
+  else {
+    forgetCrashes(state, ctx)
+    state.audits = all ? 0 : state.audits + 1
+    scanLater(AUDIT_MS, state.audits >= WIDE_AUDIT_EACH, state, ctx)
+  }
 }

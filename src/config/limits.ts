@@ -26,7 +26,8 @@ export const RETRY_AGE_MAX_MS = 5 * 24 * 3_600_000
 /** Frames above this are parsed by the ingest thread (architecture.md). */
 export const INGEST_FRAME_BYTES = 16_384
 export const BATCH_WEBHOOKS_MAX = 10_000
-export const SHUTDOWN_GRACE_MS = 25_000
+/** The default deadline of an attempt and a little: what was begun before a stop may end by itself (D-28). */
+export const SHUTDOWN_GRACE_MS = 35_000
 /** A permit ends this long after the carrier thread's exit (D-8). */
 export const CARRIER_EXIT_SETTLE_MS = 10
 /** A killed process's `own` close may take this long, then exit 70 (D-9). */

@@ -45,6 +45,14 @@ export type Event =
     }
   | { readonly type: 'attempt.in-doubt'; readonly at: Instant; readonly attemptId: AttemptId; readonly reason: string }
   | { readonly type: 'guard.started' | 'guard.stopped'; readonly at: Instant; readonly domain: Domain }
+  /** It crashed so often that it is not started again before `until`; what is due of it waits in the store. */
+  | {
+      readonly type: 'guard.parked'
+      readonly at: Instant
+      readonly domain: Domain
+      readonly crashes: number
+      readonly until: Instant
+    }
   | {
       readonly type: 'backpressure.started'
       readonly at: Instant

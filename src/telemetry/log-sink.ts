@@ -24,6 +24,7 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'attempt.in-doubt': 'info',
   'guard.started': 'debug',
   'guard.stopped': 'debug',
+  'guard.parked': 'error',
   'backpressure.started': 'info',
   'backpressure.ended': 'info',
   'guard.closed': 'warn',

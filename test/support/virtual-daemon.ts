@@ -45,6 +45,8 @@ export class VirtualDaemon {
   readonly acknowledged: string[] = []
   runtime: Runtime
   ended: string | null = null
+  /** Called at each event that is kept. */
+  onEvent: (event: Event) => void = () => undefined
   #runs = 0
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
@@ -79,7 +81,10 @@ export class VirtualDaemon {
         'backpressure.started',
         'backpressure.ended',
       ],
-      (event) => this.events.push(event),
+      (event) => {
+        this.events.push(event)
+        this.onEvent(event)
+      },
     )
     this.#runs++
     const started = this.runtime.start(
