@@ -33,8 +33,7 @@ class Model {
   readonly told = new Set<string>()
   readonly horizon = createHorizon(this.now, ENTRIES_MAX, WINDOW)
   page: { readonly wish: PageWish; readonly rows: readonly Due[]; readonly edge: Edge } | null = null
-  lanes: { readonly lane: LaneKey; readonly until: number; readonly rows: readonly Due[]; readonly more: boolean }[] =
-    []
+  lanes: { readonly lane: LaneKey; readonly rows: readonly Due[]; readonly more: boolean }[] = []
   readonly handed: LaneKey[] = []
   /** Committed, and the answer not yet with the scheduler. */
   unacknowledged: Due[] = []
