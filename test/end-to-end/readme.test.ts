@@ -57,7 +57,7 @@ describe('the README', () => {
     for (const command of commands.split('\n').filter((line) => line.startsWith('npm'))) typed(command)
     await receiver.until({ distinct: 1 }, 10_000)
     expect(typed('npm run -s hookpulse -- list')).toContain('delivered')
-    expect(typed('npm run -s hookpulse -- tree')).toContain(`guard ${receiver.domain}`)
+    expect(typed('npm run -s hookpulse -- tree')).toContain('dispatch-pool')
 
     const answer = typed(curl.replaceAll('http://127.0.0.1:7411', url).replaceAll('hookpulse-data/', `${data}/`))
     expect(JSON.parse(answer)).toMatchObject({ id: 1, result: { state: 'scheduled' } })
