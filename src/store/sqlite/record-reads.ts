@@ -91,20 +91,27 @@ export class RecordReads {
     const [lowest, highest] = this.#bounds.get() ?? [null, null]
     if (lowest === null || highest === null) return { webhooks: [], nextCursor: null }
     const before = query.cursor === null ? highest + 1 : Math.min(Number(query.cursor), highest + 1)
-    const from = Math.max(lowest, before - LIST_SCAN_MAX)
+    const source = sourceOf(query.filter)
+    const from = source.isRare ? lowest : Math.max(lowest, before - LIST_SCAN_MAX)
     const webhooks: WebhookRecord[] = []
-    for (const row of this.#scan(query.filter, before, from)) {
+    let looked = 0
+    let last = before
+    for (const row of this.#scan(query.filter, source, before, from)) {
+      looked += 1
+      last = row.seq
       const record = this.#record(row, query.now)
       if (!matches(record, query.filter)) continue
       if (webhooks.length === query.limit) return { webhooks, nextCursor: String(webhooks.at(-1)?.seq ?? before) }
       webhooks.push(record)
     }
+    if (looked === LIST_SCAN_MAX) return { webhooks, nextCursor: String(last) }
     return { webhooks, nextCursor: from > lowest ? String(from) : null }
   }
-  #scan(filter: ListFilter, before: number, from: number): IterableIterator<RecordRow> {
+  #scan(filter: ListFilter, source: Source, before: number, from: number): IterableIterator<RecordRow> {
     const { where, values } = laneFilter(filter.brand, filter.domain ?? null)
-    const state = filter.state === undefined ? '' : ` AND ${STATE_FILTER[filter.state]}`
-    const sql = `${RECORD} WHERE l.seq < ? AND l.seq >= ? AND ${where}${state} AND ${COMMITTED} ORDER BY l.seq DESC`
+    const { select, seq } = source
+    const sql = `${select} AND ${seq} < ? AND ${seq} >= ? AND ${where} AND ${COMMITTED}
+      ORDER BY ${seq} DESC LIMIT ${LIST_SCAN_MAX}`
     return this.#db.prepare<unknown[], RecordRow>(sql).iterate(before, from, ...values)
   }
 
@@ -191,21 +198,38 @@ const DAMAGED: Pick<RowBody, 'name' | 'url' | 'method' | 'at' | 'createdAt' | 't
   tags: [],
 }
 
-/** What SQL can tell of a state; `matches` decides. */
-const RESTING = 'done.seq IS NULL AND live.started_at IS NULL'
-const final = (state: 'delivered' | 'dead' | 'cancelled' | 'expired' | 'quarantined'): string =>
-  `done.state = ${stateCode(state)}`
-const STATE_FILTER: Readonly<Record<WebhookState, string>> = {
-  scheduled: RESTING,
-  waiting: RESTING,
-  held: 'FALSE',
-  executing: 'live.started_at IS NOT NULL',
-  retrying: RESTING,
-  delivered: final('delivered'),
-  dead: final('dead'),
-  cancelled: final('cancelled'),
-  expired: final('expired'),
-  quarantined: final('quarantined'),
+/** Where a list looks; `matches` decides. Started and undelivered ones are few and have indexes of their own. */
+interface Source {
+  readonly select: string
+  readonly seq: string
+  readonly isRare: boolean
+}
+const HEAD = 'SELECT l.seq, l.id, l.lane, l.row'
+const STARTED = `${HEAD}, live.next_at, live.attempts AS live_attempts, live.started_at,
+    NULL AS state, NULL AS done_attempts, NULL AS finished_at
+  FROM live INDEXED BY live_started CROSS JOIN webhooks l ON l.seq = live.seq WHERE live.started_at IS NOT NULL`
+const UNDELIVERED = `${HEAD}, NULL AS next_at, NULL AS live_attempts, NULL AS started_at,
+    done.state, done.attempts AS done_attempts, done.finished_at
+  FROM done INDEXED BY done_undelivered CROSS JOIN webhooks l ON l.seq = done.seq WHERE done.state <> 3`
+
+const sourceOf = ({ state }: ListFilter): Source => {
+  const all = (where: string): Source => ({ select: `${RECORD} WHERE ${where}`, seq: 'l.seq', isRare: false })
+  switch (state) {
+    case undefined:
+      return all('TRUE')
+    case 'held':
+      return all('FALSE')
+    case 'scheduled':
+    case 'waiting':
+    case 'retrying':
+      return all('done.seq IS NULL AND live.started_at IS NULL')
+    case 'delivered':
+      return all(`done.state = ${stateCode(state)}`)
+    case 'executing':
+      return { select: STARTED, seq: 'live.seq', isRare: true }
+    default:
+      return { select: `${UNDELIVERED} AND done.state = ${stateCode(state)}`, seq: 'done.seq', isRare: true }
+  }
 }
 
 const matches = (record: WebhookRecord, filter: ListFilter): boolean =>
