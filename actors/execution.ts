@@ -35,7 +35,10 @@ export interface ExecutionArgs {
   readonly events: Events
 }
 
-/** A row of the table `executions`, by attempt id. It is there as long as somebody has to care for the attempt. */
+/**
+ * A row of the table `executions`, by token: one attempt may be started anew while what was left of its first start is handed
+ * back. It is there as long as somebody has to care for that start.
+ */
 export interface RunningExecution {
   readonly pid: Pid
   readonly admitted: Admitted
@@ -96,7 +99,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       failure: null,
     }
     const { admitted, token, takeUp } = args
-    rows(ctx).set(attemptId, { pid: ctx.self, admitted, token, sent: false, known: takeUp })
+    rows(ctx).set(token, { pid: ctx.self, admitted, token, sent: false, known: takeUp })
     if (args.takeUp?.how === 'unsent') state.phase = 'handing-back'
     ask(state, ctx)
     return ok(state)
@@ -131,10 +134,10 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
   },
 }
 
-const rows = (ctx: Ctx) => ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
+const rows = (ctx: Ctx) => ctx.table<string, RunningExecution>(EXECUTIONS_TABLE)
 /** Whoever takes it up after a death from here on knows what this execution knew. */
 const learn = (known: TakeUp, state: State, ctx: Ctx): void => {
-  const row = rows(ctx).get(state.attemptId)
+  const row = rows(ctx).get(state.args.token)
   if (row !== undefined) row.known = known
 }
 
@@ -204,7 +207,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
   if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
   ctx.world.failpoint('execution.marked')
   state.phase = 'sent'
-  const row = rows(ctx).get(state.attemptId)
+  const row = rows(ctx).get(state.args.token)
   if (row !== undefined) row.sent = true
   ctx.monitor(dispatchPool)
   ctx.cast(dispatchPool, {
@@ -333,6 +336,6 @@ const onRecorded = (recorded: OutcomeRecorded, state: State, ctx: Ctx): Result =
 }
 
 const end = (state: State, ctx: Ctx): Result => {
-  rows(ctx).delete(state.attemptId)
+  rows(ctx).delete(state.args.token)
   return stop('normal', state)
 }

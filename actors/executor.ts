@@ -69,9 +69,10 @@ export interface ExecutorArgs {
   readonly runId: string
 }
 interface State extends ExecutorArgs {
-  readonly watched: Map<MonitorRef, AttemptId>
-  /** Executions that died: the pool has been asked to end their attempts. */
-  readonly orphans: Map<AttemptId, RunningExecution>
+  /** By monitor: whose, and the token of its start. */
+  readonly watched: Map<MonitorRef, { readonly token: string; readonly pid: Pid }>
+  /** By token: executions that died; the pool has been asked to end their attempts. */
+  readonly orphans: Map<string, RunningExecution>
   readonly recoveryAwaited: From<'recovered'>[]
   readonly draining: From<'drained'>[]
   recovered: boolean
@@ -81,7 +82,6 @@ interface State extends ExecutorArgs {
 }
 type Ctx = Context<ExecutorProtocol>
 const ASK_AGAIN_MS = 50
-const POOL_ENDED = 'the dispatch pool has ended'
 
 export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   name: 'executor',
@@ -98,7 +98,7 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
       audit: null,
       poolWatched: false,
     }
-    for (const [attemptId, row] of running(ctx).entries()) watch(row.pid, attemptId, state, ctx)
+    for (const [token, row] of running(ctx).entries()) watch(row.pid, token, state, ctx)
     return ok(state, { continue: { type: 'recover' } })
   },
   continue(_message, state, ctx) {
@@ -124,10 +124,11 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
       return keep
     },
     'attempt-ended': ({ attemptId, report, held }, state, ctx) => {
-      const orphan = state.orphans.get(attemptId)
-      if (orphan === undefined) return keep
-      state.orphans.delete(attemptId)
-      takeUp(attemptId, orphan, howEnded(orphan, report, held), state, ctx)
+      for (const [token, row] of [...state.orphans]) {
+        if (row.admitted.permit.attemptId !== attemptId) continue
+        state.orphans.delete(token)
+        takeUp(row, howEnded(report, held), state, ctx)
+      }
       return keep
     },
     reconcile: (_message, state, ctx) => {
@@ -169,9 +170,9 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   },
 }
 
-const running = (ctx: Ctx) => ctx.table<AttemptId, RunningExecution>(EXECUTIONS_TABLE)
-const watch = (pid: Pid, attemptId: AttemptId, state: State, ctx: Ctx): void => {
-  state.watched.set(ctx.monitor(pid), attemptId)
+const running = (ctx: Ctx) => ctx.table<string, RunningExecution>(EXECUTIONS_TABLE)
+const watch = (pid: Pid, token: string, state: State, ctx: Ctx): void => {
+  state.watched.set(ctx.monitor(pid), { token, pid })
 }
 
 const startExecution = (starting: Starting, state: State, ctx: Ctx): void => {
@@ -179,60 +180,70 @@ const startExecution = (starting: Starting, state: State, ctx: Ctx): void => {
   ctx.request(executions, startChild(spec), 'execution-started', starting)
 }
 
-/** A first start that fails gives the webhook back; a take-up is tried until it succeeds, because nobody else would. */
+/**
+ * A first start that fails gives the webhook back, or, if its supervisor died after it had begun, its successor does; a
+ * take-up is tried until it succeeds, because nobody else would.
+ */
 const onExecutionStarted = (
   message: Answer<'execution-started', DynamicChildStarted, Starting>,
   state: State,
   ctx: Ctx,
 ): void => {
-  const { admitted, takeUp } = message.data
-  const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
-  if (message.ok && message.value.ok) return watch(message.value.pid, attemptId, state, ctx)
+  const { admitted, token, takeUp } = message.data
+  if (message.ok && message.value.ok) return watch(message.value.pid, token, state, ctx)
   if (takeUp !== null) {
     ctx.sendAfter(ASK_AGAIN_MS, { type: 'start-again', starting: message.data })
     return
   }
+  const begun = running(ctx).get(token)
+  if (begun !== undefined) return onOrphan(begun, state, ctx)
+  const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
   ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand: admitted.due.brand })
   ctx.cast(scheduler, { type: 'handed-back', due: admitted.due })
 }
 
-/** A row that is still in the table is one that its execution did not finish. */
+/** A row that is still in the table, and still its own, is one that the execution did not finish. */
 const onExecutionDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
-  const attemptId = state.watched.get(ref)
-  if (attemptId === undefined) return
+  const dead = state.watched.get(ref)
+  if (dead === undefined) return
   state.watched.delete(ref)
-  const row = running(ctx).get(attemptId)
-  if (row === undefined) {
-    if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
-    return
-  }
-  if (row.known !== null) return takeUp(attemptId, row, row.known, state, ctx)
-  state.orphans.set(attemptId, row)
+  const row = running(ctx).get(dead.token)
+  if (row?.pid.id === dead.pid.id) onOrphan(row, state, ctx)
+  else if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
+}
+/** Nobody cares for this start any more: what its execution knew, or else what the pool knows, says how it goes on. */
+const onOrphan = (row: RunningExecution, state: State, ctx: Ctx): void => {
+  if (row.known !== null) return takeUp(row, row.known, state, ctx)
+  if (!row.sent) return takeUp(row, { how: 'unsent' }, state, ctx)
+  state.orphans.set(row.token, row)
   if (!state.poolWatched) return onPoolDown(state, ctx)
-  ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: row.admitted.permit })
+  const { permit } = row.admitted
+  ctx.cast(dispatchPool, { type: 'execution-died', attemptId: permit.attemptId, permit })
 }
 
-/** The pool says once how an attempt ended: what it does not hold was told to the dead one, or never came to the pool. */
-const howEnded = (row: RunningExecution, report: AttemptReport | null, held: boolean): TakeUp => {
-  if (report !== null) return { how: 'ended', report }
-  if (held) return { how: 'in-doubt', reason: 'its dispatch thread has ended' }
-  return row.sent ? { how: 'in-doubt', reason: 'its execution died with the report' } : { how: 'unsent' }
-}
+/** The pool says once how an attempt ended: what it does not hold any more it has told to the dead one. */
+const howEnded = (report: AttemptReport | null, held: boolean): TakeUp =>
+  report !== null
+    ? { how: 'ended', report }
+    : { how: 'in-doubt', reason: held ? 'its dispatch thread has ended' : 'its execution died with the report' }
 
 /** The pool's threads have ended before this: what was handed to it is in doubt; live executions find out by themselves. */
 const onPoolDown = (state: State, ctx: Ctx): void => {
   state.poolWatched = false
-  for (const [attemptId, row] of state.orphans)
-    takeUp(attemptId, row, row.sent ? { how: 'in-doubt', reason: POOL_ENDED } : { how: 'unsent' }, state, ctx)
+  for (const row of state.orphans.values())
+    takeUp(row, { how: 'in-doubt', reason: 'the dispatch pool has ended' }, state, ctx)
   state.orphans.clear()
   reconcileLater(ASK_AGAIN_MS, state, ctx)
 }
 
 /** The row stays until the new execution puts its own in its place: somebody cares for the attempt all the time. */
-const takeUp = (attemptId: AttemptId, row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): void => {
-  if (how.how === 'unsent')
-    ctx.cast(guardOf(row.admitted.due.domain), { type: 'permit-unused', attemptId, brand: row.admitted.due.brand })
-  startExecution({ admitted: row.admitted, token: row.token, takeUp: how }, state, ctx)
+const takeUp = (row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): void => {
+  const { admitted, token } = row
+  const { attemptId, domain, brand } = admitted.permit
+  // Once: by the second time the webhook may have been admitted anew.
+  if (how.how === 'unsent' && row.known === null) ctx.cast(guardOf(domain), { type: 'permit-unused', attemptId, brand })
+  row.known = how
+  startExecution({ admitted, token, takeUp: how }, state, ctx)
 }
 
 /** Holders are looked at after the store was read: an attempt that began since then is not in the page. */
@@ -269,14 +280,14 @@ const holdPermitsOf = (rows: readonly StartedRow[], state: State, ctx: Ctx): voi
   const lost = rows.filter((row) => !row.token.startsWith(`${state.runId}.`))
   if (lost.length === 0) return
   const nowMono = ctx.world.monoNow()
-  const now = ctx.world.wallNow()
   holdPermits(
     ctx,
-    lost.map(({ due, attempt, startedAt }) => ({
+    lost.map(({ due, attempt }) => ({
       attemptId: attemptIdOf(due.id, attempt),
       brand: due.brand,
       domain: due.domain,
-      untilMono: nowMono + Math.max(0, Math.min(IN_DOUBT_HOLD_MS, startedAt + due.timeoutMs - now)),
+      // When it was sent nobody knows: its mark may have waited long for the store.
+      untilMono: nowMono + Math.min(IN_DOUBT_HOLD_MS, due.timeoutMs),
     })),
   )
 }
@@ -284,14 +295,12 @@ const holdPermitsOf = (rows: readonly StartedRow[], state: State, ctx: Ctx): voi
 /** A started row that neither an execution nor a retry process holds; the pool may still have its socket open. */
 const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, ctx: Ctx): void => {
   const attemptId = attemptIdOf(row.due.id, row.attempt)
-  if (running(ctx).has(attemptId) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
+  if (running(ctx).has(row.token) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
   const admitted: Admitted = { due: { ...row.due, attempts: row.attempt - 1 }, permit: lostPermit(row, ctx) }
   const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token, sent: true, known: null }
-  running(ctx).set(attemptId, lost)
-  if (!held.has(attemptId))
-    return takeUp(attemptId, lost, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
-  state.orphans.set(attemptId, lost)
-  ctx.cast(dispatchPool, { type: 'execution-died', attemptId, permit: admitted.permit })
+  running(ctx).set(row.token, lost)
+  if (!held.has(attemptId)) return takeUp(lost, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
+  onOrphan(lost, state, ctx)
 }
 
 /** What is known of the permit of an attempt that was found in the store: it is over, so no guard is named. */

@@ -106,6 +106,8 @@ const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {
   for (;;) {
     const stored = await ctx.call(storeKeeper, { type: 'limits' }, Number.POSITIVE_INFINITY).catch(() => null)
     if (stored?.ok) return stored.value
+    // Its supervisor is ours: it cannot start it again while it waits for this init.
+    if (ctx.whereis(storeKeeper) === null) throw new Error('the store-keeper is dead')
     await ctx.sleep(LOAD_AGAIN_MS)
   }
 }

@@ -66,13 +66,13 @@ export class Clients {
       this.#world.setTimer(this.#draws.between(1, chaosMs), () => void this.#schedule(rows, 0))
     }
   }
-  /** Limits that let nothing through are lifted. */
+  /** Nobody knows whether the last word on a limit was heard: all are said again, and those that let nothing through lifted. */
   heal(): void {
     this.healed = true
     for (const limit of this.#lastLimits.values()) {
-      const free: SimLimit = { ...limit, value: limit.kind === 'rate' ? 100 : limit.kind === 'pause' ? null : 5 }
-      const isTight = limit.kind === 'pause' || limit.value === 0 || (limit.kind === 'rate' && (limit.value ?? 5) < 5)
-      if (isTight) this.#changeLater(0, free)
+      const least = { rate: 20, pause: null, concurrency: 2 }[limit.kind]
+      const value = least === null ? null : Math.max(least, limit.value ?? 0)
+      this.#changeLater(0, { ...limit, value })
     }
   }
 

@@ -49,6 +49,7 @@ export class Ledger {
   /** Webhooks whose request has killed or hung a thread. */
   readonly poison = new Set<WebhookId>()
   readonly #marks = new Map<AttemptId, readonly [number, number]>()
+  readonly #zombies = new Set<AttemptId>()
   readonly #wasDue = new Set<string>()
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
@@ -61,6 +62,11 @@ export class Ledger {
   /** Attempts under way may be in doubt from now on. */
   doubt(): void {
     this.lastDoubtMono = Math.max(this.lastDoubtMono, this.#world.monoNow())
+  }
+  /** A thread or a process died, or the receiver did not say. */
+  mayDoubt(attemptId: AttemptId): boolean {
+    const answer = this.arrivals.get(attemptId)?.answer
+    return this.lastDoubtMono > Number.NEGATIVE_INFINITY || answer?.never === true || answer?.error !== undefined
   }
   fail(invariant: string, what: string): void {
     this.violations.push({ invariant, what, mono: this.#world.monoNow() })
@@ -109,11 +115,17 @@ export class Ledger {
     arrival.answered = answered
     this.open.delete(attemptId)
   }
+  /** The table of holds has gone with its owner: what a dead process left at work is forgotten. */
+  holdsLost(): void {
+    for (const attemptId of this.#zombies) this.open.delete(attemptId)
+    this.#zombies.clear()
+  }
   /** The process is dead: its sockets are closed, but receivers may be at work for a while (D-12). */
   processDied(): void {
     const until = this.lastCommitMono + HOLD_MS
     for (const [attemptId, { endsMono }] of this.open) {
       const leftMs = Math.min(until, endsMono) - this.#world.monoNow()
+      this.#zombies.add(attemptId)
       if (leftMs <= 0) this.open.delete(attemptId)
       else this.#world.setTimer(leftMs - 0.001, () => this.open.delete(attemptId))
     }

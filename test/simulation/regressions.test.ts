@@ -20,3 +20,27 @@ describe('an execution that is killed', () => {
     expect(inDoubt(daemon)).toBe(1)
   })
 })
+
+describe('a store-keeper that is killed while `limits` loads', () => {
+  it('comes back: their supervisor is not kept waiting by the one for the other', async () => {
+    let holds = false
+    const daemon = new VirtualDaemon({
+      faults: {
+        beforeRead({ type }) {
+          if (!holds || type !== 'limits') return undefined
+          holds = false
+          return new Promise(() => undefined)
+        },
+      },
+    })
+    await daemon.start()
+    holds = true
+    daemon.runtime.exit('limits', 'kill')
+    await daemon.world.advance(10)
+    daemon.runtime.exit('store-keeper', 'kill')
+    await daemon.world.advance(1_000)
+    const [id = ''] = await daemon.schedule([{}])
+    await daemon.world.advance(1_000)
+    expect(daemon.stateOf(id)).toBe('delivered')
+  })
+})

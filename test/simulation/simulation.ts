@@ -137,7 +137,7 @@ class Simulation {
 
   #told(event: Event): void {
     this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
-    if (event.type === 'attempt.in-doubt' && this.#ledger.lastDoubtMono === Number.NEGATIVE_INFINITY)
+    if (event.type === 'attempt.in-doubt' && !this.#ledger.mayDoubt(event.attemptId))
       this.#ledger.fail('I2', `${event.attemptId} is in doubt (${event.reason}), and nothing had happened`)
     if (event.type === 'process.crashed' && !isFollow(event.reason))
       this.#ledger.fail('crash', `${event.name} crashed: ${event.reason}`)
@@ -197,6 +197,7 @@ class Simulation {
     const victim = those[Math.floor(fault.pickOne * those.length)]
     if (victim === undefined) return
     this.#trace.add(`kills ${victim.kind} ${victim.pid.id}`)
+    if (victim.kind === 'guards') this.#ledger.holdsLost()
     if (!HARMLESS.has(victim.kind)) this.#ledger.doubt()
     daemon.runtime.spawn(() => {
       daemon.runtime.exit(victim.pid, 'kill')
@@ -284,6 +285,6 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'retries',
 ])
 /** An end that follows from a kill, and no error of its own. */
-const isFollow = (reason: string): boolean => /kill|shutdown|noproc|closed|drawn|dead|locked|died/.test(reason)
+const isFollow = (reason: string): boolean => /no table|kill|shutdown|noproc|closed|drawn|dead|locked|died/.test(reason)
 
 const withoutBytes = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? value.length : value)
