@@ -122,6 +122,8 @@ export class Ledger {
   }
   /** The process is dead: its sockets are closed, but receivers may be at work for a while (D-12). */
   processDied(): void {
+    // Of what an earlier death left at work nobody knows any more: it is recorded, and the holds were in memory.
+    this.holdsLost()
     const until = this.lastCommitMono + HOLD_MS
     for (const [attemptId, { endsMono }] of this.open) {
       const leftMs = Math.min(until, endsMono) - this.#world.monoNow()

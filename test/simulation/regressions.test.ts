@@ -44,3 +44,30 @@ describe('a store-keeper that is killed while `limits` loads', () => {
     expect(daemon.stateOf(id)).toBe('delivered')
   })
 })
+
+describe('a retry process that is killed with the answer to its write under way', () => {
+  it('has a successor that decides the same: the webhook is not tried before the instant in the store', async () => {
+    let kills = 0
+    const nextAts: number[] = []
+    const daemon = new VirtualDaemon({
+      script: ({ attempt }) => ({ status: attempt === 1 ? 500 : 200 }),
+      faults: {
+        beforeWrite(group) {
+          for (const op of group)
+            if (op.type === 'record-outcome' && op.next.state === 'retrying') nextAts.push(op.next.nextAt)
+        },
+        afterWrite(group) {
+          if (kills > 0 || !group.some(({ type }) => type === 'record-outcome')) return
+          kills += 1
+          daemon.runtime.exit('retries', 'kill')
+        },
+      },
+    })
+    await daemon.start()
+    const [id = ''] = await daemon.schedule([{}])
+    await daemon.world.advance(30_000)
+    expect(daemon.stateOf(id)).toBe('delivered')
+    expect(nextAts).toHaveLength(2)
+    expect(nextAts[0]).toBe(nextAts[1])
+  })
+})
