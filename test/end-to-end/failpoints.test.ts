@@ -13,6 +13,9 @@ const ON_THE_WAY = [
   'dispatch.report',
   'dispatch-pool.reported',
   'execution.ended',
+  'store.heard',
+  'store.commit',
+  'store.committed',
 ]
 
 describe('the process dies (-9) at a step of a delivery', () => {
@@ -29,12 +32,15 @@ describe('the process dies (-9) at a step of a delivery', () => {
   })
 })
 
-describe('a dispatch thread', () => {
+describe('a thread', () => {
   it.each([
-    ['dies', 'dispatch.send:throw:60'],
-    ['dies between the answer and its report', 'dispatch.report:throw:30'],
-    ['hangs', 'dispatch.send:hang:60'],
-  ])('that %s is replaced: all delivered, never more than the limit open', async (_what, armed) => {
+    ['for dispatch that dies', 'dispatch.send:throw:60'],
+    ['for dispatch that dies between the answer and its report', 'dispatch.report:throw:30'],
+    ['for dispatch that hangs', 'dispatch.send:hang:60'],
+    ['of the store that dies when it hears', 'store.heard:throw:80'],
+    ['of the store that dies before it commits', 'store.commit:throw:80'],
+    ['of the store that dies between the commit and its answer', 'store.committed:throw:80'],
+  ])('%s is replaced: all delivered, never more than the limit open', async (_what, armed) => {
     const stage = await openStage({ delayMs: 5 }, { env: { FP: armed }, args: ['--threads', '2'] })
     await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
     await stage.schedule(COUNT, { timeoutMs: 2_000 })
