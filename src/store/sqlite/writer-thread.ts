@@ -11,7 +11,7 @@ import { isFatal } from './connection.ts'
 import { dataFiles } from './data-files.ts'
 import { type FromStore, packResults, type ToStore, unpackGroup } from './wire.ts'
 import { type Results, Writer } from './writer.ts'
-import { isWriterRead } from './writer-reads.ts'
+import { isWriterRead, type WriterRead } from './writer-reads.ts'
 
 interface Job {
   readonly id: number
@@ -23,6 +23,8 @@ class WriterThread {
   readonly #writer: Writer
   /** Groups with a large append, and what ran into one. */
   readonly #large: Job[] = []
+  /** Queries that reach into hours which are not moved yet. */
+  readonly #reaching: { readonly id: number; readonly query: WriterRead }[] = []
   #isLargeRunning = false
   #isClosed = false
 
@@ -38,7 +40,7 @@ class WriterThread {
   #wake(message: ToStore): void {
     this.#handle(message)
     this.#drain()
-    while (!this.#isClosed && (this.#runLarge() || this.#tidy())) this.#drain()
+    while (!this.#isClosed && (this.#reach() || this.#runLarge() || this.#tidy())) this.#drain()
   }
   #drain(): void {
     while (!this.#isClosed) {
@@ -100,7 +102,18 @@ class WriterThread {
   }
   #read(id: number, query: ReadQuery): void {
     if (!isWriterRead(query)) throw new StoreError('invalid', `${query.type} is not the writer's to answer`)
-    this.#say({ type: 'answered', id, value: this.#writer.read(query) })
+    if (this.#writer.prepare(query)) this.#reaching.push({ id, query })
+    else this.#say({ type: 'answered', id, value: this.#writer.read(query) })
+  }
+  /** One step for the first query that waits for its hours; false if there is none. */
+  #reach(): boolean {
+    const first = this.#reaching.shift()
+    if (first === undefined) return false
+    this.#attempt(first.id, () => {
+      if (this.#writer.prepare(first.query)) this.#reaching.unshift(first)
+      else this.#say({ type: 'answered', id: first.id, value: this.#writer.read(first.query) })
+    })
+    return true
   }
   #tidy(): boolean {
     let more = false

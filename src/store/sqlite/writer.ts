@@ -114,7 +114,20 @@ export class Writer {
     return results
   }
 
-  /** Throws StoreError. */
+  /**
+   * Moves some of the hours that the query reaches into; true if there is more to move. Boot after a long absence may reach
+   * into many: then others are served between two steps (D-16). Throws StoreError.
+   */
+  prepare(query: WriterRead): boolean {
+    try {
+      if (query.type === 'horizon') return this.#prepareHorizon(query)
+      if (query.type === 'lane') return this.#prepareUntil(query.until)
+      return query.type === 'due-lanes' && this.#prepareUntil(query.now)
+    } catch (error) {
+      throw storeErrorOf(error, this.#files.database)
+    }
+  }
+  /** Exact without `prepare` too, in one go. Throws StoreError. */
   read(query: WriterRead): ReadResult<WriterRead> {
     try {
       return this.#answer(query)
@@ -172,18 +185,25 @@ export class Writer {
         return query satisfies never
     }
   }
-  /** Moves hours only as far as the page needs them. */
   #horizon(query: Extract<ReadQuery, { type: 'horizon' }>): ReadResult<typeof query> {
-    this.#far.aim(query.until)
-    for (;;) {
-      const page = this.#reads.horizon(query)
-      if (!this.#far.reaches(page.edge.nextAt)) return page
-      this.#promotePage()
-    }
+    while (this.#prepareHorizon(query));
+    return this.#reads.horizon(query)
   }
   #reach(until: number): void {
+    while (this.#prepareUntil(until));
+  }
+  /** Moves hours only as far as the page needs them. */
+  #prepareHorizon(query: Extract<ReadQuery, { type: 'horizon' }>): boolean {
+    this.#far.aim(query.until)
+    if (!this.#far.reaches(query.until)) return false
+    const { edge } = this.#reads.horizon(query)
+    for (let pages = 0; pages < PAGES_PER_STEP && this.#far.reaches(edge.nextAt); pages++) this.#promotePage()
+    return this.#far.reaches(edge.nextAt)
+  }
+  #prepareUntil(until: number): boolean {
     this.#far.aim(until)
-    while (this.#far.reaches(until)) this.#promotePage()
+    for (let pages = 0; pages < PAGES_PER_STEP && this.#far.reaches(until); pages++) this.#promotePage()
+    return this.#far.reaches(until)
   }
   #promotePage(): void {
     this.#transact('NORMAL', null, () => this.#far.promotePage())
@@ -364,6 +384,8 @@ export class Writer {
 }
 
 const OP_BYTES = 600
+/** ~10 ms. */
+const PAGES_PER_STEP = 4
 const costOf = (op: WriteOp): number => (op.type === 'append' ? op.count : 1)
 /** Ops that go into one transaction: at most about APPEND_CHUNK_ROWS rows. */
 const endOfChunk = (ops: readonly WriteOp[], from: number): number => {

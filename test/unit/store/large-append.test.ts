@@ -137,6 +137,22 @@ describe('a large append', () => {
     await store.close()
   })
 
+  it('that became due while nobody was there is moved in steps: a mark passes by, and the answer is exact', async () => {
+    run(appendOf(1, 10_000))
+    writer.close()
+    const store = await openSqlite(dir)({ ended: () => undefined })
+    const order: string[] = []
+    const [page] = await Promise.all([
+      store.read({ ...HORIZON, until: 5_000_000 }).finally(() => order.push('horizon')),
+      store
+        .write([{ type: 'mark-started', id: idOf(9_000), attempt: 1, token: 't', startedAt: 1 }])
+        .finally(() => order.push('mark')),
+    ])
+    expect(order).toEqual(['mark', 'horizon'])
+    expect(page.rows.map((row) => row.id)).toEqual(Array.from({ length: 500 }, (_, i) => idOf(i + 1)))
+    await store.close()
+  })
+
   it('that a close overtakes was never there; one that was acknowledged is', async () => {
     writer.close()
     const store = await openSqlite(dir)({ ended: () => undefined })
