@@ -62,11 +62,10 @@ export class Mailbox {
     this.slots[at + 1] = meta
   }
   private resize(size: number): void {
+    const { slots: old, head } = this
+    const mask = old.length - 1
     const slots = new Array(size)
-    for (let i = 0; i < this.length; i++) {
-      slots[i * 2] = this.messageAt(i)
-      slots[i * 2 + 1] = this.metaAt(i)
-    }
+    for (let i = 0; i < this.length * 2; i++) slots[i] = old[(head + i) & mask]
     this.slots = slots
     this.head = 0
   }

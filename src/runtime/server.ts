@@ -1,5 +1,5 @@
 /** How a behaviour process takes one message: the gen_server loop (runtime.md sections I and G), synchronous wherever the callback is. */
-import type { CallResult, CastResult, Next } from './behaviour.ts'
+import { type CallResult, keep, type Next } from './behaviour.ts'
 import type { Code } from './code.ts'
 import { type ExitReason, isBenign, reasonOf } from './exit.ts'
 import type { Kernel } from './kernel.ts'
@@ -17,15 +17,17 @@ export const step = (kernel: Kernel, process: Process, message: unknown, meta: u
   if (process.timeout !== null) cancelTimeout(kernel, process)
   if (process.debug !== null) noteIn(process, message)
   let result: unknown
-  const request = meta instanceof Request ? meta : null
   try {
     result = invoke(kernel, process, message, meta)
   } catch (error) {
-    return fail(kernel, process, error, request, message)
+    return fail(kernel, process, error, requestOf(meta), message)
   }
-  if (result instanceof Promise) return awaitResult(kernel, process, result, request, message)
-  apply(kernel, process, result, request, message)
+  // What most handlers return needs nothing more.
+  if (result === keep && process.debug === null) return
+  if (result instanceof Promise) return awaitResult(kernel, process, result, requestOf(meta), message)
+  apply(kernel, process, result, requestOf(meta), message)
 }
+const requestOf = (meta: unknown): Request | null => (meta instanceof Request ? meta : null)
 
 /** A system message does not cancel a timeout but starts it anew (OTP-G22). */
 const systemStep = (kernel: Kernel, process: Process, run: () => void): void => {
@@ -79,9 +81,8 @@ const info = (kernel: Kernel, process: Process, code: Code, message: unknown): u
   if (code.info !== undefined) return code.info(message as never, process.state as never, process.ctx as never)
   const { pid, name } = process
   kernel.report({ type: 'info-unhandled', pid, name, behaviour: code.name, message: (message as Message).type })
-  return KEEP
+  return keep
 }
-const KEEP: CastResult<Protocol, unknown> = { kind: 'keep' }
 
 /** The process is busy until the promise settles (OTP-J1); after a death its end is swallowed (J2, J3). */
 const awaitResult = (
