@@ -50,6 +50,16 @@ describe('the package', () => {
     const ids = await stage.schedule(1)
     await stage.receiver.until({ distinct: 1 })
     expect((await stage.receiver.arrivals()).ids).toEqual(ids)
+
+    // And its client, as a program beside it imports it.
+    const program = `import { connect } from 'hookpulse/client'
+      const client = await connect(${JSON.stringify({ url: stage.daemon.url, key: stage.daemon.key })})
+      const { id } = await client.call('scheduleWebhook', { url: ${JSON.stringify(`${stage.receiver.url}/client`)} })
+      process.stdout.write(id)
+      client.close()`
+    const id = run(process.execPath, ['--input-type=module', '--eval', program], folder)
+    await stage.receiver.until({ distinct: 2 })
+    expect((await stage.receiver.arrivals()).ids).toContain(id)
     expect(await stage.daemon.kill('SIGTERM')).toEqual({ code: 0, signal: null })
   })
 })
