@@ -2,11 +2,13 @@
 import type { Init } from './behaviour.ts'
 import type { Code } from './code.ts'
 import type { ExitReason } from './exit.ts'
-import type { Kernel } from './kernel.ts'
+import { HOST, type Kernel } from './kernel.ts'
 import { CLOSING, DEAD, type Process, RUNNING } from './process.ts'
 import type { Protocol } from './protocol.ts'
 import { failure, follow, reportCrash } from './server.ts'
 import type { StartOptions, StartResult } from './start.ts'
+
+const ORPHAN_MS = 10_000
 
 type Started = StartResult | Promise<StartResult>
 const IGNORED: StartResult = { ok: false, ignore: true }
@@ -56,10 +58,13 @@ export const start = (
  */
 const released = (kernel: Kernel, holder: Process, then: () => Started): Promise<StartResult> => {
   kernel.workStarts()
+  // Nobody waits for an orphan that hangs in its end: it has the time of two shutdowns.
+  const late = kernel.wheel.after(ORPHAN_MS, () => kernel.signal(holder, HOST, 'kill', false))
   return new Promise((resolve) => {
     kernel.monitor(holder.pid, null, () => {
-      resolve(then())
+      kernel.wheel.cancel(late)
       kernel.workEnds()
+      resolve(then())
     })
   })
 }

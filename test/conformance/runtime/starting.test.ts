@@ -81,6 +81,28 @@ describe('starting', () => {
   )
 
   it(
+    'N2 a start under the name of one that is ending waits for it, and an orphan that hangs in its end is killed',
+    inT(async (t, env) => {
+      const hanging: Module = {
+        init: (_a, p) => {
+          p.ctx.trapExit(true)
+          return ['ok', null]
+        },
+        terminate: () => new Promise(() => {}),
+      }
+      const parent = t.spawn(async (p) => {
+        await p.gen.startLink(hanging, null, { name: 'n' })
+        await p.recv()
+      })
+      await env.settle()
+      const orphan = t.whereis('n')
+      t.exitSignal(parent, 'kill')
+      expect(await t.gen.start({}, null, { name: 'n' })).toEqual(['ok', t.whereis('n')])
+      expect([env.now, t.alive(orphan ?? t.self)]).toEqual([10_000, false])
+    }),
+  )
+
+  it(
     'C053 a failed start has given its name back',
     inT(async (t) => {
       for (let i = 0; i < 100; i++) {
