@@ -55,8 +55,13 @@ const unlimitedFlights = (brand: Brand, state: State): readonly AttemptId[] => {
 
 export const tellHolding = (brand: Brand, state: State, ctx: Ctx): void => {
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  if (state.limiters.has(brand) || concurrencyOf(limits, queueOf(state.queues, brand).keys.overall) === null) return
-  if (unlimitedFlights(brand, state).length > 0) limiterFor(brand, state, ctx)
+  if (concurrencyOf(limits, queueOf(state.queues, brand).keys.overall) === null) return
+  const attempts = unlimitedFlights(brand, state)
+  if (attempts.length === 0) return
+  const isKnown = state.limiters.has(brand)
+  const pid = limiterFor(brand, state, ctx)
+  // Who met it while the brand had a limit may have admitted without one since.
+  if (isKnown && pid !== null) ctx.cast<BrandLimiterProtocol>(pid, { type: 'holding', guard: ctx.self, attempts })
 }
 
 export const onLimiterStarted = (

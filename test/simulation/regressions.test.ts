@@ -71,3 +71,26 @@ describe('a retry process that is killed with the answer to its write under way'
     expect(nextAts[0]).toBe(nextAts[1])
   })
 })
+
+describe('a brand limit that is taken away and set again', () => {
+  it('counts what was admitted in between, at every domain', async () => {
+    const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 1_000 }) })
+    await daemon.start()
+    const limit = (value: number | null): Promise<void> =>
+      daemon.setLimit({ kind: 'concurrency', brand: 'acme', value })
+    await limit(2)
+    await daemon.schedule([{ domain: 'a.example', brand: 'acme' }])
+    await daemon.world.advance(1_010)
+    await limit(null)
+    await daemon.schedule([1, 2, 3].map(() => ({ domain: 'a.example', brand: 'acme' })))
+    await daemon.world.advance(100)
+    await limit(2)
+    await daemon.world.advance(1)
+    await daemon.schedule([{ domain: 'b.example', brand: 'acme' }])
+    await daemon.world.advance(500)
+    expect(daemon.network.open('a.example')).toBe(3)
+    expect(daemon.network.open('b.example')).toBe(0)
+    await daemon.world.advance(5_000)
+    expect(daemon.network.arrivals).toHaveLength(5)
+  })
+})
