@@ -15,6 +15,8 @@ export interface Hotspots {
   readonly busyMs: number
   readonly wallMs: number
   readonly top: readonly Hotspot[]
+  /** The same time by file: a flat profile has no single hot function. */
+  readonly files: readonly Hotspot[]
 }
 
 interface Frame {
@@ -42,9 +44,11 @@ const THREADS: readonly (readonly [string, RegExp])[] = [
 
 export const profileFolder = (): string => mkdtempSync(join(tmpdir(), 'hookpulse-profile-'))
 
-const placeOf = ({ functionName, url, lineNumber }: Frame): string => {
-  const file = url.replace(/^.*\/node_modules\//, '').replace(/^file:.*\/((src|actors|supervisors|dist)\/)/, '$1')
-  return `${functionName || '(anonymous)'}${file === '' ? '' : ` ${file}:${lineNumber + 1}`}`
+const fileOf = ({ url }: Frame): string =>
+  url.replace(/^.*\/node_modules\//, '').replace(/^file:.*\/((src|actors|supervisors|dist)\/)/, '$1')
+const placeOf = (frame: Frame): string => {
+  const file = fileOf(frame)
+  return `${frame.functionName || '(anonymous)'}${file === '' ? '' : ` ${file}:${frame.lineNumber + 1}`}`
 }
 
 const threadOf = (profile: Profile, fallback: string): string => {
@@ -52,23 +56,33 @@ const threadOf = (profile: Profile, fallback: string): string => {
   return THREADS.find(([, own]) => [...urls].some((url) => own.test(url)))?.[0] ?? fallback
 }
 
-const hotspotsOf = (profile: Profile, fallback: string): Hotspots => {
-  const places = new Map(profile.nodes.map(({ id, callFrame }) => [id, placeOf(callFrame)]))
+/** Microseconds by what `key` says of each sample's frame. */
+const spentBy = (profile: Profile, key: (frame: Frame) => string): Map<string, number> => {
+  const keys = new Map(profile.nodes.map(({ id, callFrame }) => [id, key(callFrame)]))
   const micros = new Map<string, number>()
-  let wall = 0
   profile.samples.forEach((id, index) => {
-    const delta = profile.timeDeltas[index] ?? 0
-    const place = places.get(id) ?? '?'
-    wall += delta
-    micros.set(place, (micros.get(place) ?? 0) + delta)
+    const what = keys.get(id) ?? '?'
+    micros.set(what, (micros.get(what) ?? 0) + (profile.timeDeltas[index] ?? 0))
   })
-  const busy = [...micros].filter(([place]) => !IDLE.has(place))
-  const busyMicros = busy.reduce((sum, [, spent]) => sum + spent, 0)
+  return micros
+}
+
+const topOf = (micros: ReadonlyMap<string, number>): { busyMs: number; top: Hotspot[] } => {
+  const busy = [...micros].filter(([what]) => !IDLE.has(what))
+  const all = busy.reduce((sum, [, spent]) => sum + spent, 0)
   const top = busy
     .sort(([, a], [, b]) => b - a)
     .slice(0, TOP)
-    .map(([what, spent]) => ({ what, share: spent / busyMicros, ms: spent / 1_000 }))
-  return { thread: threadOf(profile, fallback), busyMs: busyMicros / 1_000, wallMs: wall / 1_000, top }
+    .map(([what, spent]) => ({ what, share: spent / all, ms: spent / 1_000 }))
+  return { busyMs: all / 1_000, top }
+}
+
+const hotspotsOf = (profile: Profile, fallback: string): Hotspots => {
+  const { busyMs, top } = topOf(spentBy(profile, placeOf))
+  // Functions without a file are V8's and Node's own; their name says more than nothing would.
+  const { top: files } = topOf(spentBy(profile, (frame) => fileOf(frame) || frame.functionName))
+  const wallMs = profile.timeDeltas.reduce((sum, delta) => sum + delta, 0) / 1_000
+  return { thread: threadOf(profile, fallback), busyMs, wallMs, top, files }
 }
 
 /** The threads of a folder of profiles, busiest first. */

@@ -1,5 +1,5 @@
 /** A result as tables for people. */
-import type { Hotspots } from './profile.ts'
+import type { Hotspot, Hotspots } from './profile.ts'
 import type { Result } from './run.ts'
 import type { Figure } from './scenario.ts'
 
@@ -29,12 +29,16 @@ export const table = (rows: readonly (readonly string[])[]): string => {
   return rows.map((row) => `  ${line(row)}`.trimEnd()).join('\n')
 }
 
-const hotspotTable = ({ thread, busyMs, wallMs, top }: Hotspots): string =>
+const shares = (rows: readonly Hotspot[]): string =>
+  table(
+    rows.map(({ what, share, ms }) => [`  ${what}`, `${(share * 100).toFixed(1)} %`, `${shown(Math.round(ms))} ms`]),
+  )
+const hotspotTable = ({ thread, busyMs, wallMs, top, files }: Hotspots): string =>
   [
     `  thread ${thread}: busy ${shown(Math.round(busyMs))} ms of ${shown(Math.round(wallMs))} ms`,
-    table(
-      top.map(({ what, share, ms }) => [`  ${what}`, `${(share * 100).toFixed(1)} %`, `${shown(Math.round(ms))} ms`]),
-    ),
+    shares(top),
+    '    by file',
+    shares(files),
   ].join('\n')
 
 export const report = (result: Result): string => {
