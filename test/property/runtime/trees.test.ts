@@ -94,9 +94,11 @@ class Run {
   readonly runtime: Runtime
   readonly restarts: { readonly supervisor: string; readonly at: number }[] = []
   private readonly plan: TreePlan
+  private readonly intensities = new Map<string, number>()
 
   constructor(plan: TreePlan, seed: number) {
     this.plan = plan
+    this.note(plan, 'root')
     this.world = new VirtualWorld({ seed })
     const report = (told: Report): void => {
       if (told.type === 'process-restarted') {
@@ -104,6 +106,12 @@ class Run {
       }
     }
     this.runtime = new Runtime(this.world, { safeMessages: true, permute: true, report })
+  }
+  private note(plan: TreePlan, path: string): void {
+    this.intensities.set(path, plan.intensity)
+    plan.children.forEach((child, index) => {
+      if (child.kind === 'tree') this.note(child, `${path}.${index}`)
+    })
   }
   /** A restarted supervisor starts with an empty window. */
   private incarnation(supervisorName: string): string {
@@ -136,7 +144,7 @@ class Run {
       const within = this.restarts.filter(
         (other) => other.supervisor === who && other.at > at - PERIOD_MS && other.at <= at,
       )
-      expect(within.length).toBeLessThanOrEqual(3)
+      expect(within.length).toBeLessThanOrEqual(this.intensities.get(who.split(' ')[0] ?? '') ?? 0)
     }
   }
   private checkSpecification(node: ProcessNode, plan: TreePlan): void {
