@@ -17,6 +17,7 @@ import {
   grantNext,
   holdsNothing,
   keepInFlight,
+  release,
   settle,
 } from '#guard/brand-permits.ts'
 import { concurrencyOf, limitKey } from '#guard/limits.ts'
@@ -37,13 +38,20 @@ export interface BrandLimiterProtocol {
         readonly type: 'used'
         readonly guard: Pid
         readonly limiter: number
+        /** The incarnation of the guard that its permits name. */
+        readonly permits: number
         readonly attempts: readonly AttemptId[]
         readonly returned: number
       }
     /** From a guard: admitted before the brand had this limiter. */
     | { readonly type: 'holding'; readonly guard: Pid; readonly attempts: readonly AttemptId[] }
     /** From the dispatch pool, or from a guard for a permit that never reached the pool. Unknown ids are ignored. */
-    | { readonly type: 'attempt-ended'; readonly attemptId: AttemptId }
+    | {
+        readonly type: 'attempt-ended'
+        readonly attemptId: AttemptId
+        /** Only a permit of this guard's incarnation is over: the attempt may have another one since. */
+        readonly guard?: number
+      }
     /** Attempts of a dead process have been written into the table `holds` (D-12). */
     | { readonly type: 'holds-changed' }
     | { readonly type: 'limits-changed' }
@@ -119,16 +127,16 @@ export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Bra
     },
     used: (message, state, ctx) => {
       if (message.limiter !== state.incarnation) return keep
-      settle(state.permits, message.guard, message.attempts, message.returned)
+      settle(state.permits, message.guard, message.attempts, message.returned, message.permits)
       return grantWaiting(state, ctx)
     },
     holding: ({ guard, attempts }, state, ctx) => {
       watchGuard(guard, state, ctx)
-      for (const attemptId of attempts) state.permits.held.set(attemptId, guard)
+      for (const attemptId of attempts) state.permits.held.set(attemptId, { by: guard, permit: null })
       return keep
     },
-    'attempt-ended': ({ attemptId }, state, ctx) =>
-      state.permits.held.delete(attemptId) ? grantWaiting(state, ctx) : keep,
+    'attempt-ended': ({ attemptId, guard }, state, ctx) =>
+      release(state.permits, attemptId, guard ?? null) ? grantWaiting(state, ctx) : keep,
     'holds-changed': (_message, state, ctx) => {
       takeHolds(state, ctx)
       return keep
@@ -217,7 +225,7 @@ const onRegistered = (
     return keep
   }
   state.incarnation = message.value.incarnation
-  for (const { attemptId } of message.value.inFlight) state.permits.held.set(attemptId, null)
+  for (const { attemptId } of message.value.inFlight) state.permits.held.set(attemptId, { by: null, permit: null })
   takeHolds(state, ctx)
   for (const question of state.early.splice(0)) answer(question, state, ctx)
   return grantWaiting(state, ctx)
@@ -228,7 +236,7 @@ const takeHolds = (state: State, ctx: Ctx): void => {
   const now = ctx.world.monoNow()
   for (const { attemptId, untilMono } of holds) {
     if (untilMono <= now) continue
-    state.permits.held.set(attemptId, null)
+    state.permits.held.set(attemptId, { by: null, permit: null })
     ctx.sendAfter(Math.ceil(untilMono - now), { type: 'hold-over', attemptId })
   }
 }

@@ -322,7 +322,7 @@ const refuse = (permit: Permit, execution: Pid, state: State, ctx: Ctx): void =>
   if (guardIsCurrent(permit, state))
     ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
   if (permit.limiter !== null && limiterIsCurrent(permit, state))
-    ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
+    ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId, guard: permit.guard })
   ctx.send<ExecutionHears>(execution, { type: 'attempt-refused', attemptId })
 }
 

@@ -198,6 +198,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
         type: 'permit-unused',
         attemptId: state.attemptId,
         brand: admitted.due.brand,
+        guard: admitted.permit.guard,
       })
     return end(state, ctx)
   }

@@ -198,7 +198,8 @@ const onExecutionStarted = (
   const begun = running(ctx).get(token)
   if (begun !== undefined) return onOrphan(begun, state, ctx)
   const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
-  ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand: admitted.due.brand })
+  const { brand, guard } = admitted.permit
+  ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand, guard })
   ctx.cast(scheduler, { type: 'handed-back', due: admitted.due })
 }
 
@@ -239,9 +240,10 @@ const onPoolDown = (state: State, ctx: Ctx): void => {
 /** The row stays until the new execution puts its own in its place: somebody cares for the attempt all the time. */
 const takeUp = (row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): void => {
   const { admitted, token } = row
-  const { attemptId, domain, brand } = admitted.permit
+  const { attemptId, domain, brand, guard } = admitted.permit
   // Once: by the second time the webhook may have been admitted anew.
-  if (how.how === 'unsent' && row.known === null) ctx.cast(guardOf(domain), { type: 'permit-unused', attemptId, brand })
+  if (how.how === 'unsent' && row.known === null)
+    ctx.cast(guardOf(domain), { type: 'permit-unused', attemptId, brand, guard })
   row.known = how
   startExecution({ admitted, token, takeUp: how }, state, ctx)
 }

@@ -103,8 +103,13 @@ export interface GuardProtocol {
         readonly brand: Brand
         readonly outcome: Outcome | null
       }
-    /** From an execution or the executor: never handed to the pool. */
-    | { readonly type: 'permit-unused'; readonly attemptId: AttemptId; readonly brand: Brand }
+    /** From an execution or the executor: never handed to the pool. `guard`: the permit's; the attempt may have another one since. */
+    | {
+        readonly type: 'permit-unused'
+        readonly attemptId: AttemptId
+        readonly brand: Brand
+        readonly guard: number
+      }
     /** Attempts of a dead process have been written into the table `holds` (D-12); see `holdPermits`. */
     | { readonly type: 'holds-changed' }
     /** From the dispatch pool: its last thread is gone; nothing is admitted until the pool answers a registration. */
@@ -263,7 +268,8 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       endFlight(attemptId, state, ctx)
       return turn(state, ctx)
     },
-    'permit-unused': ({ attemptId, brand }, state, ctx) => {
+    'permit-unused': ({ attemptId, brand, guard }, state, ctx) => {
+      if (guard !== state.incarnation) return keep
       const limiter = state.flights.get(attemptId)?.limiter ?? null
       if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
       endFlight(attemptId, state, ctx)

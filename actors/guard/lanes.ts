@@ -1,8 +1,8 @@
 /** Windows and the store: which lanes have due rows, and their heads again and again, without a cursor (D-1, D-18). */
 import type { GuardProtocol } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
-import { LANE_WINDOW_LOW, PAGE_ROWS_MAX } from '#config/limits.ts'
-import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt } from '#guard/queues.ts'
+import { LANE_WINDOW_LOW_SHARE, PAGE_ROWS_MAX } from '#config/limits.ts'
+import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt, windowMaxOf } from '#guard/queues.ts'
 import { type Window, windowSize } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
 import { attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
@@ -56,14 +56,15 @@ const requestHead = (window: Window, state: State, ctx: Ctx): void => {
   const until = ctx.world.wallNow()
   const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
   const data = { lane, until, round: state.round }
-  ctx.request(storeKeeper, { type: 'lane', lane, after: null, until, limit: PAGE_ROWS_MAX }, 'head', data)
+  const limit = Math.min(PAGE_ROWS_MAX, windowMaxOf(state.queues, window) + state.flights.size)
+  ctx.request(storeKeeper, { type: 'lane', lane, after: null, until, limit }, 'head', data)
 }
-
 export const refill = (state: State, ctx: Ctx): void => {
-  for (const window of state.queues.hungry)
-    if (!window.refilling && windowSize(window) < LANE_WINDOW_LOW) requestHead(window, state, ctx)
+  for (const window of state.queues.hungry) {
+    const low = windowMaxOf(state.queues, window) * LANE_WINDOW_LOW_SHARE
+    if (!window.refilling && windowSize(window) < low) requestHead(window, state, ctx)
+  }
 }
-
 /** A row of this brand may be due and told to nobody: look at its lanes again. */
 export const readAgain = (brand: Brand, state: State): void => {
   for (const window of queueOf(state.queues, brand).windows) wantMore(state.queues, window)

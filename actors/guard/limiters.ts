@@ -104,6 +104,7 @@ export const onGranted = (granted: BrandGranted, state: State, ctx: Ctx): void =
       type: 'used',
       guard: ctx.self,
       limiter: granted.limiter,
+      permits: state.incarnation,
       attempts: admitted.map(({ permit }) => permit.attemptId),
       returned: granted.count - admitted.length,
     })

@@ -1,6 +1,7 @@
 /** The permits of a guard: given, taken up again, come back (D-7, D-12). */
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import type { Admitted } from '#actors/guard.ts'
+import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
 import { concurrencyOf } from '#guard/limits.ts'
 import { queueOf } from '#guard/queues.ts'
@@ -45,6 +46,7 @@ export const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void =>
   const queue = queueOf(state.queues, flight.brand)
   const now = ctx.world.monoNow()
   releasePermit(state.queues, queue, now, flight.heldUntilMono === null ? now - flight.admittedMono : null)
+  if (state.gone.size >= GONE_ATTEMPTS_MAX) state.gone.clear()
   if (state.refilling > 0) state.gone.add(attemptId)
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   if (flight.limiter === null && concurrencyOf(limits, queue.keys.overall) !== null)

@@ -107,8 +107,13 @@ export const BACKPRESSURE_EVENTS_KEPT = 100
 export const LOG_BUFFER_BYTES_MAX = 1_048_576
 
 // ---------------------------------------------------------------- guards
-/** A window that holds fewer rows of a lane with more in the store is refilled: time for one read at any rate. */
-export const LANE_WINDOW_LOW = 128
+/** A window that holds less than this share of what it may, of a lane with more in the store, is refilled: time for one read. */
+export const LANE_WINDOW_LOW_SHARE = 0.25
+/** Ids that a guard holds over all its lanes; with many brands each lane holds fewer, at least the second figure. */
+export const GUARD_ROWS_MAX = 32_768
+export const LANE_WINDOW_MIN = 16
+/** Attempts that ended while a page of their lane was on its way; beyond it the store's compare-and-set alone decides (D-3). */
+export const GONE_ATTEMPTS_MAX = 10_000
 /** A guard with nothing to do stops after this long: 100,000 domains must not cost 100,000 live actors. */
 export const GUARD_IDLE_MS = 1_000
 /** A guard writes its figures at most this often. */

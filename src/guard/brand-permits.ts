@@ -4,9 +4,15 @@
  */
 import type { AttemptId } from '#webhook/webhook.ts'
 
+export interface Holder<K> {
+  /** The guard that named it; null: it was found in flight, and the dispatch pool will tell its end. */
+  readonly by: K | null
+  /** The incarnation of the guard that its permit names, where that is known. */
+  readonly permit: number | null
+}
 export interface BrandPermits<K> {
-  /** Attempts that hold a permit, and the guard that named them; null: found in flight, the dispatch pool will tell their end. */
-  readonly held: Map<AttemptId, K | null>
+  /** Attempts that hold a permit. */
+  readonly held: Map<AttemptId, Holder<K>>
   /** Granted and not yet named. */
   readonly granted: Map<K, number>
   grantedSum: number
@@ -55,12 +61,23 @@ export const settle = <K>(
   guard: K,
   attempts: readonly AttemptId[],
   returned: number,
+  permit: number | null = null,
 ): void => {
   const left = (permits.granted.get(guard) ?? 0) - attempts.length - returned
   permits.grantedSum -= attempts.length + returned
   if (left > 0) permits.granted.set(guard, left)
   else permits.granted.delete(guard)
-  for (const attemptId of attempts) permits.held.set(attemptId, guard)
+  for (const attemptId of attempts) permits.held.set(attemptId, { by: guard, permit })
+}
+
+/**
+ * The attempt has ended; with `permit`, only if it holds that one: an attempt that was refused with an old permit may have
+ * been admitted anew meanwhile. True if a permit is free again.
+ */
+export const release = <K>(permits: BrandPermits<K>, attemptId: AttemptId, permit: number | null): boolean => {
+  const holder = permits.held.get(attemptId)
+  if (holder === undefined || (permit !== null && holder.permit !== null && holder.permit !== permit)) return false
+  return permits.held.delete(attemptId)
 }
 
 /** A dead guard uses nothing any more. What it has named is kept until the dispatch pool says what of it is in flight. */
@@ -72,7 +89,7 @@ export const forgetGuard = <K>(permits: BrandPermits<K>, guard: K): void => {
 
 /** Of what a dead guard has named only what is really in flight holds a permit (D-7). */
 export const keepInFlight = <K>(permits: BrandPermits<K>, guard: K, inFlight: ReadonlySet<AttemptId>): void => {
-  for (const [attemptId, by] of permits.held)
+  for (const [attemptId, { by }] of permits.held)
     if (by === guard && !inFlight.has(attemptId)) permits.held.delete(attemptId)
 }
 

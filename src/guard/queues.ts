@@ -1,10 +1,11 @@
 /** Everything that waits in one guard: windows by brand and priority, and who holds which id. Plain data. */
+import { GUARD_ROWS_MAX, LANE_WINDOW_MIN } from '#config/limits.ts'
 import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 import { type BrandQueue, emptyBrandQueue, isForgettable, windowOf } from './brand-queue.ts'
 import { emptyRing, joinRing, type Ring, sweepRing } from './fairness.ts'
 import { compareDue } from './lane.ts'
 import { type DomainKeys, domainKeys } from './limits.ts'
-import { fill, markMore, offer, removeDue, type Window, windowHead, windowTail } from './window.ts'
+import { fill, markMore, offer, removeDue, type Window, windowHead, windowSize, windowTail } from './window.ts'
 
 /** One webhook that waits here, and when it came into the guard's hands: the start of the guard's share of its lateness. */
 export interface Waiting {
@@ -43,6 +44,16 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
   serviceMs: 0,
 })
 
+/**
+ * Ids that one lane may hold now: fewer where many brands wait, so that a guard is bounded whatever the number of its lanes.
+ * Windows that were larger shrink as they are served.
+ */
+export const windowMaxOf = ({ windowMax, ring, waiting }: Queues, window: Window): number => {
+  const share = Math.floor(GUARD_ROWS_MAX / Math.max(1, ring.queues.length))
+  const room = GUARD_ROWS_MAX - waiting.size + windowSize(window)
+  return Math.min(windowMax, Math.max(LANE_WINDOW_MIN, Math.min(share, room)))
+}
+
 export const queueOf = (queues: Queues, brand: Brand): BrandQueue => {
   const there = queues.brands.get(brand)
   if (there !== undefined) return there
@@ -62,7 +73,7 @@ export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
   }
   const queue = queueOf(queues, due.brand)
   const window = windowOf(queue, due.priority)
-  const offered = offer(window, due, queues.windowMax)
+  const offered = offer(window, due, windowMaxOf(queues, window))
   if (window.more) queues.hungry.add(window)
   if (offered.evicted !== undefined) forget(queues, queue, offered.evicted)
   if (offered.held) remember(queues, queue, due, now)
@@ -91,7 +102,7 @@ export const fillWindow = (
   let left = false
   for (const due of rows) {
     if (queues.waiting.has(due.id) || skip(due)) continue
-    const filled = fill(window, due, queues.windowMax)
+    const filled = fill(window, due, windowMaxOf(queues, window))
     if (filled.evicted !== undefined) forget(queues, queue, filled.evicted)
     if (window.more) queues.hungry.add(window)
     left ||= !filled.held || filled.evicted !== undefined

@@ -73,6 +73,12 @@ describe('a crash of any actor at any step', () => {
     )
   }, 60_000)
 
+  it('nor where an attempt that was refused with an old permit has been admitted anew meanwhile', async () => {
+    const base = { concurrency: 1, brandLimit: 1, inDomain: 1, rate: 80, count: 5, serviceMs: 6 }
+    const killed = (afterMs: number) => play({ ...base, kills: [{ afterMs, who: guardOf(A) }] })
+    for (let afterMs = 60; afterMs < 85; afterMs += 1) expect(await killed(afterMs)).toEqual([])
+  })
+
   it('would, if the pool took permits of an older guard (D-7)', async () => {
     const seen = await fc.check(
       fc.asyncProperty(cases, async (one) => (await play(one, { forgivingPool: true, markMs: 40 })).length === 0),

@@ -312,6 +312,7 @@ export class GuardStage {
         type: 'permit-unused',
         attemptId: one.permit.attemptId,
         brand: one.due.brand,
+        guard: one.permit.guard,
       })
       return
     }
@@ -350,12 +351,14 @@ export class GuardStage {
         return ok(state)
       },
       call: {
-        'register-guard': ({ domain, pid }, _from, state) => {
+        'register-guard': ({ domain, pid }, _from, state, ctx) => {
+          ctx.monitor(pid)
           incarnations += 1
           state.guards.set(domain, { incarnation: incarnations, pid })
           return reply({ incarnation: incarnations, inFlight: inFlight(state, (due) => due.domain === domain) }, state)
         },
-        'register-limiter': ({ brand, pid }, _from, state) => {
+        'register-limiter': ({ brand, pid }, _from, state, ctx) => {
+          ctx.monitor(pid)
           incarnations += 1
           state.limiters.set(brand, { incarnation: incarnations, pid })
           return reply({ incarnation: incarnations, inFlight: inFlight(state, (due) => due.brand === brand) }, state)
@@ -376,7 +379,11 @@ export class GuardStage {
             const { attemptId, brand } = permit
             if (guardOk) ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
             if (permit.limiter !== null && limiterOk)
-              ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
+              ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), {
+                type: 'attempt-ended',
+                attemptId,
+                guard: permit.guard,
+              })
             this.handBack(due.id, ctx)
             return keep
           }
@@ -389,6 +396,10 @@ export class GuardStage {
       },
       info: (message, state, ctx) => {
         if (message.type === 'finish') this.finish(message.attemptId, state, ctx)
+        // The end of a guard or limiter ends its incarnation.
+        if (message.type === 'DOWN')
+          for (const registered of [state.guards, state.limiters])
+            for (const [key, { pid }] of registered) if (pid === message.pid) registered.delete(key)
         return keep
       },
     }

@@ -29,7 +29,7 @@ describe('brand permits', () => {
     const permits = emptyPermits<string>()
     ask(permits, 5, 'a', 3)
     settle(permits, 'a', ['m1', 'm2'], 0)
-    permits.held.set('found', null)
+    permits.held.set('found', { by: null, permit: null })
     forgetGuard(permits, 'a')
     keepInFlight(permits, 'a', new Set(['m2']))
     expect([...permits.held.keys()]).toEqual(['m2', 'found'])

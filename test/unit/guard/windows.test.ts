@@ -135,4 +135,15 @@ describe('a window', () => {
     expect(windowHead(window)?.seq).toBe(2)
     expect(queues.waiting.get('msg_1')?.due.attempts).toBe(1)
   })
+  it('holds fewer ids where many brands wait: a guard is bounded whatever the number of its lanes', () => {
+    const queues = emptyQueues('api.example.com', 512)
+    for (let brand = 0; brand < 400; brand += 1)
+      for (let n = 0; n < 120; n += 1) {
+        const seq = brand * 120 + n + 1
+        offerDue(queues, { ...due(seq, n), brand: `brand-${brand}` }, 0)
+      }
+    expect(queues.waiting.size).toBeGreaterThan(30_000)
+    expect(queues.waiting.size).toBeLessThanOrEqual(32_768 + 400 * 16)
+    expect(queues.hungry.size).toBeGreaterThan(100)
+  })
 })
