@@ -73,6 +73,9 @@ interface State extends ExecutorArgs {
   readonly watched: Map<MonitorRef, { readonly token: string; readonly pid: Pid }>
   /** By token: executions that died; the pool has been asked to end their attempts. */
   readonly orphans: Map<string, RunningExecution>
+  /** By token: how often its work was taken up; those that are being started just now are `starting`. */
+  readonly takeUps: Map<string, number>
+  readonly starting: Set<string>
   readonly recoveryAwaited: From<'recovered'>[]
   readonly draining: From<'drained'>[]
   recovered: boolean
@@ -82,6 +85,9 @@ interface State extends ExecutorArgs {
 }
 type Ctx = Context<ExecutorProtocol>
 const ASK_AGAIN_MS = 50
+/** What kills an execution may kill its successor: from the third time on it waits, longer each time. */
+const TAKE_UPS_AT_ONCE = 2
+const TAKE_UP_MS_MAX = 5_000
 
 export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   name: 'executor',
@@ -91,6 +97,8 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
       ...args,
       watched: new Map(),
       orphans: new Map(),
+      takeUps: new Map(),
+      starting: new Set(),
       recoveryAwaited: [],
       draining: [],
       recovered: false,
@@ -113,6 +121,7 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
     },
     drain: (_request, from, state, ctx) => {
       if (running(ctx).size === 0) return reply('drained', state)
+      watchUnwatched(state, ctx)
       state.draining.push(from)
       return keep
     },
@@ -177,7 +186,8 @@ const watch = (pid: Pid, token: string, state: State, ctx: Ctx): void => {
 
 const startExecution = (starting: Starting, state: State, ctx: Ctx): void => {
   const spec = worker(execution, { ...starting, events: state.events }, { restart: 'temporary' })
-  ctx.request(executions, startChild(spec), 'execution-started', starting)
+  if (starting.takeUp !== null) state.starting.add(starting.token)
+  ctx.request(executions, startChild(spec), 'execution-started', starting, Number.POSITIVE_INFINITY)
 }
 
 /**
@@ -190,7 +200,10 @@ const onExecutionStarted = (
   ctx: Ctx,
 ): void => {
   const { admitted, token, takeUp } = message.data
-  if (message.ok && message.value.ok) return watch(message.value.pid, token, state, ctx)
+  if (message.ok && message.value.ok) {
+    state.starting.delete(token)
+    return watch(message.value.pid, token, state, ctx)
+  }
   if (takeUp !== null) {
     ctx.sendAfter(ASK_AGAIN_MS, { type: 'start-again', starting: message.data })
     return
@@ -209,8 +222,9 @@ const onExecutionDown = (ref: MonitorRef, state: State, ctx: Ctx): void => {
   if (dead === undefined) return
   state.watched.delete(ref)
   const row = running(ctx).get(dead.token)
-  if (row?.pid.id === dead.pid.id) onOrphan(row, state, ctx)
-  else if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
+  if (row?.pid.id === dead.pid.id) return onOrphan(row, state, ctx)
+  state.takeUps.delete(dead.token)
+  if (running(ctx).size === 0) for (const from of state.draining.splice(0)) ctx.reply(from, 'drained')
 }
 /** Nobody cares for this start any more: what its execution knew, or else what the pool knows, says how it goes on. */
 const onOrphan = (row: RunningExecution, state: State, ctx: Ctx): void => {
@@ -231,6 +245,7 @@ const howEnded = (report: AttemptReport | null, held: boolean): TakeUp =>
 /** The pool's threads have ended before this: what was handed to it is in doubt; live executions find out by themselves. */
 const onPoolDown = (state: State, ctx: Ctx): void => {
   state.poolWatched = false
+  if (ctx.whereis(dispatchPool) !== null) watchPool(state, ctx)
   for (const row of state.orphans.values())
     takeUp(row, { how: 'in-doubt', reason: 'the dispatch pool has ended' }, state, ctx)
   state.orphans.clear()
@@ -245,17 +260,38 @@ const takeUp = (row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): voi
   if (how.how === 'unsent' && row.known === null)
     ctx.cast(guardOf(domain), { type: 'permit-unused', attemptId, brand, guard })
   row.known = how
-  startExecution({ admitted, token, takeUp: how }, state, ctx)
+  const count = (state.takeUps.get(token) ?? 0) + 1
+  state.takeUps.set(token, count)
+  const starting = { admitted, token, takeUp: how }
+  if (count <= TAKE_UPS_AT_ONCE) return startExecution(starting, state, ctx)
+  state.starting.add(token)
+  ctx.sendAfter(Math.min(TAKE_UP_MS_MAX, ASK_AGAIN_MS * 2 ** (count - TAKE_UPS_AT_ONCE)), {
+    type: 'start-again',
+    starting,
+  })
+}
+
+/**
+ * An execution that began for a dead executor is known to nobody here; without a monitor its death would leave its webhook
+ * executing for ever.
+ */
+const watchUnwatched = (state: State, ctx: Ctx): void => {
+  const watched = new Set([...state.watched.values()].map(({ pid }) => pid.id))
+  for (const [token, row] of running(ctx).entries()) {
+    if (watched.has(row.pid.id) || state.orphans.has(token) || state.starting.has(token)) continue
+    watch(row.pid, token, state, ctx)
+  }
+}
+const watchPool = (state: State, ctx: Ctx): void => {
+  state.poolWatched = true
+  ctx.monitor(dispatchPool)
 }
 
 /** Holders are looked at after the store was read: an attempt that began since then is not in the page. */
 const reconcile = (state: State, ctx: Ctx, after = 0): void => {
   if (after === 0 && state.reconciling) return
   state.reconciling = true
-  if (!state.poolWatched) {
-    state.poolWatched = true
-    ctx.monitor(dispatchPool)
-  }
+  if (!state.poolWatched) watchPool(state, ctx)
   ctx.request(storeKeeper, { type: 'started', after, limit: PAGE_ROWS_MAX }, 'started-page')
 }
 const reconcileLater = (delayMs: number, state: State, ctx: Ctx): void => {
@@ -273,6 +309,7 @@ const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: Sta
     state.recovered = true
     for (const from of state.recoveryAwaited.splice(0)) ctx.reply(from, 'recovered')
   }
+  watchUnwatched(state, ctx)
   reconcileLater(AUDIT_MS, state, ctx)
 }
 

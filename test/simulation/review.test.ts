@@ -1,5 +1,6 @@
 /** Sequences that a review aimed at the delivery rooms; each broke them once. */
 import { describe, expect, it } from 'vitest'
+import { executor } from '#actors/executor.ts'
 import { guardOf, guards } from '#actors/guard.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import type { WriteOp } from '#store/store.ts'
@@ -13,6 +14,8 @@ const LATE = {
   jitter: 0.2,
   inDoubt: 'retry',
 } as const
+
+const STEADY = { ...LATE, initialDelayMs: 1_000, maxDelayMs: 1_000, jitter: 0 } as const
 
 describe('a retry is decided once', () => {
   it('also if its process dies between the write and the answer: stored and told are one instant', async () => {
@@ -71,5 +74,45 @@ describe('a guard that dies at its start', () => {
     expect(deaths).toBeLessThan(12)
     expect(daemon.arrivals().get(daemon.acknowledged[1] ?? '')).toBe(1)
     expect(daemon.runtime.whereis(guards)).not.toBeNull()
+  })
+})
+
+describe('executions', () => {
+  it('that begin for an executor that has died are watched by the next one', async () => {
+    const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 30_000 }) })
+    await daemon.start()
+    await daemon.setLimit({ kind: 'concurrency', domain: 'api.example.com', value: 1_000 })
+    let started = 0
+    daemon.onEvent = (event) => {
+      if (event.type === 'attempt.started' && ++started === 1) daemon.runtime.exit(executor, 'kill')
+    }
+    await daemon.schedule(Array.from({ length: 400 }, () => ({ retry: STEADY })))
+    await daemon.world.advance(15_000)
+    const victims = daemon.runtime
+      .processes()
+      .filter((pid) => daemon.runtime.processInfo(pid)?.behaviour === 'execution')
+    for (const pid of victims) daemon.runtime.exit(pid, 'kill')
+    daemon.network.script = () => ({})
+    await daemon.world.advance(120_000)
+    expect(started).toBeGreaterThan(1)
+    expect(daemon.acknowledged.filter((id) => daemon.stateOf(id) !== 'delivered')).toEqual([])
+  })
+
+  it('that die of what they take up are started again with patience', async () => {
+    const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 10 }) })
+    await daemon.start()
+    let deaths = 0
+    const arm = (): void =>
+      daemon.world.armFailpoint('execution.ended', () => {
+        deaths++
+        arm()
+        throw new Error('poison')
+      })
+    arm()
+    await daemon.schedule([{ retry: STEADY }])
+    await daemon.world.advance(60_000)
+    expect(deaths).toBeGreaterThan(3)
+    expect(deaths).toBeLessThan(40)
+    expect(daemon.network.arrivals).toHaveLength(1)
   })
 })
