@@ -62,6 +62,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
       }),
     control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own }),
   })
+  runtime.watchLoop()
   const started = await runtime.start(supervisor, tree, { name: root })
   if (!started.ok) return broken('the daemon did not start', causeOf(started))
   events.emit({ type: 'daemon.started', at: world.wallNow(), detail: version })

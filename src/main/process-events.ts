@@ -54,6 +54,25 @@ export const processEvent = (report: Report, at: Instant): Event | null => {
       }
     case 'process-ran-long':
       return { type: 'process.ran-long', at, name: report.name ?? report.behaviour, pid: report.pid.id, ms: report.ms }
+    case 'mailbox-long':
+    case 'mailbox-overflowed':
+      return {
+        type: 'process.mailbox-filled',
+        at,
+        name: report.name ?? String(report.pid),
+        pid: report.pid.id,
+        length: report.length,
+      }
+    case 'close-failed':
+      return {
+        type: 'process.close-failed',
+        at,
+        name: report.name ?? String(report.pid),
+        pid: report.pid.id,
+        reason: describeReason(report.reason),
+      }
+    case 'loop-delayed':
+      return { type: 'loop.delayed', at, ms: report.ms }
     default:
       return null
   }

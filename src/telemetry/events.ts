@@ -112,6 +112,24 @@ export type Event =
       readonly pid: number
       readonly ms: number
     }
+  /** Messages wait in its mailbox by the ten thousand, or were refused by its bound. */
+  | {
+      readonly type: 'process.mailbox-filled'
+      readonly at: Instant
+      readonly name: string
+      readonly pid: number
+      readonly length: number
+    }
+  /** Something that it owned failed to close at its death. */
+  | {
+      readonly type: 'process.close-failed'
+      readonly at: Instant
+      readonly name: string
+      readonly pid: number
+      readonly reason: string
+    }
+  /** The main thread answered a timer so late. */
+  | { readonly type: 'loop.delayed'; readonly at: Instant; readonly ms: number }
   | { readonly type: 'clock.stepped'; readonly at: Instant; readonly stepMs: number }
   | {
       readonly type: 'daemon.started' | 'daemon.stopping' | 'daemon.stopped'
