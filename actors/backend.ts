@@ -44,7 +44,9 @@ export const backendOf = <P extends Protocol>(
   putKey: (key) => putKey(key, ctx),
   randomBytes: (length) => ctx.world.randomBytes(length),
   showGuard: (domain) => ifAlive(ctx.call(guardOf(domain), { type: 'show' }, REQUEST_MS_MAX)),
-  explain: (domain, id) => ifAlive(ctx.call(guardOf(domain), { type: 'explain', id }, REQUEST_MS_MAX)),
+  explain: (due) => ifAlive(ctx.call(guardOf(due.domain), { type: 'explain', id: due.id, due }, REQUEST_MS_MAX)),
+  predict: (domain, brand, priority, count) =>
+    ifAlive(ctx.call(guardOf(domain), { type: 'predict', brand, priority, count }, REQUEST_MS_MAX)),
   open: () => openByBrand(ctx),
   limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)).filter(isOfSomebody),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),

@@ -195,5 +195,13 @@ export const RETENTION_DEAD_MS = 30 * 24 * 3_600_000
 export const PRUNE_EVERY_MS = 60_000
 export const PRUNE_ROWS = 200
 export const PRUNE_PAUSE_MS = 100
+/** Buckets of one forecast: each may cost a count in the store. */
+export const FORECAST_BUCKETS_MAX = 100
+/** (lane, instant) pairs of one call for which `predict` looks ahead: each costs up to three counts in the store. */
+export const PREDICT_INSTANTS_MAX = 16
+/** A brand's unfinished webhooks are counted this often where they are bounded; what came since is added. */
+export const BACKLOG_COUNT_MS = 1_000
+export const BRAND_WEIGHT_MIN = 0.01
+export const BRAND_WEIGHT_MAX = 1_000
 /** A place in a lane is counted to at most this: "10,000 or more" (D-28). */
 export const RANK_ROWS_MAX = 10_000

@@ -4,7 +4,7 @@
  */
 import type { Cancelled, ReadQuery, ReadResult, SetLimit, StoredKey, StoredLimit } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
-import type { Brand, Domain, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
+import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
 export interface Backend {
   /** Wall clock. */
@@ -23,8 +23,15 @@ export interface Backend {
   guards(): Iterable<GuardRow>
   /** What a live guard says of itself; null: none lives, so nothing waits there. */
   showGuard(domain: Domain): Promise<GuardDetail | null>
-  /** Null: no guard holds it (it is not due, runs, is done, or waits further back in the store). */
-  explain(domain: Domain, id: WebhookId): Promise<Waiting | null>
+  /** Null: no guard lives, or the webhook is not due, runs, or is done. */
+  explain(due: Due): Promise<Waiting | null>
+  /** When the last of `count` new webhooks of this lane would start. Null: no guard lives, so nothing waits. */
+  predict(
+    domain: Domain,
+    brand: Brand,
+    priority: Priority,
+    count: number,
+  ): Promise<{ readonly expectedAt: Instant | null } | null>
   /** Attempts that the dispatch pool holds, by brand. */
   open(): Promise<ReadonlyMap<Brand, number>>
   readonly monitor: Monitor

@@ -5,6 +5,7 @@ import type { Brand, Domain } from '#webhook/webhook.ts'
 import type { Backend } from './backend.ts'
 import { brandForRead, brandForWrite, type Caller } from './caller.ts'
 import { readParams } from './explain.ts'
+import { forecastView } from './foresight.ts'
 import { formatInstant } from './instant.ts'
 import { isLive, makeKey, storedKeyOf } from './keys.ts'
 import { guardList, guardView, monitorView } from './monitor-view.ts'
@@ -13,7 +14,17 @@ import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { Refusal } from './refusal.ts'
 import type { LimitsView, Paused } from './results.ts'
-import { attemptView, isShownLimit, keyView, limitsView, processNode, waitingView, webhookView } from './views.ts'
+import { configureBreaker, setLimit } from './steering.ts'
+import {
+  attemptView,
+  dueOf,
+  isShownLimit,
+  keyView,
+  limitsView,
+  processNode,
+  waitingView,
+  webhookView,
+} from './views.ts'
 
 /** Methods that a session answers by itself. */
 export type SessionMethod = 'scheduleWebhook' | 'scheduleWebhooks' | 'subscribe' | 'unsubscribe' | 'authenticate'
@@ -84,7 +95,8 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const record = await backend.read({ type: 'webhook', id, brand: brandForRead(caller, brand) })
     if (record === null) throw noWebhook(id)
     const { state, domain, nextAttemptAt } = webhookView(record, backend.now())
-    const waiting = state === 'waiting' || state === 'held' ? await backend.explain(domain, id) : null
+    const isWaiting = record.nextAt !== null && (state === 'waiting' || state === 'held')
+    const waiting = isWaiting ? await backend.explain(dueOf(record, record.nextAt)) : null
     if (waiting !== null) return { id, state, domain, ...waitingView(waiting) }
     const isToCome = state === 'scheduled' || state === 'retrying'
     return { id, state, domain, ...(isToCome && nextAttemptAt !== undefined ? { expectedAt: nextAttemptAt } : {}) }
@@ -130,6 +142,23 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       backend,
     ),
 
+  configureBreaker: ({ domain, ...said }, caller, backend) => {
+    forAdmins(caller)
+    return configureBreaker(domainOf(domain), said, caller, backend)
+  },
+
+  configureBrandWeight: ({ weight, brand, domain }, caller, backend) => {
+    forAdmins(caller)
+    const of = { domain: domain === undefined ? null : domainOf(domain), value: weight, burst: null }
+    return setLimit({ kind: 'weight', ...of }, brandForWrite(caller, brand), caller, backend)
+  },
+
+  configureBrandBacklog: ({ limit, brand }, caller, backend) => {
+    forAdmins(caller)
+    const said = { kind: 'backlog', domain: null, value: limit, burst: null } as const
+    return setLimit(said, brandForWrite(caller, brand), caller, backend)
+  },
+
   pauseDomain: ({ domain, reason }, caller, backend) =>
     pause({ domain: domainOf(domain) }, true, reason, caller, backend),
   resumeDomain: ({ domain }, caller, backend) => pause({ domain: domainOf(domain) }, false, undefined, caller, backend),
@@ -161,15 +190,11 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     return monitorView({ domain: named, brand: wanted, seesDomains }, backend)
   },
 
-  getGuard: async ({ domain }, caller, backend) => {
-    const named = domainOf(domain)
-    const isSeen = caller.role === 'admin' || (await usesDomain(named, caller.brand, backend))
-    if (!isSeen)
-      throw new Refusal('NOT_FOUND', `there is no webhook of this brand for ${JSON.stringify(named)}`, {
-        field: 'domain',
-      })
-    return guardView(named, caller.brand, backend)
-  },
+  getGuard: async ({ domain }, caller, backend) =>
+    guardView(await seenDomain(domain, caller, backend), caller.brand, backend),
+
+  forecast: async ({ domain, from, to, bucketMs }, caller, backend) =>
+    forecastView({ domain: await seenDomain(domain, caller, backend), from, to, bucketMs }, backend),
 
   listGuards: (_params, caller, backend) => {
     forAdmins(caller)
@@ -268,6 +293,11 @@ export const forAdmins = (caller: Caller): void => {
   if (caller.role !== 'admin') throw new Refusal('FORBIDDEN', 'this needs an admin key (hp_admin_...)')
 }
 
+const seenDomain = async (text: string, caller: Caller, backend: Backend): Promise<Domain> => {
+  const named = domainOf(text)
+  if (caller.role === 'admin' || (await usesDomain(named, caller.brand, backend))) return named
+  throw new Refusal('NOT_FOUND', `there is no webhook of this brand for ${JSON.stringify(named)}`, { field: 'domain' })
+}
 const usesDomain = async (domain: Domain, brand: Brand | null, backend: Backend): Promise<boolean> => {
   const counts = await backend.read({ type: 'counts', brand, domain, now: backend.now() })
   return Object.values(counts).some((count: number) => count > 0)
@@ -295,30 +325,4 @@ const pause = async (
     setAt: backend.now(),
   })
   return { ...what, paused }
-}
-
-interface LimitSaid {
-  readonly kind: 'concurrency' | 'rate' | 'adaptive'
-  readonly domain: Domain | null
-  readonly value: number | null
-  readonly burst: number | null
-}
-
-const setLimit = async (
-  said: LimitSaid,
-  brand: Brand | null,
-  caller: Caller,
-  backend: Backend,
-): Promise<LimitsView> => {
-  if (brand !== null) await backend.ensureBrand(brand)
-  const stored = await backend.setLimit({
-    ...said,
-    brand,
-    setBy: `${caller.role} ${caller.keyId}`,
-    setAt: backend.now(),
-  })
-  const others = [...backend.limits()].filter(
-    (row) => row.domain === said.domain && row.brand === brand && row.kind !== said.kind,
-  )
-  return limitsView([stored, ...others])
 }

@@ -89,7 +89,7 @@ export const guardView = async (domain: Domain, brand: Brand | null, backend: Ba
 }
 
 /** A domain without a guard: nothing waits and nothing runs there. */
-const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): GuardRow => {
+export const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): GuardRow => {
   const own = limits.filter((limit) => limit.domain === domain && limit.brand === null)
   const rate = own.find((limit) => limit.kind === 'rate')
   return {

@@ -3,16 +3,25 @@
  * document. What is not in a schema is an unknown parameter, and refused.
  */
 import { z } from 'zod'
-import { BATCH_WEBHOOKS_MAX, LIST_LIMIT_MAX } from '#config/limits.ts'
+import {
+  BATCH_WEBHOOKS_MAX,
+  BRAND_WEIGHT_MAX,
+  BRAND_WEIGHT_MIN,
+  LIST_LIMIT_MAX,
+  RETRY_AGE_MAX_MS,
+} from '#config/limits.ts'
+import { BREAKER_OPEN_MS_MAX } from '#guard/breaker.ts'
 import { WEBHOOK_STATES } from '#webhook/webhook.ts'
 import type {
   AllLimits,
   Attempts,
   Authenticated,
   Brands,
+  BreakerView,
   CancelOutcome,
   CreatedKey,
   Explanation,
+  ForecastView,
   GuardList,
   GuardView,
   Info,
@@ -32,6 +41,7 @@ import type {
 import {
   brand,
   burst,
+  CLOSURES,
   concurrencyLimit,
   domain,
   instant,
@@ -116,6 +126,45 @@ export const METHODS = {
     }),
     summary: 'How many requests may start at a domain per second.',
   },
+  configureBreaker: {
+    params: z.strictObject({
+      domain,
+      enabled: z.boolean().nullable().optional().describe('true, false, or null for the default (true)'),
+      openMs: whole(1, BREAKER_OPEN_MS_MAX, 'whole milliseconds').nullable().optional(),
+      closure: z
+        .enum(CLOSURES)
+        .nullable()
+        .optional()
+        .describe(`${CLOSURES.join(', ')}, or null for the default (brand)`),
+      retryBudget: z.number().min(0).max(1).nullable().optional().describe('a share from 0 to 1, or null for 0.1'),
+    }),
+    summary: 'How a guard takes failures: breaker, closure by 429, retry budget. What is left out stays; null resets.',
+    admin: true,
+  },
+  configureBrandWeight: {
+    params: z.strictObject({
+      weight: z
+        .number()
+        .min(BRAND_WEIGHT_MIN)
+        .max(BRAND_WEIGHT_MAX)
+        .nullable()
+        .describe(`a number from ${BRAND_WEIGHT_MIN} to ${BRAND_WEIGHT_MAX}, or null for the default (1)`),
+      brand: brand.optional(),
+      domain: domain.optional(),
+    }),
+    summary: 'The share of the starts that a brand has among brands that wait, everywhere or at one domain.',
+    admin: true,
+  },
+  configureBrandBacklog: {
+    params: z.strictObject({
+      limit: whole(0, Number.MAX_SAFE_INTEGER, 'a whole number')
+        .nullable()
+        .describe('a whole number from 0, or null to remove the bound'),
+      brand: brand.optional(),
+    }),
+    summary: 'How many unfinished webhooks a brand may have; beyond it scheduling answers RESOURCE_EXHAUSTED.',
+    admin: true,
+  },
   pauseDomain: {
     params: z.strictObject({ domain, reason: reason.optional() }),
     summary: 'Holds every webhook of a domain until it is resumed.',
@@ -138,6 +187,15 @@ export const METHODS = {
   getGuard: {
     params: z.strictObject({ domain }),
     summary: 'The guard of a domain: limits, what runs, what waits by brand and priority, time to drain.',
+  },
+  forecast: {
+    params: z.strictObject({
+      domain,
+      from: instant.optional(),
+      to: instant.optional(),
+      bucketMs: whole(1, RETRY_AGE_MAX_MS, 'whole milliseconds').optional(),
+    }),
+    summary: 'What is scheduled for a domain against its limits: due, admitted and backlog per bucket of time.',
   },
   listGuards: { params: z.strictObject({}), summary: 'Every guard that is at work, the busiest first.', admin: true },
   listBrands: { params: z.strictObject({}), summary: 'Every brand.', admin: true },
@@ -215,6 +273,10 @@ export interface Results {
   configureBrandConcurrencyLimit: LimitsView
   configureDomainConcurrencyLimit: LimitsView
   configureRateLimit: LimitsView
+  configureBreaker: BreakerView
+  configureBrandWeight: LimitsView
+  configureBrandBacklog: LimitsView
+  forecast: ForecastView
   pauseDomain: Paused
   resumeDomain: Paused
   pauseBrand: Paused

@@ -7,6 +7,8 @@ export interface ScheduledWebhook {
   readonly id: string
   readonly state: WebhookState
   readonly at: Text
+  /** With `predict`: when its first attempt should start; left out where nobody can say. */
+  readonly expectedAt?: Text
   /** True: this idempotency key was used before for the same webhook, and this is its id. */
   readonly duplicate: boolean
 }
@@ -15,6 +17,8 @@ export interface ScheduledWebhooks {
   readonly ids: readonly string[]
   /** `duplicates[i]` belongs to `ids[i]`. */
   readonly duplicates: readonly boolean[]
+  /** Where one of them asked to `predict`; null where nobody can say. */
+  readonly expectedAt?: readonly (Text | null)[]
 }
 export interface WebhookView {
   readonly id: string
@@ -70,8 +74,42 @@ export interface LimitsView {
   readonly rate: (LimitView & { readonly burst: number }) | null
   /** True: the guard finds the limit by itself, up to the one that is set. */
   readonly adaptive?: boolean
+  /** The brand's share of the starts; left out: 1. */
+  readonly weight?: number
+  /** How many unfinished webhooks the brand may have; left out: any. */
+  readonly backlog?: number
   /** Counts the changes of all limits of this key. */
   readonly version: number
+}
+export interface BreakerView {
+  readonly domain: string
+  readonly enabled: boolean
+  /** How long it opens the first time; doubled each time. */
+  readonly openMs: number
+  /** What a 429 closes: nothing, the brand's share (the whole domain when others see it too), always the whole domain. */
+  readonly closure: 'off' | 'brand' | 'domain'
+  /** Retries per first try while the domain fails. */
+  readonly retryBudget: number
+  /** Counts the changes of these settings. */
+  readonly version: number
+}
+export interface ForecastView {
+  readonly domain: string
+  readonly from: Text
+  readonly bucketMs: number
+  readonly buckets: readonly {
+    readonly at: Text
+    readonly due: number
+    readonly admitted: number
+    /** Left waiting at its end. */
+    readonly backlog: number
+  }[]
+  /** When the last of them will have started; left out: nothing is due, or not at these limits. */
+  readonly lastAt?: Text
+  /** What it rests on; `serviceMs` 0: not measured, so the slots are taken to be no bound. */
+  readonly assumptions: { readonly ratePerSecond: number | null; readonly slots: number; readonly serviceMs: number }
+  /** True: there are more than were counted. */
+  readonly capped: boolean
 }
 export interface Brands {
   readonly brands: readonly { readonly brand: string; readonly createdAt: Text }[]

@@ -97,6 +97,8 @@ const webhookFields = {
   retry: retry.optional(),
   expiresAt: instant.optional(),
   idempotencyKey: plainText(IDEMPOTENCY_KEY_CHARS_MAX, 'text').optional(),
+  /** Answers `expectedAt` too. */
+  predict: z.boolean().optional().describe('true or false'),
   name: name.optional(),
   tags: z.array(tag).max(TAGS_MAX).optional().describe(`a list of at most ${TAGS_MAX} texts`),
   brand: brand.optional(),
@@ -120,4 +122,6 @@ export const rateLimit = z
   .union([z.literal(0), z.number().min(RATE_LIMIT_MIN).max(RATE_LIMIT_MAX)])
   .nullable()
   .describe(`a number of requests per second from 0 (pauses) to ${RATE_LIMIT_MAX}, or null to remove the limit`)
+/** What a 429 closes; in the order of the guard's table: 0, 1, 2. */
+export const CLOSURES = ['off', 'brand', 'domain'] as const
 export const burst = wholeNumber(1, RATE_LIMIT_MAX, 'a whole number')

@@ -1,7 +1,7 @@
 /** Records as the wire shows them. */
 
 import type { StoredKey, StoredLimit, WebhookRecord } from '#store/store.ts'
-import type { AttemptRecord, Instant } from '#webhook/webhook.ts'
+import type { AttemptRecord, Due, Instant, LimitKind } from '#webhook/webhook.ts'
 import type { ProcessRow, Waiting } from './backend.ts'
 import { formatInstant } from './instant.ts'
 import type { AttemptView, Explanation, KeyView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
@@ -33,6 +33,19 @@ export const webhookView = (record: WebhookRecord, now: Instant): WebhookView =>
   }
 }
 
+/** What a guard needs to find a waiting webhook in its order; deadline and expiry play no part in that. */
+export const dueOf = ({ id, seq, brand, domain, priority, attempts }: WebhookRecord, nextAt: Instant): Due => ({
+  id,
+  seq,
+  nextAt,
+  brand,
+  domain,
+  priority,
+  attempts,
+  timeoutMs: 0,
+  expiresAt: null,
+})
+
 export const attemptView = (attempt: AttemptRecord): AttemptView => ({
   number: attempt.number,
   startedAt: formatInstant(attempt.startedAt),
@@ -47,15 +60,20 @@ export const attemptView = (attempt: AttemptRecord): AttemptView => ({
 })
 
 /** Kinds of stored limits that a client sees as limits; the others are conditions of a guard. */
-const SHOWN: ReadonlySet<string> = new Set(['concurrency', 'rate', 'adaptive'])
+const SHOWN: ReadonlySet<string> = new Set(['concurrency', 'rate', 'adaptive', 'weight', 'backlog'])
 export const isShownLimit = (limit: StoredLimit): boolean => SHOWN.has(limit.kind)
 
 /** The limits of one key (a domain, a brand, a brand in a domain), from its stored limits. */
 export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
   const shown = stored.filter(isShownLimit)
-  const [concurrency, rate, adaptive] = (['concurrency', 'rate', 'adaptive'] as const).map((kind) =>
-    shown.find((limit) => limit.kind === kind),
-  )
+  const of = (kind: LimitKind): StoredLimit | undefined => shown.find((limit) => limit.kind === kind)
+  const [concurrency, rate, adaptive, weight, backlog] = [
+    of('concurrency'),
+    of('rate'),
+    of('adaptive'),
+    of('weight'),
+    of('backlog'),
+  ]
   const { domain, brand } = stored[0] ?? { domain: null, brand: null }
   const rateView = rate === undefined ? null : limitView(rate)
   return {
@@ -64,6 +82,8 @@ export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
     concurrency: concurrency === undefined ? null : limitView(concurrency),
     rate: rateView === null ? null : { ...rateView, burst: rate?.burst ?? 1 },
     ...(adaptive === undefined ? {} : { adaptive: adaptive.value === 1 }),
+    ...(weight?.value == null ? {} : { weight: weight.value }),
+    ...(backlog?.value == null ? {} : { backlog: backlog.value }),
     version: shown.reduce((sum, limit) => sum + limit.version, 0),
   }
 }
