@@ -59,16 +59,11 @@ export class SimDaemon {
       safeMessages,
       crashed,
       report: (report) => {
-        if (report.type !== 'server-terminated') return
-        const reason = describeReason(report.reason)
-        told({
-          type: 'process.crashed',
-          at: 0,
-          name: report.name ?? report.behaviour,
-          pid: 0,
-          supervisor: null,
-          reason,
-        })
+        if (report.type !== 'server-terminated' && report.type !== 'process-restarted') return
+        const type = report.type === 'process-restarted' ? 'process.restarted' : 'process.crashed'
+        const name = report.name ?? (report.type === 'process-restarted' ? report.id : report.behaviour)
+        const [at, pid] = [world.wallNow(), report.pid.id]
+        told({ type, at, name, pid, supervisor: null, reason: describeReason(report.reason) })
       },
     })
   }

@@ -36,6 +36,7 @@ export class NoisyStore {
       beforeOpen: () => {
         mustLive()
         this.#hooks.passage('store opens')
+        mustLive()
         if (happens(noise.openErrors)) throw new StoreError('locked', 'drawn')
       },
       beforeWrite: (group) => {
