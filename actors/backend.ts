@@ -6,6 +6,7 @@ import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { REQUEST_MS_MAX } from '#config/limits.ts'
 import type { Backend, GuardRow, Host } from '#control/backend.ts'
+import { type BacklogRow, newBacklog } from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
 import { FIGURES_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
 import type { Context } from '#runtime/context.ts'
@@ -18,6 +19,8 @@ import type { Brand } from '#webhook/webhook.ts'
 
 /** Brands that are known to exist, by name. Owned by the supervisor `control`. */
 export const BRANDS_TABLE = 'brands'
+/** Brands whose backlog is bounded, by name. Owned by the supervisor `control`. */
+export const BACKLOGS_TABLE = 'backlogs'
 /** Stored keys by their public id. Owned by the supervisor `control`. */
 export const KEYS_TABLE = 'keys'
 /** Who was asked is being restarted: again after this. */
@@ -37,8 +40,11 @@ export const backendOf = <P extends Protocol>(
     patiently(ctx, (timeoutMs) =>
       ctx.call<SchedulerProtocol, 'cancel'>(scheduler, { type: 'cancel', id, brand }, timeoutMs),
     ),
-  setLimit: async (limit) =>
-    (await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))).limit,
+  setLimit: async (limit) => {
+    const { limit: stored } = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))
+    boundBacklog(stored, ctx)
+    return stored
+  },
   ensureBrand: (brand) => ensureBrand(brand, ctx),
   keys: () => rowsOf(ctx.table<string, StoredKey>(KEYS_TABLE)),
   putKey: (key) => putKey(key, ctx),
@@ -58,6 +64,14 @@ const openByBrand = async <P extends Protocol>(ctx: Context<P>): Promise<Readonl
   const open = new Map<Brand, number>()
   for (const { brand } of inFlight) open.set(brand, (open.get(brand) ?? 0) + 1)
   return open
+}
+
+/** The door reads its bounds from a table of its own: it stands on the way of every schedule call. */
+export const boundBacklog = <P extends Protocol>({ kind, brand, value }: StoredLimit, ctx: Context<P>): void => {
+  if (kind !== 'backlog' || brand === null) return
+  const table = ctx.table<Brand, BacklogRow>(BACKLOGS_TABLE)
+  if (value === null) table.delete(brand)
+  else table.set(brand, { ...(table.get(brand) ?? newBacklog(value)), bound: value })
 }
 
 /** What concerns the whole node is no limit of anybody's. */

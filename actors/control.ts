@@ -5,7 +5,17 @@
  * the same port. On restart it reads keys and brands from the store again. A crash costs a moment in which nobody new comes
  * in; the open sockets belong to their sessions and live on.
  */
-import { ASK_AGAIN_MS, BRANDS_TABLE, ensureBrand, KEYS_TABLE, LISTENER_NAME, putKey, read } from '#actors/backend.ts'
+import {
+  ASK_AGAIN_MS,
+  BACKLOGS_TABLE,
+  BRANDS_TABLE,
+  boundBacklog,
+  ensureBrand,
+  KEYS_TABLE,
+  LISTENER_NAME,
+  putKey,
+  read,
+} from '#actors/backend.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
@@ -43,7 +53,7 @@ export const listener: Name<ControlProtocol> = name(LISTENER_NAME)
 export const sessions: Name<DynamicSupervisorProtocol> = name('sessions')
 /** What the listener must find again after a restart, its supervisor's too: the port that it took. Owned by root. */
 export const LISTENER_TABLE = 'listener'
-export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE]
+export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE]
 
 export interface ControlArgs {
   readonly host: string
@@ -125,6 +135,7 @@ const open = (transport: Transport, caller: Caller | null, shared: SessionShared
 
 /** Fills the tables from the store; on an empty store makes the first brand and its admin key, which it returns. */
 const readDoorBook = async (args: ControlArgs, ctx: Ctx): Promise<string | null> => {
+  for (const limit of await read({ type: 'limits' }, ctx)) boundBacklog(limit, ctx)
   const brands = ctx.table<Brand, true>(BRANDS_TABLE)
   const keys = ctx.table<string, StoredKey>(KEYS_TABLE)
   for (const { brand } of await read({ type: 'brands' }, ctx)) brands.set(brand, true)

@@ -9,7 +9,16 @@
 import { ASK_AGAIN_MS, backendOf, KEYS_TABLE, timedOut, unavailable } from '#actors/backend.ts'
 import { FrameBox, ingest } from '#actors/ingest.ts'
 import { sample, subscribe, tellFeed, tellSample, unsubscribe } from '#actors/session/events.ts'
-import { append, appended, groupOf, refuseGroup, submit } from '#actors/session/scheduling.ts'
+import {
+  admit,
+  append,
+  appended,
+  backlogsCounted,
+  foreseen,
+  groupOf,
+  refuseGroup,
+  submit,
+} from '#actors/session/scheduling.ts'
 import {
   type Ctx,
   callerOf,
@@ -109,9 +118,15 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
     case 'appended':
       return appended(message, state, ctx)
     case 'brands-known':
-      return message.ok ? append(message.data, ctx) : refuseGroup(message.data, refusalOf(message.reason, state), state)
-    case 'submit':
-      return submit(message.group, ctx)
+      return message.ok
+        ? admit(message.data, state, ctx)
+        : refuseGroup(message.data, refusalOf(message.reason, state), state)
+    case 'append-again':
+      return append(message.group, ctx)
+    case 'backlogs-counted':
+      return backlogsCounted(message, state, ctx)
+    case 'foreseen':
+      return foreseen(message, state, ctx)
     case 'ingested':
       return ingested(message, state, ctx)
     case 'ingest-again':
@@ -158,7 +173,7 @@ const takeFrames = (state: State, ctx: Ctx): void => {
     readOne(bytes, state, ctx)
   }
   if (state.asked.length > 0) {
-    submit(Group.ofSingles(state.asked, state.taken, ctx.world.monoNow()), ctx)
+    submit(Group.ofSingles(state.asked, state.taken, ctx.world.monoNow()), state, ctx)
     state.asked = []
     state.taken = []
   }
@@ -257,7 +272,7 @@ const run = (method: MethodName, params: object | undefined, asked: Asked, state
   if (method === 'scheduleWebhook') {
     state.taken.push(readSchedule(params, given))
     state.asked.push(asked)
-  } else if (method === 'scheduleWebhooks') submit(groupOf(asked, readSchedules(params, given), ctx), ctx)
+  } else if (method === 'scheduleWebhooks') submit(groupOf(asked, readSchedules(params, given), ctx), state, ctx)
   else if (method === 'subscribe') subscribe(params, asked, state, ctx)
   else if (method === 'unsubscribe') unsubscribe(params, asked, state)
   else if (isAskingMethod(method)) ctx.pipe(runMethod(method, params, caller, state.backend), 'done', asked)
@@ -315,9 +330,9 @@ const answerIngestedItem = (item: IngestedItem, slot: Slot, state: State, ctx: C
       return answerRequest(item.method, item.params, { slot, id: item.id }, state, ctx)
     case 'append': {
       if (state.shared.host.stopping()) return refuse({ slot, id: item.id }, shuttingDown().data, state)
-      const { rows, brands, many, at } = item
-      const packed = { rows, brands, many, at, heads: unpackHeads(item.heads) }
-      return submit(Group.ofPacked({ slot, id: item.id }, packed, ctx.world.monoNow()), ctx)
+      const { rows, brands, many, predict, at } = item
+      const packed = { rows, brands, many, predict, at, heads: unpackHeads(item.heads) }
+      return submit(Group.ofPacked({ slot, id: item.id }, packed, ctx.world.monoNow()), state, ctx)
     }
     default:
       item satisfies never

@@ -18,6 +18,7 @@ import type { Appended } from '#store/store.ts'
 import type { Feed, FeedEntry } from '#telemetry/feed.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { WebhookIds } from '#webhook/id.ts'
+import type { Instant } from '#webhook/webhook.ts'
 
 /** What all sessions of a daemon share. */
 export interface SessionShared {
@@ -42,12 +43,14 @@ export type SessionProtocol = {
     | {
         readonly type: 'frames' | 'closed' | 'heartbeat' | 'drain-check' | 'authenticate-by' | 'sample' | 'keys-changed'
       }
-    | { readonly type: 'submit'; readonly group: Group }
+    | { readonly type: 'append-again'; readonly group: Group }
     | { readonly type: 'ingest-again'; readonly box: FrameBox }
     | { readonly type: 'feed'; readonly entry: FeedEntry }
     | IngestSays
     | Answer<'appended', Appended | StoreFailed, Group>
     | Answer<'brands-known', void, Group>
+    | Answer<'backlogs-counted', void, Group>
+    | Answer<'foreseen', readonly (Instant | null)[], Group>
     | Answer<'ingested', IngestedFrame, FrameBox>
     | Answer<'done', unknown, Asked>
     | Answer<'sampled', unknown, string>

@@ -1,6 +1,6 @@
 /** Requests being answered: a slot per frame, and a group per append. Shared by identity, so classes and not plain data. */
 import { encodeRows } from '#store/rows.ts'
-import type { Append, NewWebhook } from '#store/store.ts'
+import type { Append } from '#store/store.ts'
 import type { Brand, Instant } from '#webhook/webhook.ts'
 import { formatInstant } from './instant.ts'
 import type { RpcId } from './json-rpc.ts'
@@ -45,7 +45,11 @@ export class Group {
   readonly ats: readonly Instant[]
   readonly startedMono: number
   readonly append: Append
-  readonly #rows: readonly NewWebhook[]
+  /** Somebody wants to know when they should start. */
+  readonly predict: boolean
+  /** Filled in before the append; null: nobody asked, or nobody can say. */
+  expected: readonly (Instant | null)[] | null = null
+  readonly #taken: readonly Taken[]
 
   private constructor(fields: {
     asked: Asked[]
@@ -55,7 +59,8 @@ export class Group {
     ats: readonly Instant[]
     startedMono: number
     append: Append
-    rows: readonly NewWebhook[]
+    predict: boolean
+    taken: readonly Taken[]
   }) {
     this.asked = fields.asked
     this.heads = fields.heads
@@ -64,7 +69,8 @@ export class Group {
     this.ats = fields.ats
     this.startedMono = fields.startedMono
     this.append = fields.append
-    this.#rows = fields.rows
+    this.predict = fields.predict
+    this.#taken = fields.taken
   }
 
   /** Single calls: `taken[i]` belongs to `asked[i]`. */
@@ -78,7 +84,8 @@ export class Group {
       ats: rows.map((row) => row.at),
       startedMono,
       append: { type: 'append', count: rows.length, rows: encodeRows(rows) },
-      rows,
+      predict: taken.some(({ predict }) => predict),
+      taken,
     })
   }
 
@@ -90,6 +97,7 @@ export class Group {
       readonly heads: readonly Head[]
       readonly brands: readonly Brand[]
       readonly many: boolean
+      readonly predict: boolean
       readonly at: Instant
     },
     startedMono: number,
@@ -102,25 +110,42 @@ export class Group {
       ats: [packed.at],
       startedMono,
       append: { type: 'append', count: packed.heads.length, rows: packed.rows },
-      rows: [],
+      predict: packed.predict,
+      taken: [],
     })
+  }
+
+  /** For its sender: when the webhook at this place should start; null: not asked, or nobody can say. */
+  expectedAt(index: number): Instant | null {
+    if (this.expected === null || this.#taken[index]?.predict === false) return null
+    return this.expected[index] ?? null
   }
 
   /** Each single call by itself: where one of them is refused, the others must not be. */
   split(): readonly Group[] {
     return this.asked.flatMap((asked, i) => {
-      const row = this.#rows[i]
-      const head = this.heads[i]
-      return row === undefined || head === undefined
-        ? []
-        : [Group.ofSingles([asked], [{ row, head }], this.startedMono)]
+      const taken = this.#taken[i]
+      if (taken === undefined) return []
+      const single = Group.ofSingles([asked], [taken], this.startedMono)
+      single.expected = this.expected === null ? null : [this.expected[i] ?? null]
+      return [single]
     })
   }
 }
 
 /** `{ id, state, at, duplicate }` of a webhook that was just stored: ids hold nothing that JSON would escape. */
-export const scheduledText = (id: string, at: Instant): string =>
-  `{"id":"${id}","state":"scheduled","at":"${formatInstant(at)}","duplicate":false}`
+export const scheduledText = (id: string, at: Instant, expectedAt: Instant | null): string =>
+  `{"id":"${id}","state":"scheduled","at":"${formatInstant(at)}"${expectedText(expectedAt)},"duplicate":false}`
 
-export const scheduledManyText = (ids: readonly string[], duplicates: readonly boolean[]): string =>
-  `{"ids":["${ids.join('","')}"],"duplicates":[${duplicates.join(',')}]}`
+const expectedText = (at: Instant | null): string => (at === null ? '' : `,"expectedAt":"${formatInstant(at)}"`)
+
+/** `expected` null: nobody asked. */
+export const scheduledManyText = (
+  ids: readonly string[],
+  duplicates: readonly boolean[],
+  expected: readonly (Instant | null)[] | null,
+): string => {
+  const told = expected?.map((at) => (at === null ? 'null' : `"${formatInstant(at)}"`))
+  const tail = told === undefined ? '' : `,"expectedAt":[${told.join(',')}]`
+  return `{"ids":["${ids.join('","')}"],"duplicates":[${duplicates.join(',')}]${tail}}`
+}

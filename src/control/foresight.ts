@@ -43,14 +43,15 @@ const dueUntil = async (domain: Domain, at: Instant, backend: Backend): Promise<
 export const forecastView = async (asked: ForecastAsked, backend: Backend): Promise<ForecastView> => {
   const now = backend.now()
   const { fromAt, bucketMs, buckets } = spanOf(asked, now)
-  const ends = Array.from({ length: buckets + 1 }, (_, i) => fromAt + i * bucketMs)
+  // What is due at the very end of a bucket belongs to the next one.
+  const ends = Array.from({ length: buckets + 1 }, (_, i) => fromAt + i * bucketMs - 1)
   const [pace, waiting, counts] = await Promise.all([
     paceNow(asked.domain, backend),
     dueUntil(asked.domain, now, backend),
     countsAt(ends, asked.domain, backend),
   ])
   const before = Math.max(0, (counts[0] ?? 0) - waiting)
-  const backlog = fromAt === now ? waiting : leftAfter(pace, now, fromAt, before, waiting)
+  const backlog = fromAt === now ? (counts[0] ?? 0) : leftAfter(pace, now, fromAt, before, waiting)
   const due = counts.slice(1).map((count, i) => count - (counts[i] ?? 0))
   const seen = forecast({ ...pace, fromAt, bucketMs, due, backlog })
   return {

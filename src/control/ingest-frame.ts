@@ -45,5 +45,6 @@ const append = (request: RpcRequest, many: boolean, taken: readonly Taken[]): In
   rows: encodeRows(taken.map(({ row }) => row)),
   heads: packHeads(taken.map(({ head }) => head)),
   brands: [...new Set(taken.map(({ head }) => head.brand))],
+  predict: taken.some(({ predict }) => predict),
   at: taken[0]?.row.at ?? 0,
 })

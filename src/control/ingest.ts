@@ -25,6 +25,8 @@ export type IngestedItem =
       readonly rows: Uint8Array
       readonly heads: PackedHeads
       readonly brands: readonly string[]
+      /** One of them wants to know when it should start. */
+      readonly predict: boolean
       /** The instant asked for of the first one. */
       readonly at: Instant
     }

@@ -19,6 +19,8 @@ export type Head = Omit<Due, 'seq'>
 export interface Taken {
   readonly row: NewWebhook
   readonly head: Head
+  /** Its sender wants to know when it should start. */
+  readonly predict: boolean
 }
 export interface Given {
   readonly id: WebhookId
@@ -73,7 +75,7 @@ export class WebhookReader {
       contentHash: params.idempotencyKey === undefined ? null : contentHash(params, body),
       request: packRequest({ url: target.url, method, headers, body: body.content }),
     }
-    return { row, head }
+    return { row, head, predict: params.predict === true }
   }
 
   #target(url: string, given: Given): Target {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { BRANDS_TABLE, KEYS_TABLE } from '#actors/backend.ts'
+import { BACKLOGS_TABLE, BRANDS_TABLE, KEYS_TABLE } from '#actors/backend.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
@@ -118,7 +118,7 @@ const stage = async () => {
     id: 'tables',
     name: 'tables',
     flags: { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 },
-    tables: [BRANDS_TABLE, KEYS_TABLE],
+    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE],
     children: [],
   })
   const started = [

@@ -195,6 +195,124 @@ describe('a session', () => {
     })
   })
 
+  describe('steering', () => {
+    it('sets what a guard makes of failures; what is not said stays, null resets', async () => {
+      const domain = 'steered.example.com'
+      const first = await client.call('configureBreaker', { domain, openMs: 5_000, closure: 'domain' })
+      expect(first).toEqual({ domain, enabled: true, openMs: 5_000, closure: 'domain', retryBudget: 0.1, version: 2 })
+      const off = await client.call('configureBreaker', { domain, enabled: false, openMs: null, retryBudget: 0.5 })
+      expect(off).toEqual({ domain, enabled: false, openMs: 30_000, closure: 'domain', retryBudget: 0.5, version: 5 })
+      expect(await client.call('configureBreaker', { domain })).toEqual(off)
+      expect(await code(client.call('configureBreaker', { domain, closure: 'all' }))).toBe('INVALID_PARAMS')
+      expect(await client.call('getLimits', { domain })).toEqual({ limits: [] })
+    })
+    it('weighs brands, everywhere or at one domain, and takes only what is a weight', async () => {
+      const set = await client.call('configureBrandWeight', { brand: 'heavy', weight: 3 })
+      expect(set).toEqual({ brand: 'heavy', concurrency: null, rate: null, weight: 3, version: 1 })
+      const at = await client.call('configureBrandWeight', { brand: 'heavy', domain: 'x.com', weight: 0.5 })
+      expect(at).toMatchObject({ domain: 'x.com', brand: 'heavy', weight: 0.5 })
+      expect(await client.call('configureBrandWeight', { brand: 'heavy', weight: null })).not.toHaveProperty('weight')
+      expect(await code(client.call('configureBrandWeight', { brand: 'heavy', weight: 0 }))).toBe('INVALID_PARAMS')
+    })
+    it('is for admins: a brand must not weigh itself', async () => {
+      const acme = await connectControl(stage.url, stage.brandKey('acme').key)
+      expect(await code(acme.call('configureBrandWeight', { weight: 9 }))).toBe('FORBIDDEN')
+      expect(await code(acme.call('configureBrandBacklog', { limit: null }))).toBe('FORBIDDEN')
+      expect(await code(acme.call('configureBreaker', { domain: 'x.com', enabled: false }))).toBe('FORBIDDEN')
+      await acme.close()
+    })
+  })
+
+  describe('a bounded backlog', () => {
+    it('lets in what fits, refuses the rest with the time after which there is room, and is lifted at once', async () => {
+      const brand = 'bounded'
+      expect(await client.call('configureBrandBacklog', { brand, limit: 3 })).toMatchObject({ brand, backlog: 3 })
+      const hour = { url: 'http://10.1.2.3:8080/far', delayMs: 3_600_000, brand }
+      const four = await Promise.allSettled(Array.from({ length: 4 }, () => client.schedule(hour)))
+      expect(four.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected'])
+      const refused = await client.schedule(hour).catch((error: RpcError) => error.data)
+      expect(refused).toMatchObject({ code: 'RESOURCE_EXHAUSTED', retryAfterMs: expect.any(Number) })
+      expect(await code(client.call('scheduleWebhooks', { webhooks: [hour], brand }))).toBe('RESOURCE_EXHAUSTED')
+      await client.schedule(later())
+      expect(await client.call('configureBrandBacklog', { brand, limit: null })).not.toHaveProperty('backlog')
+      await client.schedule(hour)
+    })
+    it('is known again to the next listener', async () => {
+      const brand = 'bounded-again'
+      await client.call('configureBrandBacklog', { brand, limit: 0 })
+      stage.runtime.exit('control', 'kill')
+      await expect.poll(async () => (await fetch(`${stage.url}/readyz`).catch(() => null))?.status).toBe(200)
+      const next = await connectControl(stage.url, stage.adminKey)
+      expect(await code(next.schedule(later({ brand })))).toBe('RESOURCE_EXHAUSTED')
+      await next.close()
+      client = await connectControl(stage.url, stage.adminKey)
+    })
+  })
+
+  describe('looking ahead', () => {
+    const domain = '10.8.8.8:8080'
+    const url = `http://${domain}/ahead`
+    it('tells with the answer when a webhook should start, behind those that were there before', async () => {
+      await client.call('configureRateLimit', { domain, requestsPerSecond: 2 })
+      const at = Date.now() + 600_000
+      const { expectedAt } = await client.call<{ expectedAt: (string | null)[] }>('scheduleWebhooks', {
+        webhooks: Array.from({ length: 5 }, () => ({ url, at })),
+        defaults: { predict: true },
+      })
+      expect(expectedAt.map((text) => Date.parse(text ?? '') - at)).toEqual([0, 500, 1_000, 1_500, 2_000])
+      const one = await client.call<{ expectedAt: string }>('scheduleWebhook', { url, at, predict: true })
+      expect(Date.parse(one.expectedAt) - at).toBe(2_500)
+      expect(await client.schedule({ url, at })).not.toHaveProperty('expectedAt')
+      expect(await client.call('scheduleWebhook', { url: 'http://10.8.8.9:8080/', at, predict: true })).toMatchObject({
+        expectedAt: new Date(at).toISOString(),
+      })
+    })
+    it('predicts the starts of 1,000 behind a rate limit', { timeout: 20_000 }, async () => {
+      const host = '10.8.8.10:8080'
+      await client.call('configureRateLimit', { domain: host, requestsPerSecond: 200 })
+      const webhooks = Array.from({ length: 1_000 }, () => ({ url: `http://${host}/`, predict: true }))
+      const { ids, expectedAt } = await client.call<{ ids: string[]; expectedAt: string[] }>('scheduleWebhooks', {
+        webhooks,
+      })
+      const from = Date.now()
+      const startOf = async (id: string) =>
+        Date.parse(
+          (await client.call<{ attempts: { startedAt: string }[] }>('getAttempts', { id })).attempts[0]?.startedAt ??
+            '',
+        )
+      await expect.poll(() => startOf(ids[999] ?? ''), { timeout: 15_000 }).toBeGreaterThan(0)
+      const errors = await Promise.all(
+        ids.map(async (id, i) => Math.abs(Date.parse(expectedAt[i] ?? '') - (await startOf(id)))),
+      )
+      const median = errors.toSorted((a, b) => a - b)[500] ?? 0
+      const wait = Date.parse(expectedAt[999] ?? '') - from
+      expect(wait).toBeGreaterThan(4_500)
+      expect(median).toBeLessThan(0.05 * wait)
+    })
+    it('forecasts what the calendar holds against the limits', async () => {
+      const host = '10.8.8.11:8080'
+      await client.call('configureRateLimit', { domain: host, requestsPerSecond: 1 })
+      const from = Date.now() + 3_600_000
+      const webhooks = Array.from({ length: 90 }, () => ({ url: `http://${host}/`, at: from + 60_000 }))
+      await client.call('scheduleWebhooks', { webhooks })
+      const seen = await client.call('forecast', { domain: host, from, to: from + 300_000, bucketMs: 60_000 })
+      const figures = [
+        [0, 0, 0],
+        [90, 60, 30],
+        [0, 30, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+      ].map(([due, admitted, backlog]) => ({ due, admitted, backlog }))
+      expect(seen).toMatchObject({ domain: host, bucketMs: 60_000, capped: false, assumptions: { ratePerSecond: 1 } })
+      expect(seen).toMatchObject({ buckets: figures })
+      expect(await code(client.call('forecast', { domain: host, to: 1 }))).toBe('INVALID_PARAMS')
+      expect(await code(client.call('forecast', { domain: host, bucketMs: 1 }))).toBe('INVALID_PARAMS')
+      const acme = await connectControl(stage.url, stage.brandKey('acme').key)
+      expect(await code(acme.call('forecast', { domain: host }))).toBe('NOT_FOUND')
+      await acme.close()
+    })
+  })
+
   it('explains what waits: on which limit, in which place, until when', async () => {
     const url = 'http://10.9.9.9:8080/slow'
     await client.call('configureRateLimit', { domain: '10.9.9.9:8080', requestsPerSecond: 0.1 })
