@@ -122,7 +122,11 @@ export interface GuardProtocol {
     | { readonly type: 'wake' }
     | Answer<'registered', Registered, number>
     | Answer<'lanes', Read<LanePage>, number>
-    | Answer<'head', Read<HeadPage>, { readonly lane: LaneKey; readonly until: Instant; readonly round: number }>
+    | Answer<
+        'head',
+        Read<HeadPage>,
+        { readonly lane: LaneKey; readonly until: Instant; readonly round: number; readonly loads: boolean }
+      >
     | Answer<'limiter-started', DynamicChildStarted, Brand>
     | Answer<'kept', LimitSet>
     | Answer<'ranked', Read<HeadPage>, Ranking>

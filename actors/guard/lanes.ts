@@ -38,7 +38,7 @@ export const onLanes = (message: Answer<'lanes', Read<LanePage>, number>, state:
     wantMore(state.queues, window)
     if (reading) continue
     state.loading += 1
-    requestHead(window, state, ctx)
+    requestHead(window, true, state, ctx)
   }
   if (next !== null) requestLanes(next, state, ctx)
   else state.lanesRead = true
@@ -50,19 +50,19 @@ const openIfLoaded = (state: State): void => {
 }
 
 /** The head of the lane, without a cursor: what was put before the tail meanwhile is found as well (D-1). */
-const requestHead = (window: Window, state: State, ctx: Ctx): void => {
+const requestHead = (window: Window, loads: boolean, state: State, ctx: Ctx): void => {
   window.refilling = true
   state.refilling += 1
   const until = ctx.world.wallNow()
   const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
-  const data = { lane, until, round: state.round }
+  const data = { lane, until, round: state.round, loads }
   const limit = Math.min(PAGE_ROWS_MAX, windowMaxOf(state.queues, window) + state.flights.size)
   ctx.request(storeKeeper, { type: 'lane', lane, after: null, until, limit }, 'head', data)
 }
 export const refill = (state: State, ctx: Ctx): void => {
   for (const window of state.queues.hungry) {
     const low = windowMaxOf(state.queues, window) * LANE_WINDOW_LOW_SHARE
-    if (!window.refilling && windowSize(window) < low) requestHead(window, state, ctx)
+    if (!window.refilling && windowSize(window) < low) requestHead(window, false, state, ctx)
   }
 }
 /** A row of this brand may be due and told to nobody: look at its lanes again. */
@@ -73,11 +73,12 @@ export const readAgain = (brand: Brand, state: State): void => {
 type HeadAnswer = Extract<GuardProtocol['info'], { readonly type: 'head' }>
 
 export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
-  const { lane, until, round } = message.data
+  const { lane, until, round, loads } = message.data
   const window = windowAt(state.queues, lane.brand, lane.priority)
   window.refilling = false
   state.refilling -= 1
-  const awaited = round === state.round && state.phase === 'loading'
+  // A refill of the same round is not one of the heads that are counted.
+  const awaited = loads && round === state.round && state.phase === 'loading'
   if (!message.ok || !message.value.ok) return loadLater(state, ctx)
   mergeHead(window, message.value.value, until, state, ctx)
   if (state.refilling === 0) state.gone.clear()
