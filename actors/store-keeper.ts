@@ -102,6 +102,8 @@ interface State {
   readonly holding: StoreHolding
   readonly roads: Record<Road, RoadState>
   phase: 'open' | 'reopening'
+  /** The store that is being opened has ended before it was taken into use. */
+  endedEarly: boolean
   /** The last attempt to open failed: nobody is kept waiting for the next. */
   isDown: boolean
   reopenMs: number
@@ -147,7 +149,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     const failure = await holding.openPatiently()
     if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
     const roads = { urgent: road(), promised: road(), large: road() }
-    const flags = { isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
+    const flags = { endedEarly: false, isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
     ctx.sendAfter(PRUNE_EVERY_MS, { type: 'prune' })
     return ok({ args, holding, roads, phase: 'open' as const, ...flags })
   },
@@ -195,7 +197,9 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
         flush(state, ctx)
         return keep
       case 'store-ended':
-        if (message.incarnation === state.holding.incarnation) reopen(state, ctx, message.reason)
+        if (message.incarnation !== state.holding.incarnation) return keep
+        if (state.phase === 'reopening') state.endedEarly = true
+        else reopen(state, ctx, message.reason)
         return keep
       case 'open-again':
         openAgain(state, ctx)
@@ -389,6 +393,9 @@ const openAgain = (state: State, ctx: Ctx): void => {
   )
 }
 const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
+  const { endedEarly } = state
+  state.endedEarly = false
+  if (outcome.ok && endedEarly) return openAgain(state, ctx)
   if (outcome.ok) {
     state.phase = 'open'
     state.isDown = false

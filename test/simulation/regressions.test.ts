@@ -1,5 +1,6 @@
 /** Sequences that the simulator has found, each alone: the cure is in the commit that brought its test. */
 import { describe, expect, it } from 'vitest'
+import { storeKeeper } from '#actors/store-keeper.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 
 const killExecutions = (daemon: VirtualDaemon): void => {
@@ -92,5 +93,29 @@ describe('a brand limit that is taken away and set again', () => {
     expect(daemon.network.open('b.example')).toBe(0)
     await daemon.world.advance(5_000)
     expect(daemon.network.arrivals).toHaveLength(5)
+  })
+})
+
+describe('a store whose thread dies again just after it was opened again', () => {
+  it('is opened once more, also if nobody writes', async () => {
+    let opens = 0
+    const daemon: VirtualDaemon = new VirtualDaemon({
+      faults: {
+        beforeOpen() {
+          opens += 1
+          if (opens !== 2) return
+          // As soon as it holds the disk, before its keeper has heard that it is open.
+          let soon = Promise.resolve()
+          for (let tick = 0; tick < 4; tick++) soon = soon.then(() => daemon.disk.crash('died again'))
+        },
+      },
+    })
+    await daemon.start()
+    daemon.disk.crash('died')
+    await daemon.world.advance(1_000)
+    const answer = daemon.runtime.call(storeKeeper, { type: 'limits' })
+    await daemon.world.settle()
+    expect(await answer).toEqual({ ok: true, value: [] })
+    expect(opens).toBe(3)
   })
 })
