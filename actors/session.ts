@@ -89,7 +89,7 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
       errorsSinceMono: ctx.world.monoNow(),
       errors: 0,
       clogged: null,
-      watchesFeed: false,
+      watches: new Set(),
       samples: false,
       bug: null,
     })

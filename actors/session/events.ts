@@ -5,21 +5,23 @@ import type { Asked } from '#control/flight.ts'
 import { domainOf, forAdmins, runMethod } from '#control/methods.ts'
 import { METHODS } from '#control/protocol.ts'
 import { Refusal } from '#control/refusal.ts'
-import { eventText, type Subscribed, supervisionData } from '#control/subscriptions.ts'
-import type { FeedEntry } from '#telemetry/feed.ts'
+import { concerns, eventText, feedData, type Subscribed } from '#control/subscriptions.ts'
+import { FEED_TOPICS, type FeedEntry, type FeedTopic } from '#telemetry/feed.ts'
 
 const SAMPLE_MS = 1_000
 
 export const subscribe = (params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
   const { topics, filter, fromSeq } = readParams(METHODS.subscribe.params, params ?? {})
   if (state.transport.oneShot) throw new Refusal('INVALID_PARAMS', 'events need a WebSocket; a POST has one answer')
-  if (topics.includes('supervision')) forAdmins(callerOf(state))
+  // What happens to a domain is everybody's at it: which others are there is not a brand's to know.
+  if (topics.includes('supervision') || topics.includes('backpressure')) forAdmins(callerOf(state))
   const domain = filter?.domain === undefined ? null : domainOf(filter.domain)
   const subscribed = state.subscriptions.add(topics, domain)
   settle(asked, JSON.stringify({ subscription: subscribed.id }), state)
-  if (topics.includes('supervision')) {
-    watchFeed(state, ctx)
-    if (fromSeq !== undefined) tellMissed(fromSeq, subscribed, state)
+  for (const topic of FEED_TOPICS) {
+    if (!topics.includes(topic)) continue
+    watchFeed(topic, state, ctx)
+    if (fromSeq !== undefined) tellMissed(topic, fromSeq, subscribed, state)
   }
   if (topics.includes('monitor') && !state.samples) {
     state.samples = true
@@ -36,23 +38,30 @@ export const unsubscribe = (params: object | undefined, asked: Asked, state: Sta
   settle(asked, '{}', state)
 }
 
-const watchFeed = (state: State, ctx: Ctx): void => {
-  if (state.watchesFeed) return
-  state.watchesFeed = true
-  ctx.own(state.shared.feed.watch((entry) => ctx.send(ctx.self, { type: 'feed', entry })))
+const watchFeed = (topic: FeedTopic, state: State, ctx: Ctx): void => {
+  if (state.watches.has(topic)) return
+  state.watches.add(topic)
+  const watcher = (entry: FeedEntry): void => {
+    if (concerns(entry.event, callerOf(state).brand, null)) ctx.send(ctx.self, { type: 'feed', entry })
+  }
+  ctx.own(state.shared.feed.watch(topic, watcher))
 }
 
-const tellMissed = (fromSeq: number, subscribed: Subscribed, state: State): void => {
-  const { entries, gap } = state.shared.feed.since(fromSeq)
-  subscribed.gap = gap
-  for (const entry of entries) state.out.push(eventText(subscribed, 'supervision', entry.seq, supervisionData(entry)))
+const tellMissed = (topic: FeedTopic, fromSeq: number, subscribed: Subscribed, state: State): void => {
+  const { entries, gap } = state.shared.feed.since(topic, fromSeq)
+  const brand = callerOf(state).brand
+  subscribed.gap ||= gap
+  for (const entry of entries)
+    if (concerns(entry.event, brand, subscribed.domain))
+      state.out.push(eventText(subscribed, topic, entry.seq, feedData(entry)))
 }
 
 export const tellFeed = (entry: FeedEntry, state: State): void => {
-  const data = supervisionData(entry)
-  for (const subscribed of state.subscriptions.of('supervision')) {
+  const data = feedData(entry)
+  for (const subscribed of state.subscriptions.of(entry.topic)) {
+    if (!concerns(entry.event, null, subscribed.domain)) continue
     if (state.clogged !== null) subscribed.gap = true
-    else state.out.push(eventText(subscribed, 'supervision', entry.seq, data))
+    else state.out.push(eventText(subscribed, entry.topic, entry.seq, data))
   }
 }
 

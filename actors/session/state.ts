@@ -15,7 +15,7 @@ import type { Context } from '#runtime/context.ts'
 import type { ExitReason } from '#runtime/exit.ts'
 import type { Answer } from '#runtime/protocol.ts'
 import type { Appended } from '#store/store.ts'
-import type { Feed, FeedEntry } from '#telemetry/feed.ts'
+import type { Feed, FeedEntry, FeedTopic } from '#telemetry/feed.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { WebhookIds } from '#webhook/id.ts'
 import type { Instant } from '#webhook/webhook.ts'
@@ -75,7 +75,8 @@ export interface State {
   errors: number
   /** Set while the client does not read: since when, and how much stood at the last look. */
   clogged: { readonly sinceMono: number; bytes: number } | null
-  watchesFeed: boolean
+  /** Topics of the feed that it listens to. */
+  readonly watches: Set<FeedTopic>
   samples: boolean
   /** A bug in a method: the client is told, then the session ends with it. */
   bug: ExitReason | null

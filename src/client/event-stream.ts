@@ -28,7 +28,7 @@ export class EventStream implements AsyncIterable<EventNotice> {
   }
 
   push(notice: EventNotice): void {
-    if (notice.topic === 'supervision') this.seq = notice.seq
+    if (notice.topic !== 'monitor') this.seq = notice.seq
     const taker = this.#taker
     this.#taker = null
     if (taker !== null) return taker({ done: false, value: notice })

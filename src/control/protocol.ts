@@ -57,7 +57,7 @@ import {
 
 export type { EventNotice } from './results.ts'
 
-export const SUBSCRIPTION_TOPICS = ['monitor', 'supervision'] as const
+export const SUBSCRIPTION_TOPICS = ['monitor', 'webhooks', 'backpressure', 'supervision'] as const
 export type Topic = (typeof SUBSCRIPTION_TOPICS)[number]
 
 export interface MethodSpec {

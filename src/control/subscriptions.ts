@@ -1,7 +1,7 @@
 /** The subscriptions of one session: which topics, from which number on. Numbers ascend per topic. */
 import { SUBSCRIPTIONS_MAX } from '#config/limits.ts'
-import type { FeedEntry, SupervisionEvent } from '#telemetry/feed.ts'
-import type { Domain } from '#webhook/webhook.ts'
+import type { FeedEntry, FeedEvent } from '#telemetry/feed.ts'
+import type { Brand, Domain } from '#webhook/webhook.ts'
 import { formatInstant } from './instant.ts'
 import { noticeText } from './json-rpc.ts'
 import type { Topic } from './protocol.ts'
@@ -48,8 +48,15 @@ export const eventText = (subscribed: Subscribed, topic: Topic, seq: number, dat
   return noticeText('event', `{"subscription":"${subscribed.id}","seq":${seq},"topic":"${topic}","data":${data}${gap}}`)
 }
 
-/** What is said of a process: `{ type, at, name, pid, supervisor, reason }`. */
-export const supervisionData = ({ event }: FeedEntry): string => {
-  const { at, ...facts }: SupervisionEvent = event
-  return JSON.stringify({ ...facts, at: formatInstant(at) })
+/** The event as the catalogue has it, `{ type, at, ... }`, with instants as text. */
+export const feedData = ({ event }: FeedEntry): string => {
+  const told: Record<string, unknown> = { ...event }
+  for (const field of INSTANTS) if (typeof told[field] === 'number') told[field] = formatInstant(told[field])
+  return JSON.stringify(told)
 }
+const INSTANTS = ['at', 'until', 'nextAt'] as const
+
+/** Is it this subscriber's to hear? `brand` null: of all. What belongs to no brand is not a brand's to know. */
+export const concerns = (event: FeedEvent, brand: Brand | null, domain: Domain | null): boolean =>
+  (domain === null || !('domain' in event) || event.domain === domain) &&
+  (brand === null || ('brand' in event && event.brand === brand))

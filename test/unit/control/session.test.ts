@@ -433,6 +433,34 @@ describe('a session', () => {
       await again.close()
     })
 
+    it('tell a brand what becomes of its own webhooks, and of nobody else’s', async () => {
+      const acme = await connectControl(stage.url, stage.brandKey('acme').key)
+      await acme.call('subscribe', { topics: ['webhooks'] })
+      await client.schedule({ url: 'http://10.1.2.3:8080/other' })
+      const { id } = await acme.schedule({ url: 'http://10.1.2.3:8080/own' })
+      const finished = {
+        type: 'webhook.finished',
+        id,
+        brand: 'acme',
+        state: 'delivered',
+        at: expect.stringMatching(/Z$/),
+      }
+      await expect.poll(() => acme.notifications).toMatchObject([{ topic: 'webhooks', data: finished }])
+      expect(await code(acme.call('subscribe', { topics: ['backpressure'] }))).toBe('FORBIDDEN')
+      await acme.close()
+    })
+    it('tell where it presses, of one domain if asked', async () => {
+      const domain = '10.6.6.6:8080'
+      const other = '10.6.6.7:8080'
+      for (const one of [domain, other]) await client.call('configureRateLimit', { domain: one, requestsPerSecond: 50 })
+      await client.call('subscribe', { topics: ['backpressure'], filter: { domain } })
+      await client.scheduleAll(Array.from({ length: 20 }, (_, i) => ({ url: `http://${i % 2 ? domain : other}/` })))
+      const told = () => events('backpressure').map(({ data }) => [data['type'], data['domain']])
+      await expect.poll(told, { timeout: 5_000 }).toEqual([
+        ['backpressure.started', domain],
+        ['backpressure.ended', domain],
+      ])
+    })
     it('show the monitor at once and every second', async () => {
       const { subscription } = await client.call<{ subscription: string }>('subscribe', { topics: ['monitor'] })
       await expect.poll(() => events('monitor').length, { timeout: 5_000 }).toBeGreaterThan(1)

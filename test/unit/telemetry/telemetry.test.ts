@@ -152,13 +152,13 @@ describe('the feed', () => {
     const feed = new Feed(T0)
     feed.listen(events)
     const seen: number[] = []
-    feed.watch(({ seq }) => seen.push(seq))
+    feed.watch('supervision', ({ seq }) => seen.push(seq))
     events.emit(restarted('a'))
     events.emit(restarted('b'))
     expect(seen[1]).toBe((seen[0] ?? 0) + 1)
     const next = new Feed(T0 + 1_000)
     next.listen(events)
-    next.watch(({ seq }) => seen.push(seq))
+    next.watch('supervision', ({ seq }) => seen.push(seq))
     events.emit(restarted('c'))
     expect(seen.at(-1)).toBeGreaterThan(seen[1] ?? 0)
   })
@@ -168,12 +168,16 @@ describe('the feed', () => {
     const feed = new Feed(T0)
     feed.listen(events)
     const seqs: number[] = []
-    feed.watch(({ seq }) => seqs.push(seq))
+    feed.watch('supervision', ({ seq }) => seqs.push(seq))
     for (let i = 0; i < 1_500; i++) events.emit(restarted(String(i)))
     const last = seqs.at(-1) ?? 0
-    expect(feed.since(last - 3)).toMatchObject({ gap: false, entries: [{ seq: last - 2 }, {}, { seq: last }] })
-    expect(feed.since(last)).toEqual({ gap: false, entries: [] })
-    const all = feed.since(seqs[0] ?? 0)
+    expect(feed.since('supervision', last - 3)).toMatchObject({
+      gap: false,
+      entries: [{ seq: last - 2 }, {}, { seq: last }],
+    })
+    expect(feed.since('supervision', last)).toEqual({ gap: false, entries: [] })
+    expect(feed.since('webhooks', T0 * 1_000)).toEqual({ gap: false, entries: [] })
+    const all = feed.since('supervision', seqs[0] ?? 0)
     expect([all.gap, all.entries.length]).toEqual([true, 1_000])
   })
 })
