@@ -36,17 +36,20 @@ export class StoreHolding {
     for (;;) {
       const error = await this.#open()
       if (error === null) return null
-      this.#args.events.emit({ type: 'store.failed', at: this.#world.wallNow(), detail: error.message })
+      this.#tell(error.message)
       if (isHopeless(error) || this.#world.monoNow() + delayMs > until) return error
       await new Promise<void>((resolve) => this.#world.setTimer(delayMs, resolve))
       delayMs = Math.min(delayMs * 2, STORE_RETRY_MS_MAX)
     }
   }
-  /** Closes what is there and opens once. */
+  /** Closes what is there and opens once. An old store that does not close in order is told of, and leaves the way. */
   reopen(): Promise<Error | null> {
     const old = this.store
     this.store = null
-    const reopening = Promise.resolve(old?.close()).then(() => this.#open())
+    const reopening = closed(old).then((error) => {
+      if (error !== null) this.#tell(`the old store did not close: ${error.message}`)
+      return this.#open()
+    })
     this.#opening = reopening
     return reopening
   }
@@ -58,16 +61,27 @@ export class StoreHolding {
   #open(): Promise<Error | null> {
     this.incarnation += 1
     const { incarnation } = this
-    const opening = this.#args.open({ ended: (reason) => this.#ended(incarnation, reason) }).then(
-      (store) => {
-        this.store = store
-        this.#args.events.emit({ type: 'store.opened', at: this.#world.wallNow(), detail: `open ${incarnation}` })
-        return null
-      },
-      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-    )
+    const ended = (reason: string): void => this.#ended(incarnation, reason)
+    const opening = (async () => this.#args.open({ ended }))().then((store) => {
+      this.store = store
+      this.#args.events.emit({ type: 'store.opened', at: this.#world.wallNow(), detail: `open ${incarnation}` })
+      return null
+    }, asError)
     this.#opening = opening
     return opening
+  }
+  #tell(detail: string): void {
+    this.#args.events.emit({ type: 'store.failed', at: this.#world.wallNow(), detail })
+  }
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
+const closed = async (store: Store | null): Promise<Error | null> => {
+  try {
+    await store?.close()
+    return null
+  } catch (error) {
+    return asError(error)
   }
 }
 

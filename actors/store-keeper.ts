@@ -9,13 +9,9 @@
  */
 import {
   APPEND_CHUNK_ROWS,
+  CHECK_AFTER_MS,
   GROUP_BYTES_MAX,
   GROUP_OPS_MAX,
-  PRUNE_EVERY_MS,
-  PRUNE_PAUSE_MS,
-  PRUNE_ROWS,
-  RETENTION_DEAD_MS,
-  RETENTION_MS,
   STORE_RESENDS_MAX,
   STORE_RETRY_MS,
   STORE_RETRY_MS_MAX,
@@ -35,6 +31,7 @@ import {
   type WriteResult,
 } from '#store/store.ts'
 import { StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
+import { EVERY_MS, pauseAfter, tellEnded, type Upkeep, upkeepOf } from './store-upkeep.ts'
 
 /**
  * The store did not take it (disk full, locked, reopening); nothing of it is durable, try again.
@@ -47,7 +44,7 @@ export interface StoreFailed {
 type Writes<Op> = Op extends WriteOp
   ? Call<
       Op,
-      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' | 'prune' }
+      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' | 'expire' | 'prune' }
         ? WriteResult<Op>
         : WriteResult<Op> | StoreFailed
     >
@@ -62,15 +59,18 @@ export interface StoreKeeperProtocol {
   readonly cast: never
   readonly info:
     | Answer<'written', Written, { readonly road: Road; readonly incarnation: number }>
-    | Answer<'was-read', { readonly ok: true; readonly value: unknown } | StoreFailed, From<never>>
+    | Answer<'was-read', ReadOutcome, From<never>>
     | Answer<'opened', Opened>
     | { readonly type: 'store-ended'; readonly incarnation: number; readonly reason: string }
     /** Everything that was in the mailbox is in the queues now. */
     | { readonly type: 'flush' }
     | { readonly type: 'try-again'; readonly road: Road }
     | { readonly type: 'open-again' }
-    | { readonly type: 'prune' }
-    | Answer<'pruned', Written>
+    | { readonly type: 'upkeep'; readonly kind: Upkeep }
+    | Answer<'kept-up', Written, Upkeep>
+    /** For damage. */
+    | { readonly type: 'look' }
+    | Answer<'looked', ReadOutcome>
   readonly continue: never
 }
 export const storeKeeper: Name<StoreKeeperProtocol> = name('store-keeper')
@@ -80,6 +80,7 @@ const ROADS: readonly Road[] = ['urgent', 'promised', 'large']
 type Written =
   | { readonly ok: true; readonly results: readonly unknown[] }
   | { readonly ok: false; readonly failed: StoreErrorCode; readonly op: number | null; readonly detail: string }
+type ReadOutcome = { readonly ok: true; readonly value: unknown } | StoreFailed
 type Opened = { readonly ok: true } | { readonly ok: false; readonly detail: string }
 
 interface Pending {
@@ -150,7 +151,9 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
     const roads = { urgent: road(), promised: road(), large: road() }
     const flags = { endedEarly: false, isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
-    ctx.sendAfter(PRUNE_EVERY_MS, { type: 'prune' })
+    ctx.sendAfter(EVERY_MS.expire, { type: 'upkeep', kind: 'expire' })
+    ctx.sendAfter(EVERY_MS.prune, { type: 'upkeep', kind: 'prune' })
+    ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
     return ok({ args, holding, roads, phase: 'open' as const, ...flags })
   },
 
@@ -163,6 +166,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     'set-limit': takeWrite,
     'put-brand': takeWrite,
     'put-key': takeWrite,
+    expire: takeWrite,
     prune: takeWrite,
     horizon: takeRead,
     lane: takeRead,
@@ -204,14 +208,20 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
       case 'open-again':
         openAgain(state, ctx)
         return keep
-      case 'prune':
-        prune(state, ctx)
+      case 'upkeep':
+        upkeep(message.kind, state, ctx)
         return keep
-      case 'pruned':
-        pruned(ctx, message.ok ? message.value : null)
+      case 'kept-up':
+        keptUp(message.data, message.ok ? message.value : null, state, ctx)
+        return keep
+      case 'look':
+        look(state, ctx)
+        return keep
+      case 'looked':
+        looked(message.ok ? message.value : null, state, ctx)
         return keep
       case 'opened':
-        if (message.ok) opened(state, ctx, message.value)
+        opened(state, ctx, message.ok ? message.value : { ok: false, detail: 'the open has crashed' })
         return keep
       case 'DOWN':
       case 'EXIT':
@@ -227,8 +237,8 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     const { store } = state.holding
     for (const name of ROADS) {
       const { underWay, writing, waiting } = state.roads[name]
-      if (underWay !== null && writing !== null) settle(ctx, underWay, await writing)
-      if (waiting.length > 0 && store !== null) settle(ctx, waiting, await writingOf(store, waiting))
+      if (underWay !== null && writing !== null) settle(state, ctx, underWay, await writing)
+      if (waiting.length > 0 && store !== null) settle(state, ctx, waiting, await writingOf(store, waiting))
     }
   },
 }
@@ -271,16 +281,20 @@ const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcom
   road.underWay = null
   road.writing = null
   if (outcome.ok) {
-    settle(ctx, group, outcome)
+    settle(state, ctx, group, outcome)
     road.pauseMs = STORE_RETRY_MS
     recovered(state, ctx)
   } else failed(state, ctx, name, incarnation, group, outcome)
   flush(state, ctx)
 }
 
-const settle = (ctx: Ctx, group: readonly Pending[], outcome: Written): void => {
+const settle = (state: State, ctx: Ctx, group: readonly Pending[], outcome: Written): void => {
   if (!outcome.ok) return
-  for (const [i, pending] of group.entries()) answerWith(ctx, pending.from, outcome.results[i])
+  for (const [i, pending] of group.entries()) {
+    const result = outcome.results[i]
+    answerWith(ctx, pending.from, result)
+    tellEnded(state.args.events, ctx.world.wallNow(), result)
+  }
 }
 
 const failed = (
@@ -329,7 +343,8 @@ const isSpent = (pending: Pending): boolean => isPromised(pending.op) && pending
 /** Answers a failure in the words of the operation. */
 const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   const { op, from } = pending
-  if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })
+  if (op.type === 'expire') answerWith(ctx, from, { ok: true, expired: [], more: false })
+  else if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })
   else if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
   else if (op.type === 'record-outcome' || op.type === 'hand-back') answerWith(ctx, from, { ok: false, why: 'stale' })
   else answerWith(ctx, from, failure)
@@ -341,7 +356,7 @@ const writingOf = (store: Store, group: readonly Pending[]): Promise<Written> =>
     (results): Written => ({ ok: true, results }),
     (error: unknown): Written => ({ ok: false, ...failureOf(error) }),
   )
-const readingOf = (store: Store, query: ReadQuery): Promise<{ ok: true; value: unknown } | StoreFailed> =>
+const readingOf = (store: Store, query: ReadQuery): Promise<ReadOutcome> =>
   store.read(query).then(
     (value) => ({ ok: true, value }) as const,
     (error: unknown) => ({ ok: false, failed: failureOf(error).failed }) as const,
@@ -353,26 +368,34 @@ const failureOf = (error: unknown): { failed: StoreErrorCode; op: number | null;
   return { failed: 'io', op: null, detail: String(error) }
 }
 
-// ---------------------------------------------------------------- retention
+// ---------------------------------------------------------------- upkeep
 
-const prune = (state: State, ctx: Ctx): void => {
+const upkeep = (kind: Upkeep, state: State, ctx: Ctx): void => {
   const { store } = state.holding
-  const now = ctx.world.wallNow()
-  const op = {
-    type: 'prune',
-    finishedBefore: now - RETENTION_MS,
-    deadBefore: now - RETENTION_DEAD_MS,
-    limit: PRUNE_ROWS,
-  } as const
-  if (store === null) ctx.sendAfter(PRUNE_EVERY_MS, { type: 'prune' })
-  else ctx.pipe(writingOf(store, [{ op, from: NOBODY, sent: 0 }]), 'pruned')
+  const op = upkeepOf(kind, ctx.world.wallNow())
+  if (store === null) ctx.sendAfter(EVERY_MS[kind], { type: 'upkeep', kind })
+  else ctx.pipe(writingOf(store, [{ op, from: NOBODY, sent: 0 }]), 'kept-up', kind)
 }
 const NOBODY: From<never> = {}
-/** In small batches with a pause between them, so that nobody notices. */
-const pruned = (ctx: Ctx, outcome: Written | null): void => {
+const keptUp = (kind: Upkeep, outcome: Written | null, state: State, ctx: Ctx): void => {
   const result = outcome?.ok === true ? outcome.results[0] : null
-  const isFull = typeof result === 'object' && result !== null && 'pruned' in result && result.pruned === PRUNE_ROWS
-  ctx.sendAfter(isFull ? PRUNE_PAUSE_MS : PRUNE_EVERY_MS, { type: 'prune' })
+  tellEnded(state.args.events, ctx.world.wallNow(), result)
+  ctx.sendAfter(pauseAfter(kind, result), { type: 'upkeep', kind })
+}
+
+/** Once in a life, after the boot has long been ready: what is damaged is told, and stops nobody (D-26). */
+const look = (state: State, ctx: Ctx): void => {
+  const { store } = state.holding
+  if (store === null) ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
+  else ctx.pipe(readingOf(store, { type: 'check' }), 'looked')
+}
+const looked = (outcome: ReadOutcome | null, state: State, ctx: Ctx): void => {
+  if (outcome?.ok !== true) {
+    ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
+    return
+  }
+  const { problems } = outcome.value as ReadResult<{ readonly type: 'check' }>
+  if (problems.length > 0) report(state, ctx, `damaged: ${problems.join('; ')}`)
 }
 
 // ---------------------------------------------------------------- opening

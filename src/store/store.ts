@@ -54,11 +54,27 @@ export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 've
 
 // ---------------------------------------------------------------- writing
 
-export type WriteOp = Append | MarkStarted | RecordOutcome | HandBack | Cancel | SetLimit | PutBrand | PutKey | Prune
+export type WriteOp =
+  | Append
+  | MarkStarted
+  | RecordOutcome
+  | HandBack
+  | Cancel
+  | SetLimit
+  | PutBrand
+  | PutKey
+  | Expire
+  | Prune
 
 /** True for what is promised to somebody outside, and so synced before it is answered (D-6). */
-export const isPromised = (op: WriteOp): boolean =>
-  op.type !== 'mark-started' && op.type !== 'record-outcome' && op.type !== 'hand-back' && op.type !== 'prune'
+export const isPromised = (op: WriteOp): boolean => !UNPROMISED.has(op.type)
+const UNPROMISED: ReadonlySet<WriteOp['type']> = new Set([
+  'mark-started',
+  'record-outcome',
+  'hand-back',
+  'expire',
+  'prune',
+])
 
 /** A webhook to be stored. `request` is packed once (`#webhook/request.ts`) and sent as it is. */
 export interface NewWebhook {
@@ -109,7 +125,12 @@ export type Appended =
       readonly conflict: { readonly index: number; readonly idempotencyKey: string; readonly id: WebhookId }
     }
 
-/** Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced. */
+/**
+ * Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced.
+ * The token of the start that was handed back last never starts again (`other-attempt`): what was given back as unsent stays
+ * unsent. A row whose `expiresAt` is not after `startedAt` ends as `expired`, and one whose bytes are damaged as `quarantined`:
+ * `not-live`, with `ended` in the first answer only.
+ */
 export interface MarkStarted {
   readonly type: 'mark-started'
   readonly id: WebhookId
@@ -123,6 +144,14 @@ export interface MarkStarted {
 export type Marked =
   | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly firstAt: Instant }
   | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
+  | { readonly ok: false; readonly why: 'not-live'; readonly ended: Ended }
+/** A webhook that the store has ended by itself. */
+export interface Ended {
+  readonly id: WebhookId
+  readonly brand: Brand
+  readonly domain: Domain
+  readonly state: FinalState
+}
 
 /** Outcome and what comes next in one operation (D-4). Changes the row only if it is started with this token. Not synced. */
 export interface RecordOutcome {
@@ -200,6 +229,21 @@ export interface StoredKey {
 }
 
 /**
+ * Ends live, not started rows with `expiresAt` <= `now` as `expired` (finishedAt = `now`), in the order of (expiresAt, seq), at
+ * most `limit` (keep it small: each costs some 30 microseconds). Sent again it answers those that are left. Not synced.
+ */
+export interface Expire {
+  readonly type: 'expire'
+  readonly now: Instant
+  readonly limit: number
+}
+export interface Expired {
+  readonly ok: true
+  readonly expired: readonly Ended[]
+  readonly more: boolean
+}
+
+/**
  * Retention: removes finished webhooks with their attempts and idempotency keys, at most `limit` (keep it small: each costs
  * some 20 microseconds), dead and quarantined ones by their own instant. Not synced.
  */
@@ -231,9 +275,11 @@ export type WriteResult<Op> = Op extends Append
             ? StoredLimit
             : Op extends PutBrand | PutKey
               ? { readonly ok: true }
-              : Op extends Prune
-                ? Pruned
-                : never
+              : Op extends Expire
+                ? Expired
+                : Op extends Prune
+                  ? Pruned
+                  : never
 
 // ---------------------------------------------------------------- reading
 

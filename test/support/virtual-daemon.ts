@@ -27,6 +27,7 @@ export interface VirtualWebhook {
   readonly priority?: Priority
   readonly timeoutMs?: number
   readonly retry?: RetryPolicy | null
+  readonly expiresAt?: Instant | null
 }
 export interface VirtualOptions {
   readonly seed?: number
@@ -132,7 +133,7 @@ export class VirtualDaemon {
       nextAt: Math.max(at, now),
       createdAt: now,
       timeoutMs: webhook.timeoutMs ?? 30_000,
-      expiresAt: null,
+      expiresAt: webhook.expiresAt ?? null,
       retry: webhook.retry ?? null,
       tags: [],
       idempotencyKey: null,

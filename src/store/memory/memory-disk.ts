@@ -53,6 +53,8 @@ export class MemoryDisk {
   readonly due = new DueOrder<MemoryRow>()
   readonly lanes = new Map<string, { readonly key: LaneKey; readonly due: DueOrder<MemoryRow> }>()
   readonly started = new Map<number, MemoryRow>()
+  /** Live, not started rows that may expire. */
+  readonly expiring = new Map<number, MemoryRow>()
   readonly limits = new Map<string, StoredLimit>()
   readonly brands = new Map<Brand, Instant>()
   readonly keys = new Map<string, StoredKey>()
@@ -130,6 +132,7 @@ export class MemoryDisk {
     else {
       this.due.add(row)
       this.#laneOf(row).due.add(row)
+      if (row.expiresAt !== null) this.expiring.set(row.seq, row)
     }
   }
   #unindex(row: MemoryRow): void {
@@ -138,6 +141,7 @@ export class MemoryDisk {
     else {
       this.due.remove(row)
       this.#laneOf(row).due.remove(row)
+      this.expiring.delete(row.seq)
     }
   }
   #laneOf(row: LaneKey): { readonly due: DueOrder<MemoryRow> } {

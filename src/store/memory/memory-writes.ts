@@ -5,6 +5,9 @@ import {
   type Appended,
   type Cancel,
   type Cancelled,
+  type Ended,
+  type Expire,
+  type Expired,
   type HandBack,
   type HandedBack,
   type Marked,
@@ -44,6 +47,8 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
     case 'put-key':
       disk.put(disk.keys, op.key.keyId, op.key)
       return { ok: true }
+    case 'expire':
+      return expire(disk, op)
     case 'prune':
       return prune(disk, op)
     default:
@@ -117,7 +122,9 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
   if (row.state !== 'live') return { ok: false, why: 'not-live' }
   if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }
   if (row.started === null) {
-    if (row.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
+    if (row.attempts !== op.attempt - 1 || row.backToken === op.token) return { ok: false, why: 'other-attempt' }
+    if (row.expiresAt !== null && row.expiresAt <= op.startedAt)
+      return { ok: false, why: 'not-live', ended: endExpired(disk, row, op.startedAt) }
     disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt } })
   }
   return { ok: true, request: Uint8Array.from(row.request), retry: row.retry, firstAt: Math.max(row.at, row.createdAt) }
@@ -168,6 +175,19 @@ const setLimit = (disk: MemoryDisk, op: SetLimit): StoredLimit => {
   const stored = { ...limit, version: (before?.version ?? 0) + 1 }
   disk.put(disk.limits, key, stored)
   return stored
+}
+
+const expire = (disk: MemoryDisk, op: Expire): Expired => {
+  const rows = [...disk.expiring.values()]
+    .filter((row) => expiryOf(row) <= op.now)
+    .sort((a, b) => expiryOf(a) - expiryOf(b) || a.seq - b.seq)
+  const expired = rows.slice(0, op.limit).map((row) => endExpired(disk, row, op.now))
+  return { ok: true, expired, more: rows.length > op.limit }
+}
+const expiryOf = (row: MemoryRow): number => row.expiresAt ?? Number.POSITIVE_INFINITY
+const endExpired = (disk: MemoryDisk, row: MemoryRow, finishedAt: number): Ended => {
+  disk.place(row, { ...row, state: 'expired', finishedAt })
+  return { id: row.id, brand: row.brand, domain: row.domain, state: 'expired' }
 }
 
 const prune = (disk: MemoryDisk, op: Prune): Pruned => {

@@ -29,6 +29,7 @@ type LiveColumns = readonly [
   startedAt: number | null,
   token: string | null,
   back: string | null,
+  expiresAt: number | null,
 ]
 interface Live {
   readonly nextAt: number
@@ -36,6 +37,7 @@ interface Live {
   readonly startedAt: number | null
   readonly token: string | null
   readonly back: string | null
+  readonly expiresAt: number | null
 }
 type Done = readonly [state: number, attempts: number, finishedAt: number, nextAt: number]
 
@@ -64,7 +66,9 @@ export class LiveRows {
       .prepare<[string], readonly [seq: number, lane: number]>('SELECT seq, lane FROM webhooks WHERE id = ?')
       .raw()
     this.#findLive = db
-      .prepare<[number], LiveColumns>('SELECT next_at, attempts, started_at, token, back FROM live WHERE seq = ?')
+      .prepare<[number], LiveColumns>(
+        'SELECT next_at, attempts, started_at, token, back, expires_at FROM live WHERE seq = ?',
+      )
       .raw()
     this.#bodyOf = db.prepare<[number], Buffer>('SELECT row FROM webhooks WHERE seq = ?').pluck()
     this.#findDone = db
@@ -95,19 +99,22 @@ export class LiveRows {
     if (live.startedAt !== null && live.token !== op.token) return { ok: false, why: 'already-started' }
     const body = this.#body(row.seq)
     if (live.startedAt === null) {
-      if (live.attempts !== op.attempt - 1) return { ok: false, why: 'other-attempt' }
-      if (!isWhole(body)) return this.#quarantine(op, row, live, changes)
+      if (live.attempts !== op.attempt - 1 || live.back === op.token) return { ok: false, why: 'other-attempt' }
+      if (live.expiresAt !== null && live.expiresAt <= op.startedAt)
+        return this.#endUnsent('expired', op, row, live, changes)
+      // Damaged bytes are never sent, never tried again, and stop nobody (reliability.md D9).
+      if (!isWhole(body)) return this.#endUnsent('quarantined', op, row, live, changes)
       this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
     return { ok: true, request: requestOf(body), retry: retryOf(body), firstAt: firstNextAtOf(body) }
   }
 
-  /** Its bytes are damaged: it is never sent, never tried again, and stops nobody (reliability.md D9). */
-  #quarantine(op: MarkStarted, row: Row, live: Live, changes: CounterChanges): Marked {
-    this.#end(row.seq, 'quarantined', live.attempts, op.startedAt, live.nextAt)
-    changes.moved(row.lane, restingState(live.attempts), 'quarantined')
-    return { ok: false, why: 'not-live' }
+  #endUnsent(state: 'expired' | 'quarantined', op: MarkStarted, row: Row, live: Live, changes: CounterChanges): Marked {
+    this.#end(row.seq, state, live.attempts, op.startedAt, live.nextAt)
+    changes.moved(row.lane, restingState(live.attempts), state)
+    const { brand, domain } = this.#lanes.key(row.lane)
+    return { ok: false, why: 'not-live', ended: { id: op.id, brand, domain, state } }
   }
 
   recordOutcome(op: RecordOutcome, changes: CounterChanges): OutcomeRecorded {
@@ -164,8 +171,8 @@ export class LiveRows {
     const [seq, lane] = found
     const columns = this.#findLive.get(seq)
     if (columns === undefined) return { seq, lane, live: null }
-    const [nextAt, attempts, startedAt, token, back] = columns
-    return { seq, lane, live: { nextAt, attempts, startedAt, token, back } }
+    const [nextAt, attempts, startedAt, token, back, expiresAt] = columns
+    return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt } }
   }
   #body(seq: number): Buffer {
     const body = this.#bodyOf.get(seq)
@@ -173,9 +180,10 @@ export class LiveRows {
     return body
   }
   #fetchFromFar(row: Row): Live | null {
-    const nextAt = firstNextAtOf(this.#body(row.seq))
+    const body = this.#body(row.seq)
+    const nextAt = firstNextAtOf(body)
     if (!this.#far.promote(row.seq, nextAt)) return null
-    return { nextAt, attempts: 0, startedAt: null, token: null, back: null }
+    return { nextAt, attempts: 0, startedAt: null, token: null, back: null, expiresAt: expiresAtOf(body) }
   }
   #end(seq: number, state: StoredState, attempts: number, finishedAt: number, nextAt: number): void {
     this.#remove.run(seq)

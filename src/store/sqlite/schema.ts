@@ -62,6 +62,11 @@ const MIGRATIONS: readonly string[] = [
     expires_at INTEGER, revoked_at INTEGER
   ) STRICT, WITHOUT ROWID;
   `,
+  // What may expire, oldest first. Rows of far hours too: after a long absence they may have expired before they are moved.
+  `
+  CREATE INDEX live_expiry ON live (expires_at, seq) WHERE expires_at IS NOT NULL AND started_at IS NULL;
+  CREATE INDEX far_expiry ON far (expires_at, seq) WHERE expires_at IS NOT NULL;
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

@@ -20,6 +20,7 @@ import { type Connection, openConnection, type Synchronous, setSynchronous, stor
 import { CounterChanges, counterWriter } from './counters.ts'
 import { checkFiles, type DataFiles, markClosed, markOpened } from './data-files.ts'
 import { DueReads } from './due-reads.ts'
+import { Expirer } from './expiring.ts'
 import { FarRows } from './far-rows.ts'
 import { LaneBook } from './lane-book.ts'
 import { LiveRows } from './live-rows.ts'
@@ -43,6 +44,7 @@ export class Writer {
   readonly #inserter: Inserter
   readonly #live: LiveRows
   readonly #settings: Settings
+  readonly #expirer: Expirer
   readonly #pruner: Pruner
   readonly #reads: DueReads
   readonly #writeCounters
@@ -82,6 +84,7 @@ export class Writer {
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
       this.#live = new LiveRows(db, this.#lanes, this.#far, isOpen)
       this.#settings = new Settings(db)
+      this.#expirer = new Expirer(db, this.#lanes)
       this.#pruner = new Pruner(db, this.#lanes)
       this.#reads = new DueReads(db, this.#lanes)
       this.#writeCounters = counterWriter(db)
@@ -245,6 +248,8 @@ export class Writer {
         return this.#settings.putBrand(op)
       case 'put-key':
         return this.#settings.putKey(op)
+      case 'expire':
+        return this.#expirer.expire(op, this.#changes)
       case 'prune':
         return this.#pruner.prune(op, this.#nextSeq - 1, this.#changes)
       default:

@@ -21,6 +21,8 @@ const lane = fc.record({ domain, brand, priority: fc.constantFrom(...PRIORITIES)
 
 /** A row's content is a function of its number, as in life: an id is never used twice. Some share keys, some of those content. */
 const FAR = [0, 0, 1, -3, 4, HOUR_MS, 2 * HOUR_MS, 30 * HOUR_MS]
+/** Some before they are due, some within the random instants. */
+const EXPIRIES = [0, 0, 0, 3, HOUR_MS, 5 * HOUR_MS, 20 * HOUR_MS]
 const webhookOf = (n: number): NewWebhook => {
   const at = T0 + (FAR[n % FAR.length] ?? 0)
   return newWebhook(n, {
@@ -32,6 +34,7 @@ const webhookOf = (n: number): NewWebhook => {
     tags: n % 3 === 0 ? ['x', 'y'] : [],
     idempotencyKey: n % 5 === 0 ? `k${n % 4}` : null,
     contentHash: new Uint8Array([Math.floor(n / 8) % 2]),
+    expiresAt: n % 7 < 3 ? null : T0 + (EXPIRIES[n % 7] ?? 0),
   })
 }
 const distinct = fc.uniqueArray(number.map(webhookOf), { selector: (row) => row.id, minLength: 1, maxLength: 8 })
@@ -69,6 +72,14 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
       type: fc.constant('prune' as const),
       finishedBefore: instant,
       deadBefore: instant,
+      limit: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('expire' as const),
+      now: instant,
       limit: fc.integer({ min: 1, max: 3 }),
     }),
   },

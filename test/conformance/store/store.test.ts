@@ -265,6 +265,15 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect(await counts()).toMatchObject({ scheduled: 1, executing: 0 })
       expect(await start(store, idOf(1), 1, 'again')).toMatchObject({ ok: true })
     })
+    it('lets the same start never begin again: what was given back as unsent stays unsent', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      await store.write([{ type: 'hand-back', id: idOf(1), token: `${idOf(1)}/1` }])
+      expect(await start(store, idOf(1))).toEqual({ ok: false, why: 'other-attempt' })
+      expect(await counts()).toMatchObject({ scheduled: 1, executing: 0 })
+      expect(await start(store, idOf(1), 1, 'again')).toMatchObject({ ok: true })
+      expect(await start(store, idOf(1))).toEqual({ ok: false, why: 'already-started' })
+    })
     it('is stale with another token and after the outcome', async () => {
       await append(store, newWebhook(1))
       await start(store, idOf(1))
@@ -501,6 +510,76 @@ describe.each(ENGINES)('a $name store', (engine) => {
         { brand: 'zed', createdAt: 1 },
       ])
       expect(await store.read({ type: 'keys' })).toEqual([{ ...key, revokedAt: 9 }])
+    })
+  })
+
+  describe('expiresAt', () => {
+    const expire = async (now: number, limit = 10) => (await store.write([{ type: 'expire', now, limit }]))[0]
+    const endedOf = (n: number) => ({ id: idOf(n), brand: LANE.brand, domain: LANE.domain, state: 'expired' })
+    const mark = async (n: number, startedAt: number, attempt = 1, token = `${idOf(n)}/${attempt}`) =>
+      (await store.write([{ type: 'mark-started', id: idOf(n), attempt, token, startedAt }]))[0]
+
+    it('ends a row that would start at it or later, and says so once', async () => {
+      await append(store, newWebhook(1, { expiresAt: T0 + 50 }), newWebhook(2, { expiresAt: T0 + 50 }))
+      expect(await mark(1, T0 + 49)).toMatchObject({ ok: true })
+      expect(await mark(2, T0 + 50)).toEqual({ ok: false, why: 'not-live', ended: endedOf(2) })
+      expect(await mark(2, T0 + 50)).toEqual({ ok: false, why: 'not-live' })
+      expect(await webhook(idOf(2))).toMatchObject({ state: 'expired', finishedAt: T0 + 50, attempts: 0, nextAt: null })
+      expect(await counts()).toMatchObject({ scheduled: 0, waiting: 0, executing: 1, expired: 1 })
+    })
+    it('ends a retry too, and a row that is due in a year', async () => {
+      const far = T0 + 8_760 * HOUR_MS
+      await append(store, newWebhook(1, { expiresAt: T0 + 50 }), newWebhook(2, { at: far, expiresAt: far + 1 }))
+      await start(store, idOf(1))
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 30 })])
+      expect(await mark(1, T0 + 60, 2)).toMatchObject({ ok: false, why: 'not-live', ended: endedOf(1) })
+      expect(await mark(2, far + 1)).toMatchObject({ ok: false, why: 'not-live', ended: endedOf(2) })
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'expired', finishedAt: T0 + 60, attempts: 1 })
+      expect(await counts()).toMatchObject({ scheduled: 0, retrying: 0, expired: 2 })
+    })
+    it('does not end an attempt that has begun: its mark is answered again, its outcome is taken', async () => {
+      await append(store, newWebhook(1, { expiresAt: T0 + 50 }))
+      await mark(1, T0 + 40)
+      expect(await mark(1, T0 + 40)).toMatchObject({ ok: true })
+      expect(await expire(T0 + HOUR_MS)).toEqual({ ok: true, expired: [], more: false })
+      expect((await store.write([outcomeOf(idOf(1), DELIVERED)]))[0]).toMatchObject({ ok: true })
+    })
+    it('is swept oldest first, near and far, in slices', async () => {
+      const rows = [
+        newWebhook(1, { expiresAt: T0 + 300 }),
+        newWebhook(2, { at: T0 + 50 * HOUR_MS, expiresAt: T0 + 100 }),
+        newWebhook(3, { expiresAt: T0 + 200 }),
+        newWebhook(4, { expiresAt: T0 + 301 }),
+        newWebhook(5),
+      ]
+      await append(store, ...rows)
+      await horizon(T0 + 1)
+      await start(store, idOf(1))
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 30 })])
+      const one = await expire(T0 + 300, 2)
+      expect(one).toEqual({ ok: true, expired: [endedOf(2), endedOf(3)], more: true })
+      expect(await expire(T0 + 300, 2)).toEqual({ ok: true, expired: [endedOf(1)], more: false })
+      expect(await expire(T0 + 300, 2)).toEqual({ ok: true, expired: [], more: false })
+      expect(await webhook(idOf(2))).toMatchObject({
+        state: 'expired',
+        finishedAt: T0 + 300,
+        attempts: 0,
+        nextAt: null,
+      })
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'expired', attempts: 1 })
+      expect((await horizon(T0 + 100 * HOUR_MS)).rows.map((row) => row.id)).toEqual([idOf(4), idOf(5)])
+      expect(await mark(3, T0)).toEqual({ ok: false, why: 'not-live' })
+      const { outcome } = (await store.write([{ type: 'cancel', id: idOf(3), brand: null, at: T0 + 300 }]))[0]
+      expect(outcome).toBe('alreadyDone')
+      expect(await counts()).toMatchObject({ scheduled: 2, waiting: 0, retrying: 0, expired: 3 })
+      expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    })
+    it('is remembered over a reopen', async () => {
+      await append(store, newWebhook(1, { expiresAt: T0 + 50 }), newWebhook(2, { expiresAt: T0 + 60 }))
+      await expire(T0 + 50)
+      await reopen()
+      expect((await webhook(idOf(1)))?.state).toBe('expired')
+      expect(await expire(T0 + 60)).toMatchObject({ expired: [endedOf(2)] })
     })
   })
 

@@ -121,7 +121,7 @@ describe('a damaged store', () => {
     const store = await openSqlite(dir)(noEvents)
     const mark = (n: number) =>
       store.write([{ type: 'mark-started', id: webhook(n).id, attempt: 1, token: `t${n}`, startedAt: 5 }])
-    expect((await mark(777))[0]).toEqual({ ok: false, why: 'not-live' })
+    expect((await mark(777))[0]).toMatchObject({ ok: false, why: 'not-live', ended: { state: 'quarantined' } })
     expect((await mark(778))[0]).toMatchObject({ ok: true })
     expect((await store.read({ type: 'webhook', id: webhook(777).id, brand: null }))?.state).toBe('quarantined')
     expect((await store.read({ type: 'counts', brand: null, domain: null, now: 0 })).quarantined).toBe(1)
