@@ -4,7 +4,7 @@ import type { Admitted } from '#actors/guard.ts'
 import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
 import { concurrencyOf } from '#guard/limits.ts'
-import { queueOf } from '#guard/queues.ts'
+import { dropWaiting, queueOf } from '#guard/queues.ts'
 import { countStart } from '#guard/start-counter.ts'
 import { domainHolds, HOLDS_TABLE, type HoldsRow, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
 import { type AttemptId, attemptIdOf, type Brand } from '#webhook/webhook.ts'
@@ -61,6 +61,13 @@ export const voidFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void =
   endFlight(attemptId, state, ctx)
 }
 
+/** It was told as due before this guard knew that it is in flight: started a second time, its permit would be counted twice. */
+const dropTold = (attemptId: AttemptId, { queues }: State): void => {
+  const id = attemptId.slice(0, attemptId.lastIndexOf('.'))
+  const told = queues.waiting.get(id)
+  if (told !== undefined && attemptIdOf(id, told.due.attempts + 1) === attemptId) dropWaiting(queues, id)
+}
+
 export const takeUp = (
   attemptId: AttemptId,
   brand: Brand,
@@ -69,6 +76,7 @@ export const takeUp = (
   state: State,
 ): void => {
   if (state.flights.has(attemptId)) return
+  dropTold(attemptId, state)
   const queue = queueOf(state.queues, brand)
   state.flights.set(attemptId, { brand, limiter: null, admittedMono, heldUntilMono })
   if (heldUntilMono !== null) state.holds += 1

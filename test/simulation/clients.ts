@@ -72,7 +72,7 @@ export class Clients {
     for (const limit of this.#lastLimits.values()) {
       const least = { rate: 20, pause: null, concurrency: 2 }[limit.kind]
       const value = least === null ? null : Math.max(least, limit.value ?? 0)
-      this.#changeLater(0, { ...limit, value })
+      this.#changeLater(0, { ...limit, value }, true)
     }
   }
 
@@ -168,10 +168,10 @@ export class Clients {
 
   // -------------------------------------------------------------- limits
 
-  #changeLater(ms: number, limit: SimLimit): void {
+  #changeLater(ms: number, limit: SimLimit, lifts = false): void {
     this.#later(ms, () => {
       // One after the other, as one operator would.
-      this.#limitsTail = this.#limitsTail.then(() => this.#change(limit))
+      this.#limitsTail = this.#limitsTail.then(() => (this.healed && !lifts ? null : this.#change(limit)))
       return this.#limitsTail
     })
   }
