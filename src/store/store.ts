@@ -333,7 +333,10 @@ export type ReadQuery =
   | { readonly type: 'counts'; readonly brand: Brand | null; readonly domain: Domain | null; readonly now: Instant }
   /** Live, not started rows due at `now` in one domain, counted to at most `cap`, with the oldest nextAt. */
   | { readonly type: 'backlog'; readonly domain: Domain; readonly now: Instant; readonly cap: number }
-  /** Looks at everything, takes seconds (0.9 s per million rows and more): pages, indexes, and that rows and counters agree. */
+  /**
+   * Looks at everything, takes seconds (2 s per million rows and more): pages, indexes, and that rows and counters agree.
+   * Each problem names the file. Other queries are answered meanwhile.
+   */
   | { readonly type: 'check' }
   /** A copy of this instant, checked, into a new file on the node's disk. Takes seconds; commits go on meanwhile. */
   | { readonly type: 'backup'; readonly to: string }

@@ -1,6 +1,9 @@
-/** Looks for damage and for books that do not balance. Reads everything: for `check`, for backups, and after boot (D-26). */
+/**
+ * Looks for damage and for books that do not balance. Reads everything: for `check`, for backups, and after boot (D-26).
+ * In steps, so that who runs it beside other work can do that in between; each law is of one instant, all of them are not.
+ */
 import { isWhole } from '#store/row-codec.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, storeErrorOf } from './connection.ts'
 import { STORED_STATES } from './state-code.ts'
 
 const PROBLEMS_TOLD_MAX = 20
@@ -32,19 +35,62 @@ const COUNTED = `
     UNION ALL SELECT seq, 0 FROM far UNION ALL SELECT seq, state FROM done) l
   WHERE NOT EXISTS (SELECT 1 FROM open_batches b WHERE l.seq BETWEEN b.first AND b.last) GROUP BY state`
 
-/** One line a problem, at most 20; empty is good. Within one transaction the answer is of one instant. */
-export const problemsOf = (db: Connection): string[] =>
-  [...pageProblems(db), ...lawProblems(db), ...counterProblems(db), ...rowProblems(db)].slice(0, PROBLEMS_TOLD_MAX)
+/** One line a problem, at most 20; empty is good. In one go, of a file that nobody writes. */
+export const problemsOf = (db: Connection): string[] => {
+  const run = checking(db, true)
+  let step = run.next()
+  while (step.done !== true) step = run.next()
+  return step.value
+}
 
-const pageProblems = (db: Connection): string[] => {
-  const lines = db.prepare<[], string>(`PRAGMA quick_check(${PROBLEMS_TOLD_MAX})`).pluck().all()
+/** As `problemsOf`, pausing after each table, law and page of rows: the longest step is the pages of the largest table. */
+export function* checking(db: Connection, wholeFile = false): Generator<void, string[]> {
+  const problems: string[] = []
+  try {
+    for (const step of stepsOf(db, wholeFile)) {
+      problems.push(...step())
+      if (problems.length >= PROBLEMS_TOLD_MAX) break
+      yield
+    }
+  } catch (error) {
+    const known = storeErrorOf(error, db.name)
+    if (known.code !== 'corrupt') throw error
+    problems.push(known.message)
+  }
+  return problems.slice(0, PROBLEMS_TOLD_MAX)
+}
+
+type Step = () => string[]
+function* stepsOf(db: Connection, wholeFile: boolean): Generator<Step, void> {
+  let isWell = true
+  const tables = db.prepare<[], string>(`SELECT name FROM sqlite_schema WHERE type = 'table'`).pluck()
+  for (const of of wholeFile ? [String(PROBLEMS_TOLD_MAX)] : tables.all())
+    yield () => {
+      const found = pageProblems(db, of)
+      isWell &&= found.length === 0
+      return found
+    }
+  // Nothing is worth asking of pages that are damaged.
+  if (!isWell) return
+  for (const law of LAWS) yield () => lawProblems(db, law)
+  yield db.transaction(() => counterProblems(db))
+  let after: number | null = 0
+  while (after !== null)
+    yield () => {
+      const page = rowProblems(db, after ?? 0)
+      after = page.next
+      return page.problems
+    }
+}
+
+const pageProblems = (db: Connection, of: string): string[] => {
+  const lines = db.prepare<[], string>(`PRAGMA quick_check(${of})`).pluck().all()
   return lines.filter((line) => line !== 'ok')
 }
-const lawProblems = (db: Connection): string[] =>
-  LAWS.flatMap(([law, sql]) => {
-    const broken = db.prepare<[], number>(sql).pluck().get() ?? 0
-    return broken === 0 ? [] : [`${broken} ${law}`]
-  })
+const lawProblems = (db: Connection, [law, sql]: (typeof LAWS)[number]): string[] => {
+  const broken = db.prepare<[], number>(sql).pluck().get() ?? 0
+  return broken === 0 ? [] : [`${broken} ${law}`]
+}
 
 type StateCount = readonly [state: number, n: number]
 const counterProblems = (db: Connection): string[] => {
@@ -55,9 +101,13 @@ const counterProblems = (db: Connection): string[] => {
     return said === is ? [] : [`the counter of ${state} says ${said}, there are ${is}`]
   })
 }
-const rowProblems = (db: Connection): string[] => {
-  const problems: string[] = []
-  const rows = db.prepare<[], readonly [id: string, row: Buffer]>('SELECT id, row FROM webhooks').raw()
-  for (const [id, row] of rows.iterate()) if (!isWhole(row)) problems.push(`webhook ${id} is damaged`)
-  return problems
+const ROWS_OF_STEP = 1_000
+type BodyRow = readonly [seq: number, id: string, row: Buffer]
+const rowProblems = (db: Connection, after: number): { readonly problems: string[]; readonly next: number | null } => {
+  const rows = db
+    .prepare<[number, number], BodyRow>('SELECT seq, id, row FROM webhooks WHERE seq > ? ORDER BY seq LIMIT ?')
+    .raw()
+    .all(after, ROWS_OF_STEP)
+  const problems = rows.flatMap(([, id, row]) => (isWhole(row) ? [] : [`webhook ${id} is damaged`]))
+  return { problems, next: rows.length < ROWS_OF_STEP ? null : (rows.at(-1)?.[0] ?? null) }
 }

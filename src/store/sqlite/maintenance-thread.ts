@@ -1,9 +1,12 @@
-/** Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). */
+/**
+ * Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). A check goes on
+ * in steps, and what was asked meanwhile is answered between two of them.
+ */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
 import { type ReadQuery, type ReadResult, StoreError } from '#store/store.ts'
 import { backUp } from './backup.ts'
-import { problemsOf } from './checking.ts'
+import { checking } from './checking.ts'
 import { type Connection, isFatal, openConnection, storeErrorOf } from './connection.ts'
 import { dataFiles } from './data-files.ts'
 import { LaneBook } from './lane-book.ts'
@@ -14,6 +17,7 @@ class MaintenanceThread {
   readonly #port: MessagePort
   readonly #db: Connection
   readonly #reads: RecordReads
+  #isClosed = false
 
   constructor(port: MessagePort, db: Connection) {
     this.#port = port
@@ -27,12 +31,14 @@ class MaintenanceThread {
       case 'open':
         return
       case 'read':
+        if (message.query.type === 'check') return this.#check(message.id)
         return this.#attempt(message.id, () => {
           this.#say({ type: 'answered', id: message.id, value: this.#answer(message.query) })
         })
       case 'checkpoint':
         return this.#attempt(0, () => this.#checkpoint())
       case 'close':
+        this.#isClosed = true
         this.#db.close()
         return this.#port.close()
       case 'write':
@@ -58,11 +64,23 @@ class MaintenanceThread {
         return this.#reads.counts(query)
       case 'backlog':
         return this.#reads.backlog(query)
-      case 'check':
-        return { problems: problemsOf(this.#db) }
       default:
         throw new StoreError('invalid', `${query.type} is the writer's to answer`)
     }
+  }
+  #check(id: number): void {
+    const run = checking(this.#db)
+    const step = (): void =>
+      this.#attempt(id, () => {
+        if (this.#isClosed) return
+        const { done, value } = run.next()
+        if (done !== true) setImmediate(step)
+        else this.#say({ type: 'answered', id, value: { problems: value.map((line) => this.#named(line)) } })
+      })
+    step()
+  }
+  #named(problem: string): string {
+    return problem.startsWith(this.#db.name) ? problem : `${this.#db.name}: ${problem}`
   }
   #checkpoint(): void {
     const [row] = this.#db.pragma('wal_checkpoint(PASSIVE)') as readonly CheckpointRow[]

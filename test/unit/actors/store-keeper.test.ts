@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
-import { PRUNE_EVERY_MS, RETENTION_MS } from '#config/limits.ts'
+import { CHECK_AFTER_MS, EXPIRE_EVERY_MS, PRUNE_EVERY_MS, RETENTION_MS } from '#config/limits.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { encodeRows } from '#store/rows.ts'
-import { type NewWebhook, StoreError, type WriteOp } from '#store/store.ts'
+import { type NewWebhook, type OpenStore, type Store, StoreError, type WriteOp } from '#store/store.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
 const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
-const webhook = (n: number): NewWebhook => ({
+const webhook = (n: number, expiresAt: number | null = null): NewWebhook => ({
   id: idOf(n),
   brand: 'acme',
   name: null,
@@ -25,7 +25,7 @@ const webhook = (n: number): NewWebhook => ({
   nextAt: n,
   createdAt: 0,
   timeoutMs: 1_000,
-  expiresAt: null,
+  expiresAt,
   retry: null,
   tags: [],
   idempotencyKey: null,
@@ -33,11 +33,24 @@ const webhook = (n: number): NewWebhook => ({
   request: new Uint8Array([n % 256]),
 })
 const appendOf = (...numbers: readonly number[]) =>
-  ({ type: 'append', count: numbers.length, rows: encodeRows(numbers.map(webhook)) }) as const
+  ({ type: 'append', count: numbers.length, rows: encodeRows(numbers.map((n) => webhook(n))) }) as const
 const markOf = (n: number) => ({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: 0 }) as const
 const cancelOf = (n: number) => ({ type: 'cancel', id: idOf(n), brand: null, at: 1 }) as const
 
-const stage = async (faults: MemoryFaults = {}) => {
+/** A store that behaves as said where it is said, else as the one in memory. */
+const changed =
+  (open: OpenStore, change: (store: Store) => Partial<Store>): OpenStore =>
+  async (events) => {
+    const store = await open(events)
+    const own: Store = {
+      write: (group) => store.write(group),
+      read: (query) => store.read(query),
+      close: () => store.close(),
+    }
+    return { ...own, ...change(store) }
+  }
+
+const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partial<Store> = () => ({})) => {
   const world = new VirtualWorld({ seed: 3 })
   const disk = new MemoryDisk()
   const events: string[] = []
@@ -46,6 +59,7 @@ const stage = async (faults: MemoryFaults = {}) => {
     throw error
   })
   hub.on(['store.opened', 'store.failed'], (event) => events.push(`${event.type} ${event.detail}`))
+  hub.on(['webhook.finished'], (event) => events.push(`${event.state} ${event.id}`))
   const watched: MemoryFaults = {
     ...faults,
     beforeWrite: (group) => {
@@ -54,7 +68,7 @@ const stage = async (faults: MemoryFaults = {}) => {
     },
   }
   const runtime = new Runtime(world, { safeMessages: true })
-  const args = { open: openMemoryStore(disk, watched), events: hub }
+  const args = { open: changed(openMemoryStore(disk, watched), change), events: hub }
   const starting = runtime.start(
     supervisor,
     {
@@ -226,6 +240,103 @@ describe('the store-keeper', () => {
     await stopped
     expect(await answer).toMatchObject({ ok: true })
     expect(disk.bySeq.size).toBe(1)
+  })
+})
+
+describe('an old store that does not close in order', () => {
+  it('is told of, and does not keep the store-keeper from opening a new one', async () => {
+    const held = await stage({}, (store) => ({
+      close: async () => {
+        await store.close()
+        throw new Error('the thread was gone already')
+      },
+    }))
+    await held.ask(appendOf(1))
+    held.disk.crash('thread died')
+    await held.world.settle()
+    expect(await held.ask(markOf(1))).toMatchObject({ ok: true })
+    expect(await held.ask(appendOf(2))).toMatchObject({ ok: true })
+    expect(held.events).toContain('store.failed the old store did not close: the thread was gone already')
+  })
+  it('nor does one that throws instead of opening', async () => {
+    let isBroken = false
+    const held = await stage({
+      beforeOpen: () => {
+        if (isBroken) throw new TypeError('no such worker')
+      },
+    })
+    await held.ask(appendOf(1))
+    isBroken = true
+    held.disk.crash('thread died')
+    await held.world.advance(60_000)
+    isBroken = false
+    await held.world.advance(5_000)
+    expect(await held.ask(markOf(1))).toMatchObject({ ok: true })
+  })
+})
+
+describe('expiry', () => {
+  it('ends what has waited for too long in batches, without being asked, and tells each once', async () => {
+    const { world, disk, groups, events, ask } = await stage()
+    const now = world.wallNow()
+    const rows = Array.from({ length: 500 }, (_, n) => webhook(n + 1, n === 499 ? now + 3_600_000 : now + 100))
+    await ask({ type: 'append', count: rows.length, rows: encodeRows(rows) })
+    await world.advance(2 * EXPIRE_EVERY_MS)
+    expect([...disk.byId.values()].filter((row) => row.state === 'live').map((row) => row.id)).toEqual([idOf(500)])
+    expect(groups.filter((group) => group[0] === 'expire').length).toBeGreaterThanOrEqual(3)
+    const told = events.filter((event) => event.startsWith('expired '))
+    expect(told).toEqual(Array.from({ length: 499 }, (_, n) => `expired ${idOf(n + 1)}`))
+  })
+  it('goes on after the store was away', async () => {
+    let isGone = false
+    const { world, disk, ask } = await stage({
+      beforeOpen: () => {
+        if (isGone) throw new StoreError('io', 'no such device')
+      },
+    })
+    const row = webhook(1, world.wallNow() + 5_000)
+    await ask({ type: 'append', count: 1, rows: encodeRows([row]) })
+    isGone = true
+    disk.crash('device lost')
+    await world.advance(20_000)
+    isGone = false
+    await world.advance(10_000)
+    expect(disk.byId.get(idOf(1))?.state).toBe('expired')
+  })
+})
+
+describe('the look for damage', () => {
+  const damaged = (asked: string[]) => (store: Store) => {
+    const read = async (query: Parameters<Store['read']>[0]) => {
+      if (query.type !== 'check') return store.read(query)
+      asked.push(query.type)
+      return { problems: ['/data/hookpulse.db: webhook 7 is damaged', '/data/hookpulse.db: 1 webhooks of no lane'] }
+    }
+    return { read } as Partial<Store>
+  }
+  it('happens once, a while after boot, and names the file and what is wrong', async () => {
+    const asked: string[] = []
+    const { world, disk, events } = await stage({}, damaged(asked))
+    await world.advance(CHECK_AFTER_MS - 1)
+    expect(asked).toEqual([])
+    await world.advance(CHECK_AFTER_MS)
+    disk.crash('thread died')
+    await world.advance(10 * CHECK_AFTER_MS)
+    expect(asked).toEqual(['check'])
+    expect(events.filter((event) => event.includes('damaged'))).toEqual([
+      'store.failed damaged: /data/hookpulse.db: webhook 7 is damaged; /data/hookpulse.db: 1 webhooks of no lane',
+    ])
+  })
+  it('is asked for again if the store went away meanwhile, and says nothing of what is well', async () => {
+    let tries = 0
+    const { world, events } = await stage({
+      beforeRead: (query) => {
+        if (query.type === 'check' && tries++ < 2) throw new StoreError('closed', 'the store is closed')
+      },
+    })
+    await world.advance(10 * CHECK_AFTER_MS)
+    expect(tries).toBe(3)
+    expect(events).toEqual(['store.opened open 1'])
   })
 })
 

@@ -126,7 +126,55 @@ describe('a damaged store', () => {
     expect((await store.read({ type: 'webhook', id: webhook(777).id, brand: null }))?.state).toBe('quarantined')
     expect((await store.read({ type: 'counts', brand: null, domain: null, now: 0 })).quarantined).toBe(1)
     expect(await listAll(store)).toHaveLength(2_000)
+    const { problems } = await store.read({ type: 'check' })
+    expect(problems).toEqual([`${file()}: webhook ${webhook(777).id} is damaged`])
     await store.close()
+  })
+  it('with a zeroed page is found by the check, which names the file, and the rest of it goes on', async () => {
+    const bytes = readFileSync(file())
+    const page = Math.floor(bytes.indexOf('the request of webhook 1500') / 4_096)
+    bytes.fill(0, page * 4_096, (page + 1) * 4_096)
+    writeFileSync(file(), bytes)
+    const store = await openSqlite(dir)(noEvents)
+    const checking = store.read({ type: 'check' })
+    const mark = { type: 'mark-started', id: webhook(3).id, attempt: 1, token: 't', startedAt: 5 } as const
+    expect((await store.write([mark]))[0]).toMatchObject({ ok: true })
+    const { problems } = await checking
+    expect(problems.length).toBeGreaterThan(0)
+    for (const problem of problems) expect(problem.startsWith(`${file()}: `)).toBe(true)
+    expect((await store.read({ type: 'webhook', id: webhook(3).id, brand: null }))?.state).toBe('executing')
+    await store.close()
+  })
+  it('answers what is asked while a check is under way, and closes in the middle of one', async () => {
+    const store = await openSqlite(dir)(noEvents)
+    const order: string[] = []
+    const checking = store.read({ type: 'check' }).then(() => order.push('check'))
+    await store.read({ type: 'counts', brand: null, domain: null, now: 0 }).then(() => order.push('counts'))
+    await checking
+    expect(order).toEqual(['counts', 'check'])
+    const cut = store.read({ type: 'check' })
+    const closed = expect(cut).rejects.toMatchObject({ code: 'closed' })
+    await store.close()
+    await closed
+  })
+})
+
+describe('a store of the first schema', () => {
+  it('gets the indexes by which webhooks expire, and expires them', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'hookpulse-schema-'))
+    const rows = [{ ...webhook(1), expiresAt: 50 }, webhook(2), { ...webhook(3), nextAt: 1e12, expiresAt: 1e12 + 1 }]
+    const first = await openSqlite(dir)(noEvents)
+    await first.write([{ type: 'append', count: rows.length, rows: encodeRows(rows) }])
+    await first.close()
+    const db = new Database(join(dir, 'hookpulse.db'))
+    db.exec('DROP INDEX live_expiry; DROP INDEX far_expiry; PRAGMA user_version = 1')
+    db.close()
+    const store = await openSqlite(dir)(noEvents)
+    const [answer] = await store.write([{ type: 'expire', now: 2e12, limit: 10 }])
+    expect(answer.expired.map((row) => row.id)).toEqual([webhook(1).id, webhook(3).id])
+    expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    await store.close()
+    rmSync(dir, { recursive: true, force: true })
   })
 })
 
