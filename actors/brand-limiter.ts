@@ -281,8 +281,11 @@ const unwatch = (guard: Pid, state: State, ctx: Ctx): void => {
 }
 
 const onIdle = (state: State, ctx: Ctx): CastResult<BrandLimiterProtocol, State> => {
-  state.idling = false
-  if (!holdsNothing(state.permits) || state.early.length > 0 || ctx.mailboxLength() > 0) return keep
+  if (!holdsNothing(state.permits) || state.early.length > 0 || ctx.mailboxLength() > 0) {
+    // What it holds may end without a word to it, as when the pool dies: it looks again.
+    ctx.sendAfter(GUARD_IDLE_MS, { type: 'idle' })
+    return keep
+  }
   ctx.unregister()
   return stop('normal', state)
 }

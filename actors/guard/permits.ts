@@ -3,10 +3,9 @@ import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import type { Admitted } from '#actors/guard.ts'
 import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
-import { concurrencyOf } from '#guard/limits.ts'
 import { dropWaiting, queueOf } from '#guard/queues.ts'
 import { countStart } from '#guard/start-counter.ts'
-import { domainHolds, HOLDS_TABLE, type HoldsRow, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
+import { domainHolds, HOLDS_TABLE, type HoldsRow } from '#guard/tables.ts'
 import { type AttemptId, attemptIdOf, type Brand } from '#webhook/webhook.ts'
 import type { Ctx, State } from './state.ts'
 
@@ -48,8 +47,8 @@ export const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void =>
   releasePermit(state.queues, queue, now, flight.heldUntilMono === null ? now - flight.admittedMono : null)
   if (state.gone.size >= GONE_ATTEMPTS_MAX) state.gone.clear()
   if (state.refilling > 0) state.gone.add(attemptId)
-  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  if (flight.limiter === null && concurrencyOf(limits, queue.keys.overall) !== null)
+  // Whether the brand has a limit now or not: its limiter may have learnt of this one from the pool.
+  if (flight.limiter === null && ctx.whereis(brandLimiterOf(flight.brand)) !== null)
     ctx.cast(brandLimiterOf(flight.brand), { type: 'attempt-ended', attemptId })
 }
 
