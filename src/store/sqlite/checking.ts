@@ -2,24 +2,22 @@
  * Looks for damage and for books that do not balance. Reads everything: for `check`, for backups, and after boot (D-26).
  * In steps, so that who runs it beside other work can do that in between; each law is of one instant, all of them are not.
  */
-import { isWhole } from '#store/row-codec.ts'
+import { firstNextAtOf, isWhole } from '#store/row-codec.ts'
 import { type Connection, storeErrorOf } from './connection.ts'
+import { bucketOf } from './far-rows.ts'
 import { STORED_STATES } from './state-code.ts'
 
 const PROBLEMS_TOLD_MAX = 20
 
 /** Each answers with the number of rows that break the law. */
 const LAWS: readonly (readonly [law: string, sql: string])[] = [
+  ['rows of far without a webhook', 'SELECT count(*) FROM far WHERE seq NOT IN (SELECT seq FROM webhooks)'],
+  ['rows of live without a webhook', 'SELECT count(*) FROM live WHERE seq NOT IN (SELECT seq FROM webhooks)'],
+  ['rows of done without a webhook', 'SELECT count(*) FROM done WHERE seq NOT IN (SELECT seq FROM webhooks)'],
   [
-    'webhooks that are not in exactly one of far, live and done',
-    `SELECT count(*) FROM webhooks w WHERE 1 <>
-       (SELECT count(*) FROM live WHERE seq = w.seq) + (SELECT count(*) FROM done WHERE seq = w.seq) +
-       (w.seq IN (SELECT seq FROM far))`,
-  ],
-  [
-    'rows of far, live and done without a webhook',
-    `SELECT count(*) FROM (SELECT seq FROM far UNION ALL SELECT seq FROM live UNION ALL SELECT seq FROM done)
-       WHERE seq NOT IN (SELECT seq FROM webhooks)`,
+    'rows of far that are in live or done too',
+    `SELECT count(*) FROM far WHERE EXISTS (SELECT 1 FROM live WHERE seq = far.seq)
+       OR EXISTS (SELECT 1 FROM done WHERE seq = far.seq)`,
   ],
   [
     'idempotency keys without a webhook',
@@ -74,10 +72,11 @@ function* stepsOf(db: Connection, wholeFile: boolean): Generator<Step, void> {
   if (!isWell) return
   for (const law of LAWS) yield () => lawProblems(db, law)
   yield db.transaction(() => counterProblems(db))
+  const readPage = rowReader(db)
   let after: number | null = 0
   while (after !== null)
     yield () => {
-      const page = rowProblems(db, after ?? 0)
+      const page: Page = readPage(after ?? 0)
       after = page.next
       return page.problems
     }
@@ -101,13 +100,32 @@ const counterProblems = (db: Connection): string[] => {
     return said === is ? [] : [`the counter of ${state} says ${said}, there are ${is}`]
   })
 }
-const ROWS_OF_STEP = 1_000
-type BodyRow = readonly [seq: number, id: string, row: Buffer]
-const rowProblems = (db: Connection, after: number): { readonly problems: string[]; readonly next: number | null } => {
-  const rows = db
-    .prepare<[number, number], BodyRow>('SELECT seq, id, row FROM webhooks WHERE seq > ? ORDER BY seq LIMIT ?')
-    .raw()
-    .all(after, ROWS_OF_STEP)
-  const problems = rows.flatMap(([, id, row]) => (isWhole(row) ? [] : [`webhook ${id} is damaged`]))
-  return { problems, next: rows.length < ROWS_OF_STEP ? null : (rows.at(-1)?.[0] ?? null) }
+
+interface Page {
+  readonly problems: string[]
+  readonly next: number | null
 }
+type BodyRow = readonly [seq: number, id: string, row: Buffer, places: number]
+/** A page of webhooks at one instant: each is whole, and in exactly one of far, live and done. */
+const rowReader = (db: Connection): ((after: number) => Page) => {
+  const read = db
+    .prepare<[number, number], BodyRow>(
+      `SELECT seq, id, row, (SELECT count(*) FROM live WHERE seq = w.seq) + (SELECT count(*) FROM done WHERE seq = w.seq)
+       FROM webhooks w WHERE seq > ? ORDER BY seq LIMIT ?`,
+    )
+    .raw()
+  const isFar = db.prepare<[number, number], number>('SELECT 1 FROM far WHERE bucket = ? AND seq = ?').pluck()
+  const problemOf = ([seq, id, row, places]: BodyRow): string[] => {
+    if (!isWhole(row)) return [`webhook ${id} is damaged`]
+    if (places === 1 || (places === 0 && isFar.get(bucketOf(firstNextAtOf(row)), seq) === 1)) return []
+    return [`webhook ${id} is in ${places === 0 ? 'none' : 'more than one'} of far, live and done`]
+  }
+  return db.transaction((after: number): Page => {
+    const rows = read.all(after, ROWS_OF_STEP)
+    return {
+      problems: rows.flatMap(problemOf),
+      next: rows.length < ROWS_OF_STEP ? null : (rows.at(-1)?.[0] ?? null),
+    }
+  })
+}
+const ROWS_OF_STEP = 1_000

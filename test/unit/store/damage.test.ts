@@ -145,6 +145,25 @@ describe('a damaged store', () => {
     expect((await store.read({ type: 'webhook', id: webhook(3).id, brand: null }))?.state).toBe('executing')
     await store.close()
   })
+  it('whose books do not balance is told of by the check', async () => {
+    const db = new Database(file())
+    db.exec(`DELETE FROM live WHERE seq = 3; DELETE FROM far WHERE seq = 3; DELETE FROM lanes;
+      INSERT INTO done VALUES (4, 3, 1, 5, 5); INSERT INTO done VALUES (9999, 3, 1, 5, 5)`)
+    db.close()
+    const store = await openSqlite(dir)(noEvents)
+    const { problems } = await store.read({ type: 'check' })
+    expect(problems).toEqual(
+      [
+        '1 rows of done without a webhook',
+        '1 rows of far that are in live or done too',
+        '2000 webhooks of no lane',
+        'the counter of scheduled says 2000, there are 1999',
+        'the counter of delivered says 0, there are 2',
+        `webhook ${webhook(3).id} is in none of far, live and done`,
+      ].map((problem) => `${file()}: ${problem}`),
+    )
+    await store.close()
+  })
   it('answers what is asked while a check is under way, and closes in the middle of one', async () => {
     const store = await openSqlite(dir)(noEvents)
     const order: string[] = []
