@@ -1,8 +1,8 @@
-/** `limits`, `limits domain`, `limits brand`. */
+/** `limits`, `limits domain`, `limits brand`, `limits weight`, `limits backlog`, `limits breaker`. */
 import type { Command } from 'commander'
 import type { Client, Results } from '#client/node.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
-import { readLimit, readNumber, UsageError } from './usage.ts'
+import { readDuration, readLimit, readNumber, UsageError } from './usage.ts'
 
 interface LimitOptions extends GlobalOptions {
   readonly concurrency?: string
@@ -10,6 +10,7 @@ interface LimitOptions extends GlobalOptions {
   readonly burst?: string
   readonly brand?: string
   readonly domain?: string
+  readonly adaptive?: boolean
 }
 type Limits = Results['getLimits']['limits'][number]
 
@@ -35,11 +36,15 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
     .option('--concurrency <n>', 'requests open at once; none removes')
     .option('--rate <n>', 'requests per second; none removes')
     .option('--burst <n>', 'requests that may start at once')
+    .option('--adaptive', 'the guard finds the limit by itself, up to --concurrency')
+    .option('--no-adaptive')
     .option('--brand <brand>')
     .action((domain: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<LimitOptions>()
       if (options.concurrency === undefined && options.rate === undefined)
         throw new UsageError('limits domain needs --concurrency or --rate')
+      if (options.adaptive !== undefined && options.concurrency === undefined)
+        throw new UsageError('--adaptive needs --concurrency, its ceiling')
       return withClient(
         options,
         around,
@@ -62,15 +67,92 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         (one) => limitsText([one]),
       )
     })
+  addWeight(limits, around)
+  addBacklog(limits, around)
+  addBreaker(limits, around)
 }
+
+const addWeight = (limits: Command, around: Surroundings): void => {
+  limits
+    .command('weight <weight> [brand]')
+    .description('sets the share of the starts that a brand has among brands that wait; none resets to 1')
+    .option('--domain <domain>', 'at this domain only')
+    .action((weight: string, brand: string | undefined, _options: unknown, command: Command) => {
+      const { domain, ...options } = command.optsWithGlobals<LimitOptions>()
+      const of = { ...(brand === undefined ? {} : { brand }), ...(domain === undefined ? {} : { domain }) }
+      const params = { weight: readLimit('weight', weight), ...of }
+      return withClient(
+        options,
+        around,
+        (client) => client.configureBrandWeight(params),
+        (one) => limitsText([one]),
+      )
+    })
+}
+
+const addBacklog = (limits: Command, around: Surroundings): void => {
+  limits
+    .command('backlog <webhooks> [brand]')
+    .description('sets how many unfinished webhooks a brand may have; none removes the bound')
+    .action((webhooks: string, brand: string | undefined, _options: unknown, command: Command) => {
+      const params = { limit: readLimit('webhooks', webhooks), ...(brand === undefined ? {} : { brand }) }
+      return withClient(
+        command.optsWithGlobals<GlobalOptions>(),
+        around,
+        (client) => client.configureBrandBacklog(params),
+        (one) => limitsText([one]),
+      )
+    })
+}
+
+interface BreakerOptions extends GlobalOptions {
+  readonly enabled?: boolean
+  readonly open?: string
+  readonly closure?: string
+  readonly retryBudget?: string
+}
+const CLOSURES = ['off', 'brand', 'domain'] as const
+
+const addBreaker = (limits: Command, around: Surroundings): void => {
+  limits
+    .command('breaker <domain>')
+    .description('shows or sets what the guard of a domain makes of failures')
+    .option('--enabled', 'the breaker opens when most attempts fail')
+    .option('--no-enabled')
+    .option('--open <duration>', 'how long it opens the first time, like 30s')
+    .option('--closure <what>', 'what a 429 closes: off, brand or domain')
+    .option('--retry-budget <n>', 'retries per first try while the domain fails; 0.1 by default, 100 is as good as off')
+    .action((domain: string, _options: unknown, command: Command) => {
+      const { enabled, open, closure, retryBudget, ...options } = command.optsWithGlobals<BreakerOptions>()
+      const params = {
+        domain,
+        ...(enabled === undefined ? {} : { enabled }),
+        ...(open === undefined ? {} : { openMs: readDuration('--open', open) }),
+        ...(closure === undefined ? {} : { closure: closureOf(closure) }),
+        ...(retryBudget === undefined ? {} : { retryBudget: readNumber('--retry-budget', retryBudget) }),
+      }
+      return withClient(options, around, (client) => client.configureBreaker(params), breakerText)
+    })
+}
+const closureOf = (text: string): (typeof CLOSURES)[number] => {
+  const closure = CLOSURES.find((one) => one === text)
+  if (closure !== undefined) return closure
+  throw new UsageError(`--closure must be ${CLOSURES.join(', ')}; got ${JSON.stringify(text)}`)
+}
+const breakerText = (one: Results['configureBreaker']): string =>
+  table(
+    ['domain', 'breaker', 'opens for', 'a 429 closes', 'retries per first try', 'version'],
+    [[one.domain, one.enabled ? 'on' : 'off', `${one.openMs} ms`, one.closure, one.retryBudget, one.version]],
+  )
 
 const setDomain = async (client: Client, domain: string, options: LimitOptions): Promise<readonly Limits[]> => {
   const brand = options.brand === undefined ? {} : { brand: options.brand }
   const burst = options.burst === undefined ? {} : { burst: readNumber('--burst', options.burst) }
+  const adaptive = options.adaptive === undefined ? {} : { adaptive: options.adaptive }
   const said: Limits[] = []
   if (options.concurrency !== undefined) {
     const limit = readLimit('--concurrency', options.concurrency)
-    said.push(await client.configureDomainConcurrencyLimit({ domain, limit, ...brand }))
+    said.push(await client.configureDomainConcurrencyLimit({ domain, limit, ...adaptive, ...brand }))
   }
   if (options.rate !== undefined) {
     const requestsPerSecond = readLimit('--rate', options.rate)
@@ -81,13 +163,16 @@ const setDomain = async (client: Client, domain: string, options: LimitOptions):
 
 const limitsText = (limits: readonly Limits[]): string =>
   table(
-    ['domain', 'brand', 'concurrency', 'rate /s', 'burst', 'version', 'set by'],
+    ['domain', 'brand', 'concurrency', 'rate /s', 'burst', 'weight', 'backlog', 'adaptive', 'version', 'set by'],
     limits.map((one) => [
       one.domain ?? 'all',
       one.brand ?? 'all',
       one.concurrency?.value,
       one.rate?.value,
       one.rate?.burst,
+      one.weight,
+      one.backlog,
+      one.adaptive === undefined ? undefined : one.adaptive ? 'yes' : 'no',
       one.version,
       one.concurrency?.setBy ?? one.rate?.setBy,
     ]),

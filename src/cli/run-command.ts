@@ -1,12 +1,17 @@
 /** The command line: every command speaks the control channel. Exit codes: 0 done, 1 failed, 2 typed wrong. */
 import { Command, CommanderError } from 'commander'
 import { RpcFailure } from '#client/node.ts'
+import { addDemoCommand } from './demo-command.ts'
+import { addForecastCommand } from './forecast-command.ts'
 import { addGuardCommands } from './guard-commands.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addLimitCommands } from './limit-commands.ts'
 import type { Surroundings } from './session.ts'
+import { addTailCommand } from './tail-command.ts'
+import { onProcessQuit, processTerminal } from './terminal.ts'
+import { addTopCommand } from './top-command.ts'
 import { addTreeCommand } from './tree-command.ts'
-import { UsageError } from './usage.ts'
+import { CommandFailure, UsageError } from './usage.ts'
 import { addWebhookCommands } from './webhook-commands.ts'
 
 const EXIT_OK = 0
@@ -17,6 +22,9 @@ const PROCESS: Surroundings = {
   env: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  terminal: processTerminal(),
+  onQuit: onProcessQuit,
+  program: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
 }
 
 /** `argv` without the executable. Resolves with the exit code; prints what went wrong in one line. */
@@ -58,7 +66,11 @@ const programOf = (version: string, around: Surroundings): Command => {
   addLimitCommands(program, around)
   addGuardCommands(program, around)
   addKeyCommands(program, around)
+  addForecastCommand(program, around)
+  addTopCommand(program, around)
+  addTailCommand(program, around)
   addTreeCommand(program, around)
+  addDemoCommand(program, around)
   return program
 }
 
@@ -67,6 +79,10 @@ const failed = (error: unknown, around: Surroundings): number => {
   if (error instanceof UsageError) {
     around.err(`hookpulse: ${error.message}\n`)
     return EXIT_USAGE
+  }
+  if (error instanceof CommandFailure) {
+    around.err(`hookpulse: ${error.message}\n`)
+    return EXIT_FAILED
   }
   if (!(error instanceof RpcFailure)) throw error
   const field = error.field === undefined ? '' : ` [${error.field}]`

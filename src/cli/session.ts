@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import Table from 'cli-table3'
 import colors from 'picocolors'
 import { type Client, connect } from '#client/node.ts'
+import type { OnQuit, Terminal } from './terminal.ts'
 import { UsageError } from './usage.ts'
 
 /** A broken pipe, a closed terminal: the text has nowhere to go, and that is no failure of the command. */
@@ -19,6 +20,12 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly out: Write
   readonly err: Write
+  /** Where live views are drawn; left out or null: there is none. */
+  readonly terminal?: Terminal | null
+  /** How a person ends what would go on. */
+  readonly onQuit?: OnQuit
+  /** The executable and its first arguments, for commands that start a daemon of their own. */
+  readonly program?: readonly string[]
 }
 
 const URL_DEFAULT = 'http://127.0.0.1:7411'
@@ -27,18 +34,28 @@ const DATA_DEFAULT = './hookpulse-data'
 const TRIES = 3
 
 /** Runs `work` with a connection and shows its result: as JSON for programs, as `show` says for people. */
-export const withClient = async <R>(
+export const withClient = <R>(
   options: GlobalOptions,
   around: Surroundings,
   work: (client: Client) => Promise<R>,
   show: (result: R) => string,
+): Promise<void> =>
+  withConnection(options, around, async (client) => {
+    const result = await work(client)
+    around.out(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : show(result))
+  })
+
+/** For commands that print by themselves. */
+export const withConnection = async (
+  options: GlobalOptions,
+  around: Surroundings,
+  work: (client: Client) => Promise<void>,
 ): Promise<void> => {
   const url = options.url ?? around.env['HOOKPULSE_URL'] ?? URL_DEFAULT
   if (!/^https?:\/\//.test(url)) throw new UsageError(`--url must be like ${URL_DEFAULT}; got ${JSON.stringify(url)}`)
   const client = await connect({ url, key: keyOf(options, around), tries: TRIES })
   try {
-    const result = await work(client)
-    around.out(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : show(result))
+    await work(client)
   } finally {
     client.close()
   }

@@ -1,6 +1,9 @@
 /** What a person typed wrong: exit code 2 and one line. */
 export class UsageError extends Error {}
 
+/** What went wrong otherwise, in one line: exit code 1. */
+export class CommandFailure extends Error {}
+
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** `500ms`, `2s`, `5m`, `1.5h`, `7d` in milliseconds. */

@@ -16,6 +16,7 @@ interface ScheduleOptions extends GlobalOptions {
   readonly priority?: string
   readonly brand?: string
   readonly idempotencyKey?: string
+  readonly predict?: boolean
 }
 
 const collect = (text: string, texts: readonly string[] = []): readonly string[] => [...texts, text]
@@ -41,6 +42,7 @@ const addSchedule = (program: Command, around: Surroundings): void => {
     .option('--tag <tag>', 'may be repeated', collect)
     .option('--priority <priority>', 'high, normal or low')
     .option('--idempotency-key <key>', 'the same key again is the same webhook')
+    .option('--predict', 'tells when it should start')
     .option('--brand <brand>', 'with an admin key')
     .action((url: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ScheduleOptions>()
@@ -48,13 +50,16 @@ const addSchedule = (program: Command, around: Surroundings): void => {
         options,
         around,
         (client) => client.scheduleWebhook(paramsOf(url, options)),
-        ({ id, at, duplicate }) => `${id}  due ${at}${duplicate ? '  (was scheduled before)' : ''}\n`,
+        ({ id, at, expectedAt, duplicate }) => {
+          const expected = expectedAt === undefined ? '' : `  expected to start at ${expectedAt}`
+          return `${id}  due ${at}${expected}${duplicate ? '  (was scheduled before)' : ''}\n`
+        },
       )
     })
 }
 
 const paramsOf = (url: string, options: ScheduleOptions): ParamsIn<'scheduleWebhook'> => {
-  const { method, body, bodyText, header, at, name, tag, priority, brand, idempotencyKey } = options
+  const { method, body, bodyText, header, at, name, tag, priority, brand, idempotencyKey, predict } = options
   return {
     url,
     ...(method === undefined ? {} : { method }),
@@ -68,6 +73,7 @@ const paramsOf = (url: string, options: ScheduleOptions): ParamsIn<'scheduleWebh
     ...(priority === undefined ? {} : { priority: priorityOf(priority) }),
     ...(brand === undefined ? {} : { brand }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(predict === undefined ? {} : { predict }),
   }
 }
 

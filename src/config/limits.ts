@@ -207,6 +207,8 @@ export const FORECAST_BUCKETS_MAX = 100
 export const PREDICT_INSTANTS_MAX = 16
 /** A brand's unfinished webhooks are counted this often where they are bounded; what came since is added. */
 export const BACKLOG_COUNT_MS = 1_000
+/** Retries per first try while a domain fails: more than RETRY_ATTEMPTS_MAX binds nobody. */
+export const RETRY_BUDGET_MAX = 100
 export const BRAND_WEIGHT_MIN = 0.01
 export const BRAND_WEIGHT_MAX = 1_000
 /** A place in a lane is counted to at most this: "10,000 or more" (D-28). */

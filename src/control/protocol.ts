@@ -9,6 +9,7 @@ import {
   BRAND_WEIGHT_MIN,
   LIST_LIMIT_MAX,
   RETRY_AGE_MAX_MS,
+  RETRY_BUDGET_MAX,
 } from '#config/limits.ts'
 import { BREAKER_OPEN_MS_MAX } from '#guard/breaker.ts'
 import { WEBHOOK_STATES } from '#webhook/webhook.ts'
@@ -136,7 +137,13 @@ export const METHODS = {
         .nullable()
         .optional()
         .describe(`${CLOSURES.join(', ')}, or null for the default (brand)`),
-      retryBudget: z.number().min(0).max(1).nullable().optional().describe('a share from 0 to 1, or null for 0.1'),
+      retryBudget: z
+        .number()
+        .min(0)
+        .max(RETRY_BUDGET_MAX)
+        .nullable()
+        .optional()
+        .describe(`retries per first try, from 0 to ${RETRY_BUDGET_MAX} (as good as off), or null for 0.1`),
     }),
     summary: 'How a guard takes failures: breaker, closure by 429, retry budget. What is left out stays; null resets.',
     admin: true,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommand } from '#cli/run-command.ts'
+import type { Surroundings } from '#cli/session.ts'
 import { ControlStage } from '#test/support/control-stage.ts'
 
 describe('the command line', () => {
@@ -17,7 +18,11 @@ describe('the command line', () => {
     await stage.stop()
   })
 
-  const run = async (...argv: string[]): Promise<{ code: number; out: string; err: string }> => {
+  const run = (...argv: string[]) => runIn({}, ...argv)
+  const runIn = async (
+    more: Partial<Surroundings>,
+    ...argv: string[]
+  ): Promise<{ code: number; out: string; err: string }> => {
     let out = ''
     let err = ''
     const around = {
@@ -28,6 +33,7 @@ describe('the command line', () => {
       err: (text: string) => {
         err += text
       },
+      ...more,
     }
     return { code: await runCommand(argv, '1.2.3', around), out, err }
   }
@@ -62,6 +68,87 @@ describe('the command line', () => {
     expect((await run('limits', 'brand', '--concurrency', '5')).out).toMatch(/all +default +5/)
     expect((await run('limits')).out).toMatch(/acme\.com[\s\S]*default/)
     expect((await run('limits', 'domain', 'acme.com', '--rate', 'none')).out).toMatch(/acme\.com +all +3 +-/)
+  })
+
+  it('sets weights, bounds of backlogs, and what a guard makes of failures', async () => {
+    expect((await run('limits', 'weight', '3', 'heavy')).out).toMatch(/all +heavy +- +- +- +3 +-/)
+    expect((await run('limits', 'weight', '2', 'heavy', '--domain', 'x.com')).out).toMatch(/x\.com +heavy .* 2 /)
+    expect((await run('limits', 'backlog', '100', 'heavy')).out).toMatch(/all +heavy .* 3 +100 /)
+    expect((await run('limits', 'backlog', 'none', 'heavy')).out).toMatch(/all +heavy .* 3 +- /)
+    const adaptive = ['limits', 'domain', 'a.com', '--concurrency', '9', '--adaptive']
+    expect((await run(...adaptive)).out).toMatch(/a\.com +all +9 .* yes /)
+    expect((await run('limits', 'domain', 'a.com', '--concurrency', '9', '--no-adaptive')).out).toMatch(
+      /a\.com +all +9 /,
+    )
+    const breaker = ['limits', 'breaker', 'a.com', '--no-enabled', '--open', '5s', '--closure', 'domain']
+    expect((await run(...breaker)).out).toMatch(/a\.com +off +5000 ms +domain +0\.1/)
+    expect((await run('limits', 'breaker', 'a.com', '--enabled')).out).toMatch(/a\.com +on +5000 ms/)
+    expect((await run('limits', 'breaker', 'a.com', '--closure', 'all')).code).toBe(2)
+    expect((await run('limits', 'domain', 'a.com', '--rate', '1', '--adaptive')).code).toBe(2)
+  })
+
+  it('forecasts a domain', async () => {
+    expect((await run('forecast', 'quiet.example.com')).out).toMatch(/^nothing is due\nassuming any starts/)
+    await run('limits', 'domain', '10.5.5.5:8080', '--rate', '0.5')
+    for (let i = 0; i < 3; i++) await run('schedule', 'http://10.5.5.5:8080/', '--in', '10s')
+    const { out } = await run('forecast', '10.5.5.5:8080', '--bucket', '1m')
+    expect(out).toMatch(/from +due +admitted +left waiting\n\S+Z +3 +3 /)
+    expect(out).toMatch(/the last one starts at \S+Z\nassuming 0\.5 starts/)
+    expect((await run('forecast', '10.5.5.5:8080', '--bucket', 'soon')).code).toBe(2)
+  })
+
+  it('says when a webhook should start', async () => {
+    const { out } = await run('schedule', 'http://10.5.5.6:8080/', '--in', '1h', '--predict')
+    expect(out).toMatch(/due (\S+) {2}expected to start at \1\n$/)
+  })
+
+  describe('top', () => {
+    it('prints one view where there is no terminal, or where one is enough', async () => {
+      await run('pause', '10.5.5.7:8080')
+      await run('schedule', 'http://10.5.5.7:8080/')
+      await expect.poll(async () => (await run('top')).out).toMatch(/10\.5\.5\.7:8080 +paused +░+ 0 of 10 .* 1 /)
+      expect((await run('top', '--once', '--domain', '10.5.5.7:8080')).out).toMatch(/10\.5\.5\.7:8080 +paused/)
+      expect(JSON.parse((await run('top', '--json')).out)).toMatchObject({ totals: { waiting: 1 } })
+    })
+    it('draws itself over and over until it is told to end, and gives the page back', async () => {
+      let drawn = ''
+      let quit: (() => void) | null = null
+      const terminal = {
+        rows: () => 20,
+        write: (text: string) => {
+          drawn += text
+          if (drawn.split('HookPulse').length > 2) quit?.()
+        },
+      }
+      const onQuit = (end: () => void) => {
+        quit = end
+        return () => {
+          quit = null
+        }
+      }
+      expect((await runIn({ terminal, onQuit }, 'top')).code).toBe(0)
+      expect(drawn.startsWith('\u001b[?1049h')).toBe(true)
+      expect(drawn).toMatch(/10\.5\.5\.7:8080 +paused/)
+      expect(drawn.endsWith('\u001b[?1049l')).toBe(true)
+      expect(quit).toBeNull()
+      await run('resume', '10.5.5.7:8080')
+    })
+  })
+
+  it('tails events, a line or an object each', async () => {
+    const tailed = run('tail', 'webhooks', '--count', '1')
+    const asJson = run('tail', '--json', '--count', '1', '--domain', '10.5.5.8:8080')
+    await expect
+      .poll(async () => {
+        await run('schedule', 'http://10.5.5.8:8080/')
+        return Promise.race([tailed, new Promise((resolve) => setTimeout(resolve, 50, null))])
+      })
+      .toBeTruthy()
+    expect((await tailed).out).toMatch(
+      /^\S+Z webhook\.finished id=msg_\S+ domain=10\.5\.5\.8:8080 .*state=delivered\n$/,
+    )
+    expect(JSON.parse((await asJson).out)).toMatchObject({ topic: expect.any(String), seq: expect.any(Number) })
+    expect((await run('tail', 'everything')).code).toBe(2)
   })
 
   it('draws the supervision tree', async () => {
