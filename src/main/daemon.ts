@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import type { Config } from '#config/config.ts'
 import { ConfigError } from '#config/config.ts'
+import type { Dispatch } from '#dispatch/dispatch.ts'
 import { OwnTargets } from '#dispatch/own-targets.ts'
 import { openDispatchPool } from '#dispatch/pool.ts'
 import type { DispatchSettings } from '#dispatch/settings.ts'
@@ -48,18 +49,20 @@ export const startDaemon = async (config: Config, version: string): Promise<void
     },
     crashed: (error) => broken('an error outside every actor', error),
   })
+  const openDispatch = startedAhead(() =>
+    openDispatchPool({
+      world,
+      settings: dispatchSettings(config, policy, version),
+      threads: config.threads,
+      own,
+      failed: (error) => log.error('a dispatch thread failed', error),
+    }),
+  )
   const tree = rootSupervisor({
     events,
     runId: Buffer.from(world.randomBytes(9)).toString('base64url'),
     openStore: openSqlite(lock.dir),
-    openDispatch: () =>
-      openDispatchPool({
-        world,
-        settings: dispatchSettings(config, policy, version),
-        threads: config.threads,
-        own,
-        failed: (error) => log.error('a dispatch thread failed', error),
-      }),
+    openDispatch,
     control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own }),
   })
   runtime.watchLoop()
@@ -76,6 +79,16 @@ export const startDaemon = async (config: Config, version: string): Promise<void
     events.emit({ type: 'daemon.stopping', at: world.wallNow(), detail: 'asked by a signal' })
     void stopInPeace(runtime, world, events, log, lock.release)
   })
+}
+
+/** The first one's threads start while the store opens; who is restarted later opens its own. */
+const startedAhead = (open: () => Dispatch): (() => Dispatch) => {
+  let first: Dispatch | null = open()
+  return () => {
+    const dispatch = first ?? open()
+    first = null
+    return dispatch
+  }
 }
 
 const stopInPeace = async (
