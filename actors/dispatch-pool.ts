@@ -386,7 +386,9 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
   unplace(state.placement, attemptId)
   const { domain, brand, limiter } = held.permit
   ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
-  if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
+  // A limiter that registered while it was in flight counts it, whoever admitted it.
+  if (limiter !== null || state.limiters.has(brand))
+    ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
   endDrain(state, ctx)
   return held
 }

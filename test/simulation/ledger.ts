@@ -20,6 +20,7 @@ export interface Arrival {
   readonly endsMono: number
   /** The whole answer went back. */
   answered: boolean
+  endedMono: number | null
 }
 export interface Violation {
   readonly invariant: string
@@ -49,6 +50,7 @@ export class Ledger {
   /** Webhooks whose request has killed or hung a thread. */
   readonly poison = new Set<WebhookId>()
   readonly #marks = new Map<AttemptId, readonly [number, number]>()
+  #steppedBackAt = Number.NEGATIVE_INFINITY
   readonly #zombies = new Set<AttemptId>()
   readonly #wasDue = new Set<string>()
   readonly #world: VirtualWorld
@@ -87,18 +89,19 @@ export class Ledger {
     this.lastStepMono = this.#world.monoNow()
     if (ms >= 0) return
     const now = this.#world.wallNow()
+    this.#steppedBackAt = now
     for (const row of this.#disk.byId.values())
       if (row.state === 'live' && row.nextAt <= now) this.#wasDue.add(`${row.id} ${row.nextAt}`)
   }
 
   // -------------------------------------------------------------- what receivers see
 
-  arrived(arrival: Omit<Arrival, 'admittedMono' | 'answered' | 'mono'>): void {
+  arrived(arrival: Omit<Arrival, 'admittedMono' | 'answered' | 'mono' | 'endedMono'>): void {
     const { id, attempt } = arrival
     const attemptId = `${id}.${attempt}`
     const mono = this.#world.monoNow()
     const admittedMono = this.#marks.get(attemptId) ?? ([mono - STEP_SLACK_MS, mono] as const)
-    const full: Arrival = { ...arrival, mono, admittedMono, answered: false }
+    const full: Arrival = { ...arrival, mono, admittedMono, answered: false, endedMono: null }
     if (this.arrivals.has(attemptId)) this.fail('I2', `${attemptId} arrives a second time`)
     this.arrivals.set(attemptId, full)
     const others = this.arrivalsOf.get(id)
@@ -108,11 +111,13 @@ export class Ledger {
     this.#judgeArrival(full)
     this.#judgeLimits(full)
     this.#judgePause(full)
+    this.#judgeRetryAfter(full)
   }
   ended(attemptId: AttemptId, answered: boolean): void {
     const arrival = this.open.get(attemptId)
     if (arrival === undefined) return
     arrival.answered = answered
+    arrival.endedMono = this.#world.monoNow()
     this.open.delete(attemptId)
   }
   /** The table of holds has gone with its owner: what a dead process left at work is forgotten. */
@@ -141,7 +146,10 @@ export class Ledger {
     if (row.attempts !== attempt) this.fail('D-3', `${id}.${attempt} arrives, the store has attempt ${row.attempts}`)
     if (row.domain !== domain) this.fail('I11', `${id} arrives at ${domain} instead of ${row.domain}`)
     const early = row.nextAt - this.#world.wallNow()
-    if (early > 0 && !this.#wasDue.has(`${id} ${row.nextAt}`)) this.fail('I3', `${id}.${attempt} is ${early} ms early`)
+    // On its way to the disk when the clock stepped back, and due by the clock of that moment.
+    const wasWritten = row.createdAt > this.#world.wallNow() && row.nextAt <= this.#steppedBackAt
+    if (early > 0 && !wasWritten && !this.#wasDue.has(`${id} ${row.nextAt}`))
+      this.fail('I3', `${id}.${attempt} is ${early} ms early`)
   }
 
   #judgeLimits({ domain, brand }: Arrival): void {
@@ -172,5 +180,15 @@ export class Ledger {
     ])
       if (this.limits.most({ kind: 'pause', ...of }, ...admittedMono) === 0)
         this.fail('I6', `${id}.${attempt} starts while ${of.domain ?? of.brand} is paused`)
+  }
+
+  /** A webhook that was told when to come again does not come before. The wall clock says when, so no step lies between. */
+  #judgeRetryAfter({ id, attempt, mono }: Arrival): void {
+    const before = this.arrivals.get(`${id}.${attempt - 1}`)
+    const record = this.#disk.byId.get(id)?.history.at(-1)?.attempt
+    if (before === undefined || before.endedMono === null || record?.status !== 429) return
+    const waitMs = before.answer.retryAfterMs ?? 0
+    if (this.lastStepMono < before.mono && mono < before.endedMono + waitMs - 1)
+      this.fail('S10', `${id}.${attempt} comes ${mono - before.endedMono} ms after a Retry-After of ${waitMs}`)
   }
 }
