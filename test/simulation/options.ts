@@ -117,7 +117,7 @@ export const drawOptions = (
     chaosMs,
     domains,
     brands,
-    webhooks: draws.spread(0.7, 2.2),
+    webhooks: Math.max(draws.spread(0.7, 2.2), new Draws(seed, 'crowd').chance(0.01) ? 1_200 : 0),
     batchMax: draws.oneOf([1, 5, 40]),
     thunder: draws.oneOf([0, 0, 0.3, 0.9]),
     policies: [drawPolicy(draws), drawPolicy(draws)],

@@ -24,6 +24,7 @@ const judgeRow = (row: MemoryRow, ledger: Ledger): void => {
   for (const record of records) judgeRecord(id, record, ledger)
   const unknown = arrivals.filter(({ attempt }) => !records.some(({ number }) => number === attempt))
   if (unknown.length > 0) ledger.fail('I11', `${id}.${unknown[0]?.attempt} arrived and has no record`)
+  if (row.retry !== null && records.length > row.retry.maxAttempts) ledger.fail('I11', `${id} has too many attempts`)
   const doubts = records.filter(({ inDoubt }) => inDoubt).length
   const successes = arrivals.filter(({ answer }) => isSuccess(answer)).length
   if (successes - 1 > doubts) ledger.fail('I2', `${id}: ${successes} successes, ${doubts} in doubt`)
@@ -87,6 +88,17 @@ const rateBroken = (monos: readonly number[], perSecond: number, burst: number, 
       if (to - from + 1 > allowed) return `${to - from + 1} starts in ${seconds} s from ${first}`
     }
   return null
+}
+
+/** A domain with one brand that is told when to come again is called by nobody before. */
+export const judgeClosures = (ledger: Ledger): void => {
+  for (const { domain, answer, endedMono } of ledger.arrivals.values()) {
+    if (answer.status !== 429 || answer.retryAfterMs === undefined || endedMono === null) continue
+    const untilMono = endedMono + answer.retryAfterMs
+    for (const one of ledger.arrivals.values())
+      if (one.domain === domain && one.admittedMono[0] > endedMono + 1 && one.admittedMono[1] < untilMono - 1)
+        return ledger.fail('closed', `${one.id}.${one.attempt} starts at ${domain}, closed until ${untilMono}`)
+  }
 }
 
 const HOUSE = [

@@ -10,7 +10,7 @@ import { SimDaemon } from './daemon.ts'
 import { Ledger, type Violation } from './ledger.ts'
 import { SimNetwork } from './network.ts'
 import type { Fault, SimOptions } from './options.ts'
-import { judgeBooks, judgeRates, judgeRest } from './oracle.ts'
+import { judgeBooks, judgeClosures, judgeRates, judgeRest } from './oracle.ts'
 import { ProcessWorld } from './process-world.ts'
 import { StallWatch } from './stalls.ts'
 import { NoisyStore } from './store-noise.ts'
@@ -247,6 +247,7 @@ class Simulation {
     await this.#world.settle()
     judgeBooks(this.#disk, this.#ledger)
     judgeRates(this.#ledger, !this.#isNoisyEver)
+    if (!this.#isNoisyEver && this.#options.brands.length === 1) judgeClosures(this.#ledger)
     judgeRest(daemon, await figures, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }

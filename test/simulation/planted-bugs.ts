@@ -1,0 +1,193 @@
+/** Small mutations of the daemon, each of a rule that somebody might forget. The text must stand in the file exactly once. */
+export interface PlantedBug {
+  readonly name: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+const bug = (name: string, file: string, from: string, to: string): PlantedBug => ({ name, file, from, to })
+
+export const PLANTED: readonly PlantedBug[] = [
+  bug(
+    'one more than the domain concurrency',
+    'src/guard/admission.ts',
+    'if (inFlight + reserved >= permits) return { by',
+    'if (inFlight + reserved > permits) return { by',
+  ),
+  bug(
+    'one more than the concurrency of a brand in a domain',
+    'src/guard/admission.ts',
+    'queue.inFlight + queue.reserved >= permits)',
+    'queue.inFlight + queue.reserved > permits)',
+  ),
+  bug(
+    'one more than the concurrency of a brand',
+    'src/guard/brand-permits.ts',
+    'Math.max(0, limit - permits.held.size - permits.grantedSum)',
+    'Math.max(0, limit + 1 - permits.held.size - permits.grantedSum)',
+  ),
+  bug(
+    'a rate that is a fifth too fast',
+    'src/guard/rate.ts',
+    'Math.max(state.nominalMono, nowMono - back) + intervalMs(limit)',
+    'Math.max(state.nominalMono, nowMono - back) + 0.8 * intervalMs(limit)',
+  ),
+  bug(
+    'a burst of one more',
+    'src/guard/rate.ts',
+    'return state.nominalMono - (limit.burst - 1) * intervalMs(limit)',
+    'return state.nominalMono - limit.burst * intervalMs(limit)',
+  ),
+  bug(
+    'the rate of a brand in a domain is not counted',
+    'src/guard/admission.ts',
+    '  countRate(ground, queue.keys.rateInDomain)\n',
+    '',
+  ),
+  bug(
+    'a closed domain is called',
+    'src/guard/conditions.ts',
+    'if (isClosed(closure, nowMono)) return {',
+    'if (closure.ramp === -1) return {',
+  ),
+  bug(
+    'a pause of a domain is not seen',
+    'src/guard/admission.ts',
+    'if (isPaused(limits, keys.pause)) return',
+    'if (keys.pause === "") return',
+  ),
+  bug(
+    'due five milliseconds early',
+    'actors/scheduler.ts',
+    'tellDue(takeDue(state.horizon, now), now, state, ctx)',
+    'tellDue(takeDue(state.horizon, now + 5), now, state, ctx)',
+  ),
+  bug(
+    'nothing is read at the start of a scheduler',
+    'actors/scheduler.ts',
+    '  scan(null, true, ctx)\n  tick(state, ctx)',
+    '  tick(state, ctx)',
+  ),
+  bug(
+    'a retry is not taken into the horizon',
+    'actors/scheduler.ts',
+    "    'retry-due': ({ due }, state, ctx) => {\n      admitRow(state.horizon, due, ctx.world.wallNow())",
+    "    'retry-due': ({ due: _due }, state, ctx) => {",
+  ),
+  bug(
+    'what is handed back is not told again',
+    'actors/scheduler.ts',
+    "    'handed-back': ({ due }, state, ctx) => {\n      admitRow(state.horizon, due, ctx.world.wallNow())",
+    "    'handed-back': ({ due: _due }, state, ctx) => {",
+  ),
+  bug(
+    'a cancel that comes too late is answered with yes',
+    'src/store/memory/memory-writes.ts',
+    "  if (row.started !== null) return { outcome: 'alreadyRunning', due: null }\n",
+    '',
+  ),
+  bug(
+    'a start is no compare-and-set',
+    'src/store/memory/memory-writes.ts',
+    "if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }\n  if (row.started === null) {",
+    '{',
+  ),
+  bug(
+    'any response is a delivery',
+    'actors/execution.ts',
+    "if (isDelivered(report.outcome)) state.phase = 'recording'",
+    "if (report.outcome.kind === 'response') state.phase = 'recording'",
+  ),
+  bug(
+    'what a dead thread held counts as unsent',
+    'actors/execution.ts',
+    'return onEnded(inDoubtReport(state, message.reason, ctx), state, ctx)',
+    'return handBack(state, ctx)',
+  ),
+  bug(
+    'an execution does not notice the end of the pool',
+    'actors/execution.ts',
+    "  ctx.monitor(dispatchPool)\n  ctx.cast(dispatchPool, {\n    type: 'dispatch'",
+    "  ctx.cast(dispatchPool, {\n    type: 'dispatch'",
+  ),
+  bug(
+    'a dead retry process has no successor',
+    'actors/retry-manager.ts',
+    '          row.pid = null\n          startLater(attemptId, ctx)\n',
+    '',
+  ),
+  bug(
+    'one attempt more than the policy allows',
+    'src/webhook/retry.ts',
+    'if (ended.attempt >= policy.maxAttempts)',
+    'if (ended.attempt > policy.maxAttempts)',
+  ),
+  bug('Retry-After is not heard', 'src/webhook/retry.ts', 'if (asked === null || asked < own)', 'if (asked !== -1)'),
+  bug(
+    'the pool takes permits of any incarnation',
+    'actors/dispatch-pool.ts',
+    'guardIsCurrent(permit, state) && limiterIsCurrent(permit, state)',
+    'permit.guard >= 0',
+  ),
+  bug(
+    'a new guard does not hear what is in flight',
+    'actors/guard/registration.ts',
+    '  for (const [attemptId, brand] of inFlight) takeUp(attemptId, brand, now, null, state)\n',
+    '',
+  ),
+  bug(
+    'a new brand-limiter does not hear what is in flight',
+    'actors/brand-limiter.ts',
+    '  for (const { attemptId } of message.value.inFlight) state.permits.held.set(attemptId, { by: null, permit: null })\n',
+    '',
+  ),
+  bug(
+    'a dead thread is not replaced',
+    'actors/dispatch-pool.ts',
+    '  if (number === state.lonely) state.lonely = null\n  else startCarrier(state, ctx)\n',
+    '  if (number === state.lonely) state.lonely = null\n',
+  ),
+  bug(
+    'a guard does not notice the end of pool and executor',
+    'actors/guard/registration.ts',
+    'state.watched = [ctx.monitor(dispatchPool), ctx.monitor(executor)]',
+    'state.watched = []',
+  ),
+  bug(
+    'a permit that was not used does not come back',
+    'actors/guard.ts',
+    '      endFlight(attemptId, state, ctx)\n      readAgain(brand, state)',
+    '      readAgain(brand, state)',
+  ),
+  bug('attempts of a dead process hold nothing', 'actors/executor.ts', '  holdPermitsOf(page.rows, state, ctx)\n', ''),
+  bug(
+    'attempts of a dead process are nobody',
+    'actors/executor.ts',
+    '  for (const row of page.rows) takeUpRow(row, held, state, ctx)\n',
+    '',
+  ),
+  bug(
+    'a killed execution that had sent counts as unsent',
+    'actors/executor.ts',
+    ": { how: 'in-doubt', reason: held ? ",
+    ": !held ? { how: 'unsent' } : { how: 'in-doubt', reason: held ? ",
+  ),
+  bug(
+    'a group under way when the store dies is not sent again',
+    'actors/store-keeper.ts',
+    '  road.waiting.unshift(...giveUp(ctx, group))\n',
+    '  giveUp(ctx, group)\n',
+  ),
+  bug(
+    'a limit that was set does not hold before the next start',
+    'actors/limits.ts',
+    '  ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)\n',
+    '',
+  ),
+  bug(
+    'limits are forgotten at a restart',
+    'actors/limits.ts',
+    '  for (const row of stored) table.set(keyOf(row), row)\n',
+    '  void stored\n',
+  ),
+]
