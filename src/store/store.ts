@@ -230,7 +230,7 @@ export interface StoredKey {
 
 /**
  * Ends live, not started rows with `expiresAt` <= `now` as `expired` (finishedAt = `now`), in the order of (expiresAt, seq), at
- * most `limit` (keep it small: each costs some 30 microseconds). Sent again it answers those that are left. Not synced.
+ * most `limit` (keep it small: each costs some 40 microseconds). Sent again it answers those that are left. Not synced.
  */
 export interface Expire {
   readonly type: 'expire'
