@@ -5,6 +5,7 @@
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
 import { type ReadQuery, type ReadResult, StoreError } from '#store/store.ts'
+import { RealWorld } from '#world/real-world.ts'
 import { backUp } from './backup.ts'
 import { checking } from './checking.ts'
 import { type Connection, isFatal, openConnection, storeErrorOf } from './connection.ts'
@@ -17,6 +18,7 @@ class MaintenanceThread {
   readonly #port: MessagePort
   readonly #db: Connection
   readonly #reads: RecordReads
+  readonly #world = new RealWorld()
   #isClosed = false
 
   constructor(port: MessagePort, db: Connection) {
@@ -74,7 +76,7 @@ class MaintenanceThread {
       this.#attempt(id, () => {
         if (this.#isClosed) return
         const { done, value } = run.next()
-        if (done !== true) setImmediate(step)
+        if (done !== true) this.#world.yieldToIo(step)
         else this.#say({ type: 'answered', id, value: { problems: value.map((line) => this.#named(line)) } })
       })
     step()
