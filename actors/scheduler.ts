@@ -45,6 +45,7 @@ import {
   mergePage,
   remove,
   sizeOf,
+  stepBack,
   takeBack,
   takeDue,
   wishLanes,
@@ -147,6 +148,8 @@ const PARKED_MS = 1_000
 const PARKED_MS_MAX = 60_000
 /** The wall clock and the monotonic clock may drift this far apart between two wake-ups before it is called a step (T4). */
 const STEP_MS = 250
+/** Two clocks that count in other units differ by one or two; from here on it has gone back. */
+const STEP_BACK_MS = 3
 
 export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Events }, State> = {
   name: 'scheduler',
@@ -331,6 +334,7 @@ const noticeStep = (now: Instant, state: State, ctx: Ctx): void => {
   const stepMs = now - state.wallSeen - (mono - state.monoSeen)
   state.wallSeen = now
   state.monoSeen = mono
+  if (stepMs < -STEP_BACK_MS) stepBack(state.horizon, now)
   if (Math.abs(stepMs) <= STEP_MS) return
   state.events.emit({ type: 'clock.stepped', at: now, stepMs })
   if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
@@ -504,6 +508,8 @@ const onLeftBehind = (
 
 const onRecovered = (state: State, ctx: Ctx): void => {
   state.recovered = true
+  // The horizon begins where the scan ends, also if the clock has gone back meanwhile.
+  stepBack(state.horizon, ctx.world.wallNow())
   scan(null, true, ctx)
   tick(state, ctx)
 }

@@ -123,15 +123,34 @@ const shrink = (horizon: Horizon): void => {
   while (sizeOf(horizon) > horizon.entriesMax) {
     const evicted = horizon.entries.pop() as Due
     forget(horizon, evicted)
-    horizon.edge = { nextAt: evicted.nextAt, seq: evicted.seq - 1 }
-    if (horizon.load !== null) horizon.load.stale = true
-    for (const lane of horizon.cutLanes.values()) {
-      if (lane.reading !== null && isBefore(horizon.edge, lane.reading.until)) lane.reading.until = horizon.edge
-      if (!isBefore(horizon.edge, lane.cut)) continue
-      lane.cut = horizon.edge
-      if (lane.reading !== null) lane.reading.stale = true
-    }
+    lowerEdge(horizon, { nextAt: evicted.nextAt, seq: evicted.seq - 1 })
   }
+}
+const lowerEdge = (horizon: Horizon, edge: Edge): void => {
+  horizon.edge = edge
+  if (horizon.load !== null) horizon.load.stale = true
+  for (const lane of horizon.cutLanes.values()) {
+    if (lane.reading !== null && isBefore(edge, lane.reading.until)) lane.reading.until = edge
+    if (!isBefore(edge, lane.cut)) continue
+    lane.cut = edge
+    if (lane.reading !== null) lane.reading.stale = true
+  }
+}
+
+/**
+ * The clock has stepped back: what was due a moment ago is not due yet, and whoever was asked for what is due did not see it.
+ * Everything later than `now` goes back to being in the store only, and is read again.
+ */
+export const stepBack = (horizon: Horizon, now: Instant): void => {
+  const edge = { nextAt: now, seq: Number.MAX_SAFE_INTEGER }
+  if (!isBefore(edge, horizon.edge)) return
+  for (;;) {
+    const last = horizon.entries[horizon.entries.length - 1]
+    if (sizeOf(horizon) === 0 || last === undefined || !isBefore(edge, last)) break
+    horizon.entries.pop()
+    forget(horizon, last)
+  }
+  lowerEdge(horizon, edge)
 }
 
 /** A lane whose cut is not before the edge is whole again: what comes next, the pages bring. A page under way left it out. */

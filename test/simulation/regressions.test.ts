@@ -1,7 +1,9 @@
 /** Sequences that the simulator has found, each alone: the cure is in the commit that brought its test. */
 import { describe, expect, it } from 'vitest'
 import { storeKeeper } from '#actors/store-keeper.ts'
+import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
+import type { Due } from '#webhook/webhook.ts'
 
 const killExecutions = (daemon: VirtualDaemon): void => {
   for (const pid of daemon.runtime.processesOf('execution')) daemon.runtime.exit(pid, 'kill')
@@ -117,5 +119,20 @@ describe('a store whose thread dies again just after it was opened again', () =>
     await daemon.world.settle()
     expect(await answer).toEqual({ ok: true, value: [] })
     expect(opens).toBe(3)
+  })
+})
+
+describe('a clock that steps back', () => {
+  it('makes the horizon read again what it took for past', () => {
+    const row = { brand: 'acme', domain: 'a.example', priority: 'normal' as const, attempts: 0, timeoutMs: 1_000 }
+    const due = (seq: number, nextAt: number): Due => ({ ...row, id: `msg_${seq}`, seq, nextAt, expiresAt: null })
+    const horizon = createHorizon(1_000, 100, 100)
+    admitRow(horizon, due(1, 400), 1_000)
+    admitRow(horizon, due(2, 900), 1_000)
+    stepBack(horizon, 500)
+    expect(takeDue(horizon, 500).map(({ id }) => id)).toEqual(['msg_1'])
+    expect(wishPage(horizon, 500, 60_000)).toMatchObject({ after: { nextAt: 500 } })
+    mergePage(horizon, [due(2, 900)], { nextAt: 60_500, seq: Number.MAX_SAFE_INTEGER }, 500)
+    expect(takeDue(horizon, 900).map(({ id }) => id)).toEqual(['msg_2'])
   })
 })
