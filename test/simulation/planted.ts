@@ -70,4 +70,5 @@ export const huntPlanted = async (say: (line: string) => void, only: number | nu
   say(`${found} of ${chosen.length} planted bugs found`)
   return found >= Math.min(FOUND_MIN, chosen.length)
 }
+/** Nothing is found in these without a bug: `npm run sim` says so. */
 const SEEDS = 600
