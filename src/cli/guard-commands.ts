@@ -88,7 +88,10 @@ const guardText = (guard: Results['getGuard']): string => {
   const rows = guard.depths.map((one) => [one.brand, one.priority, one.first, one.retry, one.more ? 'and more' : ''])
   const held = guard.blockedOn === undefined ? '' : `held by ${guard.blockedOn}\n`
   const closed = guard.closedUntil === undefined ? '' : `closed until ${guard.closedUntil}\n`
-  return `${figuresText([guard])}\n${held}${closed}${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
+  const { state, until } = guard.breaker
+  const breaker = state === 'closed' ? '' : `breaker ${state}${until === undefined ? '' : ` until ${until}`}\n`
+  const adaptive = guard.adaptive === undefined ? '' : `found a limit of ${guard.adaptive} by itself\n`
+  return `${figuresText([guard])}\n${held}${closed}${breaker}${adaptive}${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
 }
 
 const explainText = (one: Results['explainWebhook']): string => {

@@ -68,7 +68,8 @@ describe('the first admin key', () => {
     expect(text).toContain('hp_admin_x')
     expect(text.match(/npm run -s hookpulse --/g)).toHaveLength(3)
     expect(text.match(/--url http:\/\/127\.0\.0\.1:9/g)).toHaveLength(3)
-    expect(firstStartText('k', 'http://127.0.0.1:7411', 'd')).not.toContain('--url')
+    expect(text.match(/--data d/g)).toHaveLength(3)
+    expect(firstStartText('k', 'http://127.0.0.1:7411', './hookpulse-data')).not.toMatch(/--url|--data/)
   })
 })
 

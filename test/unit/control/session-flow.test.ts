@@ -154,6 +154,7 @@ const stage = async () => {
     startedAt: 0,
     store: 'none',
     tree: () => null,
+    isRoot: () => false,
     kill: () => null,
     stopping: () => false,
     notReady: () => null,

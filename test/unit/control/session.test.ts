@@ -345,6 +345,20 @@ describe('a session', () => {
     expect(await explain(id)).toMatchObject({ state: 'scheduled', expectedAt: expect.any(String) })
   })
 
+  it('explains what is still on disk, far behind the window of its guard', async () => {
+    const domain = '10.9.9.8:8080'
+    await client.call('pauseDomain', { domain })
+    const ids: string[] = []
+    for (let i = 0; i < 2; i++)
+      ids.push(...(await client.scheduleAll(Array.from({ length: 600 }, () => ({ url: `http://${domain}/` })))).ids)
+    const explained = () => client.call<{ position?: { lane: number } }>('explainWebhook', { id: ids.at(-1) })
+    await expect.poll(async () => (await explained()).position?.lane).toBe(1_200)
+    expect(await explained()).toMatchObject({ state: 'waiting', blockedOn: { limit: 'domain-paused', key: domain } })
+    expect(await explained()).not.toHaveProperty('expectedAt')
+    const later = await client.call('scheduleWebhook', { url: `http://${domain}/`, predict: true })
+    expect(later).not.toHaveProperty('expectedAt')
+  })
+
   describe('brands', () => {
     it('see nothing of each other: what is another brand’s is as if it did not exist (I7)', async () => {
       const acme = await connectControl(stage.url, stage.brandKey('acme').key)
