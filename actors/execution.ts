@@ -295,7 +295,7 @@ const recordOf = (report: AttemptReport, state: State): AttemptRecord => {
     excerpt: report.outcome.kind === 'response' ? report.outcome.excerpt : null,
     timerMs: Math.max(0, permit.enteredAt - due.nextAt) + Math.max(0, report.startedAt - permit.admittedAt),
     guardMs: Math.max(0, permit.admittedAt - permit.enteredAt),
-    networkMs: report.networkMs,
+    networkMs: Math.round(report.networkMs * 1_000) / 1_000,
     inDoubt: isInDoubt(report.outcome, report.sent),
   }
 }

@@ -30,13 +30,17 @@ const version = (): string => {
   return 'unknown'
 }
 
+/** A store that cannot be opened, or what the system says of a directory or an address. */
+const isForThePerson = (error: unknown): error is Error =>
+  error instanceof StoreError || (error instanceof Error && 'syscall' in error)
+
 /** What the person who typed it can mend is one line; anything else is a bug and shows its stack. */
 const fail = (error: unknown): never => {
   if (error instanceof ConfigError) {
     process.stderr.write(`hookpulse serve: ${error.message}\n`)
     process.exit(EXIT_USAGE)
   }
-  const text = error instanceof StoreError ? error.message : error instanceof Error ? error.stack : String(error)
+  const text = isForThePerson(error) ? error.message : error instanceof Error ? error.stack : String(error)
   process.stderr.write(`hookpulse: ${text}\n`)
   process.exit(EXIT_FAILED)
 }

@@ -1,4 +1,4 @@
-/** Every bound of the daemon with its reason. Shown by `getInfo`. May be imported by every room. */
+/** The bounds of the daemon with their reasons. Shown by `getInfo`, in camel case. May be imported by every room. */
 
 /** Scheduler: entries held in memory ahead of time. ~200 bytes each (reliability.md O3). */
 export const HORIZON_ENTRIES_MAX = 10_000
@@ -17,7 +17,6 @@ export const ATTEMPTS_IN_FLIGHT_MAX = 4_096
 export const DOMAIN_CONCURRENCY_DEFAULT = 10
 export const EXCERPT_BYTES_MAX = 4_096
 export const BODY_BYTES_DEFAULT_MAX = 262_144
-export const BODY_BYTES_MAX = 1_048_576
 export const URL_CHARS_MAX = 2_048
 export const TIMEOUT_MS_DEFAULT = 30_000
 export const TIMEOUT_MS_MAX = 120_000

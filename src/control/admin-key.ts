@@ -18,19 +18,20 @@ export const keepAdminKey = async (dataDir: string, key: string): Promise<void> 
   await rename(`${path}.new`, path)
 }
 
-/** What a new user reads: the key and the three commands to try next. `url` is where the daemon listens. */
+/** What a new user reads: the key and the three commands to try next, as they work here. `url` is where the daemon listens. */
 export const firstStartText = (key: string, url: string, dataDir: string): string => {
-  const cli = 'npm run -s hookpulse --'
   const where = url === 'http://127.0.0.1:7411' ? '' : ` --url ${url}`
+  const data = dataDir === './hookpulse-data' ? '' : ` --data ${dataDir}`
+  const cli = `npm run -s hookpulse --${where}${data}`
   return `
 Your admin key, shown this once (kept in ${join(dataDir, ADMIN_KEY_FILE)}):
 
   ${key}
 
-Try next, in another terminal:
+Try next, in another terminal (a server on this machine or network needs a daemon with --allow-private):
 
-  ${cli} limits domain httpbin.org --concurrency 3 --rate 10${where}
-  ${cli} schedule https://httpbin.org/post --body '{"hello":"world"}' --in 2s${where}
-  ${cli} list${where}
+  ${cli} limits domain api.yourservice.com --concurrency 3 --rate 10
+  ${cli} schedule https://api.yourservice.com/hook --body '{"hello":"world"}' --in 2s
+  ${cli} list
 `
 }

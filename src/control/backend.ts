@@ -107,6 +107,8 @@ export interface Host {
   readonly store: string
   /** Null while root is not up. */
   tree(): ProcessRow | null
+  /** The root supervisor, by name or pid: nobody ends it from outside. */
+  isRoot(target: number | string): boolean
   /** Sends an exit signal; the pid of who got it, or null if there is no such process. */
   kill(target: number | string, reason: string): number | null
   /** True from the first signal on: nothing new is taken. */

@@ -260,6 +260,10 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       throw new Refusal('INVALID_PARAMS', 'give pid or name, one of them', {
         field: pid === undefined ? 'name' : 'pid',
       })
+    if (backend.host.isRoot(target))
+      throw new Refusal('FORBIDDEN', 'the end of root is the end of the daemon; stop it with SIGTERM', {
+        field: pid === undefined ? 'name' : 'pid',
+      })
     const killed = backend.host.kill(target, reason ?? 'kill')
     if (killed === null)
       throw new Refusal('NOT_FOUND', `there is no process ${JSON.stringify(target)}; getSupervisionTree lists them`, {
@@ -279,7 +283,9 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       uptimeMs: backend.now() - startedAt,
       store,
       limits: Object.fromEntries(
-        Object.entries(limits).filter((entry): entry is [string, number] => Number.isFinite(entry[1])),
+        Object.entries(limits).flatMap(([name, value]) =>
+          typeof value === 'number' && Number.isFinite(value) ? [[camelCase(name), value]] : [],
+        ),
       ),
       role: caller.role,
       brand: brandForWrite(caller, undefined),
@@ -326,3 +332,7 @@ const pause = async (
   })
   return { ...what, paused }
 }
+
+/** ATTEMPTS_IN_FLIGHT_MAX -> attemptsInFlightMax */
+const camelCase = (name: string): string =>
+  name.toLowerCase().replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase())

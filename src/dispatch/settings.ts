@@ -12,7 +12,7 @@ export interface DispatchSettings {
   readonly dnsServers: readonly string[] | null
   /** Certificates trusted beside the built-in ones, in PEM. */
   readonly extraCertificates: readonly string[]
-  /** Text of `FP` (world/failpoints.ts); only for tests. */
+  /** Text of `HOOKPULSE_FAILPOINTS` (world/failpoints.ts); only for tests. */
   readonly failpoints: string | undefined
 }
 

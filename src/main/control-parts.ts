@@ -75,6 +75,7 @@ const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => 
     startedAt: world.wallNow(),
     store: 'sqlite',
     tree: () => supervisionTree(runtime, root),
+    isRoot: (target) => target === root || target === runtime.whereis(root)?.id,
     kill: (target, reason) => {
       const pid = typeof target === 'number' ? runtime.pidOf(target) : runtime.whereis(target)
       if (pid === null) return null

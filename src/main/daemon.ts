@@ -35,15 +35,18 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   const policy = addressPolicy(config)
   const own = new OwnTargets()
   const lock = lockDirectory(config.data)
-  const world = new RealWorld({ failpoints: process.env['FP'] })
+  const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
   const events = new EventHub((error) => log.error('a subscriber of events threw', error))
   const broken = (what: string, detail: unknown): void => breakDown(what, detail, log)
   process.on('uncaughtException', (error) => broken('an error outside every actor', error))
   process.on('unhandledRejection', (error) => broken('a rejection outside every actor', error))
 
+  let gaveUp = 'nobody gave up'
   const runtime = new Runtime(world, {
     report: (report) => {
+      if (report.type === 'supervisor-gave-up')
+        gaveUp = `${report.supervisor} gave up on ${report.offender.id} (${describeReason(report.reason)})`
       const event = processEvent(report, world.wallNow())
       if (event !== null) events.emit(event)
     },
@@ -71,9 +74,10 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   events.emit({ type: 'daemon.started', at: world.wallNow(), detail: version })
   let stopping = false
   runtime.monitor(root, (reason) => {
-    if (!stopping) broken('the root supervisor ended', describeReason(reason))
+    if (!stopping) broken('the root supervisor ended', `${describeReason(reason)}; ${gaveUp}`)
   })
   onSignals(() => {
+    world.failpoint('main.signalled')
     if (stopping) process.exit(EXIT_TWICE)
     stopping = true
     events.emit({ type: 'daemon.stopping', at: world.wallNow(), detail: 'asked by a signal' })
@@ -146,7 +150,7 @@ const dispatchSettings = (config: Config, policy: AddressPolicy, version: string
   hosts: config.allowPrivate ? hostsFile() : {},
   dnsServers: null,
   extraCertificates: [],
-  failpoints: process.env['FP'],
+  failpoints: process.env['HOOKPULSE_FAILPOINTS'],
 })
 const hostsFile = (): Record<string, string[]> => {
   try {

@@ -2,6 +2,7 @@
  * The kernel: processes, names, signals, links, monitors, requests, the run queue. It knows nothing of callbacks; how a process takes
  * one message is handed to it as `step` (server.ts). Rules: runtime.md sections P, L, M, S, N, J.
  */
+import { OWN_CLOSE_MS_MAX } from '#config/limits.ts'
 import type { World } from '#world/world.ts'
 import { CodeTable } from './code.ts'
 import { type ExitReason, reasonOf } from './exit.ts'
@@ -26,7 +27,6 @@ import { asError, type KernelOptions, Turns } from './turns.ts'
 import { Wheel } from './wheel.ts'
 
 /** D-9: an owned thing that has not closed by then ends the host. */
-const CLOSE_MS = 5_000
 
 /** How an alias ends (OTP-M9). */
 export type AliasMode = 'explicit_unalias' | 'reply' | 'demonitor' | 'reply_demonitor'
@@ -291,8 +291,8 @@ export class Kernel extends Turns {
     process.owned = null
     if (pending.length === 0) return this.release(process)
     const who = process.name ?? String(process.pid)
-    const late = this.wheel.after(CLOSE_MS, () => {
-      this.options.crashed(new Error(`${who} owned something that did not close within ${CLOSE_MS} ms`))
+    const late = this.wheel.after(OWN_CLOSE_MS_MAX, () => {
+      this.options.crashed(new Error(`${who} owned something that did not close within ${OWN_CLOSE_MS_MAX} ms`))
     })
     this.workStarts()
     Promise.allSettled(pending).then((closed) => {

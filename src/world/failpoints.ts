@@ -1,7 +1,7 @@
 /**
- * Named points at which a test may hurt the real process, armed by the environment: `FP=name:action:nth`, several by comma.
+ * Named points at which a test may hurt the real process, armed by the environment: `HOOKPULSE_FAILPOINTS=name:action:nth`, several by comma.
  * Actions: `exit9` (SIGKILL to itself), `throw`, `hang` (the thread for ever), `delay:ms` (the thread). `nth` (default 1): at which
- * passage it fires, once. Example: `FP=store.commit:exit9:3,dispatch.send:delay:50:1`.
+ * passage it fires, once. Example: `HOOKPULSE_FAILPOINTS=store.commit:exit9:3,dispatch.send:delay:50:1`.
  */
 export type Failpoint = (name: string) => void
 
@@ -18,7 +18,7 @@ const parseOne = (text: string): [string, Armed] => {
   const ms = action === 'delay' ? Number(rest.shift()) : 0
   const nth = Number(rest[0] ?? 1)
   const wrong = name === '' || !ACTIONS.includes(action) || !(ms >= 0) || !(nth >= 1) || rest.length > 1
-  if (wrong) throw new Error(`FP: "${text}" is not name:(exit9|throw|hang|delay:ms)[:nth]`)
+  if (wrong) throw new Error(`HOOKPULSE_FAILPOINTS: "${text}" is not name:(exit9|throw|hang|delay:ms)[:nth]`)
   return [name, { action, ms, nth }]
 }
 

@@ -19,7 +19,7 @@ class RealTimer implements TimerHandle {
 export class RealWorld implements World {
   readonly failpoint: Failpoint
 
-  /** `failpoints`: the text of `FP` (failpoints.ts); off without it. */
+  /** `failpoints`: the text of `HOOKPULSE_FAILPOINTS` (failpoints.ts); off without it. */
   constructor(options: { readonly failpoints?: string | undefined } = {}) {
     this.failpoint = failpointsFrom(options.failpoints)
   }

@@ -20,7 +20,7 @@ const ON_THE_WAY = [
 
 describe('the process dies (-9) at a step of a delivery', () => {
   it.each(ON_THE_WAY)('at %s: nothing lost, extra arrivals only for what was in flight', async (point) => {
-    const stage = await openStage({ delayMs: 5 }, { env: { FP: `${point}:exit9:40` } })
+    const stage = await openStage({ delayMs: 5 }, { env: { HOOKPULSE_FAILPOINTS: `${point}:exit9:40` } })
     await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
     await stage.schedule(COUNT)
     expect(await stage.daemon.ended).toEqual({ code: null, signal: 'SIGKILL' })
@@ -41,7 +41,7 @@ describe('a thread', () => {
     ['of the store that dies before it commits', 'store.commit:throw:80'],
     ['of the store that dies between the commit and its answer', 'store.committed:throw:80'],
   ])('%s is replaced: all delivered, never more than the limit open', async (_what, armed) => {
-    const stage = await openStage({ delayMs: 5 }, { env: { FP: armed }, args: ['--threads', '2'] })
+    const stage = await openStage({ delayMs: 5 }, { env: { HOOKPULSE_FAILPOINTS: armed }, args: ['--threads', '2'] })
     await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
     await stage.schedule(COUNT, { timeoutMs: 2_000 })
     await stage.receiver.until({ distinct: COUNT }, 60_000)

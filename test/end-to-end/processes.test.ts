@@ -45,6 +45,7 @@ describe('scenario 10: every named process of the tree but root, killed in turn 
     const stage = await openStage({ delayMs: 40 })
     const { receiver } = stage
     await stage.client.call('configureDomainConcurrencyLimit', { domain: receiver.domain, limit: CONCURRENCY })
+    await stage.client.call('configureBrandConcurrencyLimit', { limit: 2 * CONCURRENCY })
     await stage.schedule(20)
     await receiver.until({ open: CONCURRENCY })
     const whole = standing(await stage.client.tree()).map(({ name }) => name)
@@ -53,6 +54,7 @@ describe('scenario 10: every named process of the tree but root, killed in turn 
       expect.arrayContaining([
         'store-keeper',
         'guards',
+        'brand-limiter default',
         `guard ${receiver.domain}`,
         'delivery',
         'dispatch-pool',
@@ -75,7 +77,7 @@ describe('scenario 10: every named process of the tree but root, killed in turn 
     const verdict = await stage.judge({ concurrency: CONCURRENCY, inDoubt: names.length * CONCURRENCY })
     expect(verdict.broken).toEqual([])
     const after = standing(await stage.client.tree()).map(({ name }) => name)
-    expect(after).toEqual(expect.arrayContaining(names.filter((name) => !name.startsWith('guard '))))
+    expect(after).toEqual(expect.arrayContaining(names.filter((name) => !/^(guard|brand-limiter) /.test(name))))
     await expect
       .poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 20_000 })
       .toBe(stage.ledger.acks.length)

@@ -118,6 +118,7 @@ export class ControlStage {
       startedAt: this.world.wallNow(),
       store: 'memory',
       tree: () => supervisionTree(this.runtime, root),
+      isRoot: (target) => target === root || target === this.runtime.whereis(root)?.id,
       kill: (target, reason) => {
         const pid = typeof target === 'number' ? this.runtime.pidOf(target) : this.runtime.whereis(target)
         if (pid === null) return null

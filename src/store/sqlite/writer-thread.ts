@@ -162,7 +162,7 @@ class WriterThread {
 
 const start = (port: MessagePort, dir: string): void => {
   try {
-    const { failpoint } = new RealWorld({ failpoints: process.env['FP'] })
+    const { failpoint } = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
     const writer = new Writer(dataFiles(dir), failpoint)
     new WriterThread(port, writer, failpoint)
     port.postMessage({ type: 'opened' } satisfies FromStore)

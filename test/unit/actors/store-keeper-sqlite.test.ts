@@ -49,7 +49,7 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
     opened = 0
   })
   afterEach(async () => {
-    delete process.env['FP']
+    delete process.env['HOOKPULSE_FAILPOINTS']
     await runtime.stop(storeKeeper, 'shutdown')
     rmSync(dir, { recursive: true, force: true })
   })
@@ -80,7 +80,7 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
   }
 
   it('answers everything although its thread dies again and again, and each row is there once', async () => {
-    process.env['FP'] = 'store.heard:throw:6'
+    process.env['HOOKPULSE_FAILPOINTS'] = 'store.heard:throw:6'
     await startKeeper()
     const answers: Promise<unknown>[] = []
     for (let n = 0; n < 12; n++) {
@@ -91,7 +91,7 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
     }
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ ok: true })
     expect(opened).toBeGreaterThan(3)
-    delete process.env['FP']
+    delete process.env['HOOKPULSE_FAILPOINTS']
     runtime.exit(storeKeeper, 'kill')
     await expect.poll(() => runtime.whereis(storeKeeper)).toBeNull()
     await startKeeper()

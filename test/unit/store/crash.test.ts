@@ -51,9 +51,9 @@ describe('a process that is killed (-9) while it writes', { timeout: 60_000 }, (
 
   it.each([
     ['at some moment', {}, 300],
-    ['before a commit', { FP: 'store.commit:exit9:150' }, 10_000],
-    ['after a commit, before its answer', { FP: 'store.committed:exit9:150' }, 10_000],
-    ['when the next group arrives', { FP: 'store.heard:exit9:150' }, 10_000],
+    ['before a commit', { HOOKPULSE_FAILPOINTS: 'store.commit:exit9:150' }, 10_000],
+    ['after a commit, before its answer', { HOOKPULSE_FAILPOINTS: 'store.committed:exit9:150' }, 10_000],
+    ['when the next group arrives', { HOOKPULSE_FAILPOINTS: 'store.heard:exit9:150' }, 10_000],
   ])('%s has lost nothing of what was acknowledged, and half of no batch is there', async (_when, env, enough) => {
     const said = await writeAndDie(dir, env, enough)
     expect(said.appended.length).toBeGreaterThan(5)
@@ -92,7 +92,7 @@ const countListed = async (store: Store): Promise<number> => {
 describe('a store thread that dies', () => {
   it('fails what was under way, says once that it ended, and leaves the files to the next one', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'hookpulse-thread-'))
-    process.env['FP'] = 'store.heard:throw:3'
+    process.env['HOOKPULSE_FAILPOINTS'] = 'store.heard:throw:3'
     const reasons: string[] = []
     const ended = Promise.withResolvers<void>()
     const store = await openSqlite(dir)({
@@ -101,7 +101,7 @@ describe('a store thread that dies', () => {
         ended.resolve()
       },
     })
-    delete process.env['FP']
+    delete process.env['HOOKPULSE_FAILPOINTS']
     const put = (brand: string) => store.write([{ type: 'put-brand', brand, createdAt: 1 }])
     await put('a')
     await put('b')

@@ -105,7 +105,7 @@ describe('failpoints of the real world', () => {
   it('are off without the variable, and refuse what they cannot read', () => {
     expect(() => failpointsFrom(undefined)('anything')).not.toThrow()
     for (const wrong of ['x', 'x:explode', 'x:throw:0', 'x:delay:abc', ':throw'])
-      expect(() => failpointsFrom(wrong)).toThrow('FP')
+      expect(() => failpointsFrom(wrong)).toThrow('HOOKPULSE_FAILPOINTS')
   })
 
   it('throw and delay at the nth passage only', () => {
@@ -120,9 +120,9 @@ describe('failpoints of the real world', () => {
 
   it('exit9 kills the process like a power cut', () => {
     const file = import.meta.resolve('#world/real-world.ts')
-    const script = `import { RealWorld } from '${file}'; new RealWorld({ failpoints: process.env.FP }).failpoint('here'); console.log('lives')`
+    const script = `import { RealWorld } from '${file}'; new RealWorld({ failpoints: process.env.HOOKPULSE_FAILPOINTS }).failpoint('here'); console.log('lives')`
     const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
-      env: { ...process.env, FP: 'here:exit9' },
+      env: { ...process.env, HOOKPULSE_FAILPOINTS: 'here:exit9' },
     })
     expect([run.signal, String(run.stdout)]).toEqual(['SIGKILL', ''])
   })
