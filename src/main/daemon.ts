@@ -111,9 +111,22 @@ const stopInPeace = async (
 
 /** Never half-alive: what is on disk is safe at any instant, so the end may be at once. */
 const breakDown = (what: string, detail: unknown, log: LogSink): void => {
-  process.stderr.write(`hookpulse: ${what}: ${detail instanceof Error ? detail.stack : JSON.stringify(detail)}\n`)
+  process.stderr.write(`hookpulse: ${what}: ${inWords(detail)}\n`)
   log.error(what, detail)
   void log.close().finally(() => process.exit(EXIT_BROKEN))
+}
+/** What the system says of an address gets its cure; a bug shows its stack. */
+const inWords = (detail: unknown): string => {
+  if (!(detail instanceof Error)) return typeof detail === 'string' ? detail : JSON.stringify(detail)
+  const { code, address, port } = detail as NodeJS.ErrnoException & {
+    readonly address?: string
+    readonly port?: number
+  }
+  if (code === 'EADDRINUSE') return `${address}:${port} is taken: stop what listens there, or choose another --port`
+  if (code === 'EACCES' && port !== undefined)
+    return `${address}:${port} may not be listened on: choose a --port above 1023`
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `${detail.message}: choose another --host`
+  return detail.stack ?? detail.message
 }
 
 /** The cause at the bottom: supervisors report the failure of a child in the failure of their own start. */
