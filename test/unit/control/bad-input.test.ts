@@ -17,7 +17,7 @@ const WEBHOOKS: readonly Row[] = [
   ['scheduleWebhook', {}, 'INVALID_PARAMS', 'url', /missing.*http or https URL/],
   ['scheduleWebhook', { url: 7 }, 'INVALID_PARAMS', 'url', /got 7/],
   ['scheduleWebhook', one({ uri: 'x' }), 'INVALID_PARAMS', 'uri', /unknown parameter "uri"; known are url, method/],
-  ['scheduleWebhook', one({ predict: true }), 'INVALID_PARAMS', 'predict', /unknown parameter/],
+  ['scheduleWebhook', one({ sign: true }), 'INVALID_PARAMS', 'sign', /unknown parameter/],
   ['scheduleWebhook', { url: 'ftp://acme.com/' }, 'INVALID_PARAMS', 'url', /https: or http:/],
   ['scheduleWebhook', { url: 'not a url' }, 'INVALID_PARAMS', 'url', /percent-encode/],
   ['scheduleWebhook', { url: `https://acme.com/${'x'.repeat(65_536)}` }, 'INVALID_PARAMS', 'url', /2048/],
