@@ -88,13 +88,18 @@ const guardLine = (one: Figures): string => {
     cell(printable(one.domain), DOMAIN_WIDTH),
     paintState(one.state)(cell(one.state, STATE_WIDTH)),
     against(concurrency.current, concurrency.limit),
-    against(rate.startsLastSecond, rate.limit),
+    against(
+      rate.startsLastSecond,
+      rate.limit,
+      rate.limit === null ? null : Math.ceil(rate.limit) + (rate.burst ?? 1) - 1,
+    ),
     cell(grouped(one.queueDepth), FIGURE_WIDTH),
     `${drain}${pressed}${overshoot}`,
   ].join(' ')
 }
-const against = (current: number, limit: number | null): string =>
-  `${bar(current, limit)} ${cell(`${grouped(current)} of ${limit === null ? 'any' : limitText(limit)}`, FIGURE_WIDTH)}`
+/** `most`: what the limit allows within the second, where that is more than the limit (fractions, bursts). */
+const against = (current: number, limit: number | null, most = limit): string =>
+  `${bar(current, most)} ${cell(`${grouped(current)} of ${limit === null ? 'any' : limitText(limit)}`, FIGURE_WIDTH)}`
 /** Rates may be fractions. */
 const limitText = (limit: number): string => (Number.isInteger(limit) ? grouped(limit) : String(limit))
 
