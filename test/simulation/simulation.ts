@@ -249,7 +249,8 @@ class Simulation {
     await this.#world.settle()
     judgeBooks(this.#disk, this.#ledger)
     judgeRates(this.#ledger, !this.#isNoisyEver)
-    if (!this.#isNoisyEver && this.#options.brands.length === 1) judgeClosures(this.#ledger)
+    const { faults, brands, carrierStartFails } = this.#options
+    if (faults.length + carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
     judgeRest(daemon, await figures, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }

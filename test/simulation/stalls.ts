@@ -8,6 +8,8 @@ import type { Ledger } from './ledger.ts'
 
 /** From the last trouble until everything due is on its way. */
 const PROMPT_MS = 4_000
+/** Fewer failures do not make a guard careful. */
+const BAD_MAX = 2
 
 export class StallWatch {
   #troubledMono = Number.NEGATIVE_INFINITY
@@ -58,7 +60,8 @@ export class StallWatch {
         { domain: null, brand },
       ])
         if (limits.isTouched({ kind, ...of })) return false
-    return ![...this.#ledger.arrivals.values()].some((one) => one.domain === domain && isBad(one.answer))
+    const bad = [...this.#ledger.arrivals.values()].filter((one) => one.domain === domain && isBad(one.answer))
+    return bad.length <= BAD_MAX && !bad.some(({ answer }) => answer.status === 429 || answer.status === 503)
   }
 }
 const isBad = ({ status, error, never }: { status?: number; error?: string; never?: boolean }): boolean =>
