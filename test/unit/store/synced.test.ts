@@ -2,8 +2,8 @@ import Database from 'better-sqlite3'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { encodeRows } from '#store/rows.ts'
 import type { NewWebhook } from '#store/store.ts'
+import { InlineSqlite } from '#test/conformance/store/inline-sqlite.ts'
 import { packRequest } from '#webhook/request.ts'
-import { InlineSqlite } from '../../conformance/store/inline-sqlite.ts'
 
 const FULL = 2
 const NORMAL = 1
