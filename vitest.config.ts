@@ -8,6 +8,8 @@ import { defineConfig } from 'vitest/config'
 const native = { viteModuleRunner: false, nodeLoader: false }
 const inside = {
   environment: 'node',
+  // What is compared is text; a terminal's colours, or a CI's, are not part of it.
+  env: { NO_COLOR: '1' },
   pool: 'forks',
   experimental: native,
   testTimeout: 20_000,

@@ -47,7 +47,8 @@ const fail = (error: unknown): never => {
 
 // Stripping types and compiling a few hundred files is half of a start; threads find the cache by the variable.
 enableCompileCache()
-process.env['NODE_COMPILE_CACHE'] ??= getCompileCacheDir()
+const compiled = getCompileCacheDir()
+if (compiled !== undefined) process.env['NODE_COMPILE_CACHE'] ??= compiled
 
 const [command, ...rest] = process.argv.slice(2)
 try {

@@ -11,7 +11,8 @@ const runDemo = (...args: string[]) => {
   const temporary = mkdtempSync(join(tmpdir(), 'hookpulse-test-'))
   onTestFinished(() => rmSync(temporary, { recursive: true }))
   const child = spawn(process.execPath, [MAIN, 'demo', ...args], {
-    env: { ...process.env, TMPDIR: temporary },
+    // Compiled code is kept there on purpose; here it would hide what is left behind.
+    env: { ...process.env, TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => {
