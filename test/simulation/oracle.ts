@@ -94,6 +94,8 @@ const rateBroken = (monos: readonly number[], perSecond: number, burst: number, 
 export const judgeClosures = (ledger: Ledger): void => {
   for (const { domain, answer, endedMono } of ledger.arrivals.values()) {
     if (answer.status !== 429 || answer.retryAfterMs === undefined || endedMono === null) continue
+    // It never came to the status line: nobody was told anything.
+    if (answer.never === true || answer.error !== undefined) continue
     const untilMono = endedMono + answer.retryAfterMs
     for (const one of ledger.arrivals.values())
       if (one.domain === domain && one.admittedMono[0] > endedMono + 1 && one.admittedMono[1] < untilMono - 1)
