@@ -31,7 +31,7 @@ describe('scenario 1: 20 webhooks due at once, concurrency 5', () => {
 })
 
 describe('scenario 2: 100 webhooks due at once, 10 requests per second', () => {
-  it('spaces them about 100 ms apart, never more than ten in a second', async () => {
+  it('spaces them about 100 ms apart, within the law but for what the way there may bunch', async () => {
     const stage = await openStage()
     const { client, receiver } = stage
     await client.call('configureRateLimit', { domain: receiver.domain, requestsPerSecond: 10 })
