@@ -27,6 +27,8 @@ export interface Source {
   readonly evasions: readonly Finding[]
   readonly comments: readonly (Finding & { readonly text: string })[]
   readonly functions: readonly { readonly line: number; readonly lines: number }[]
+  /** Of `describe`, `it` and `test`, with `.each` and its like, as they are written. */
+  readonly titles: readonly string[]
   /** True if it does nothing but hand on what others export. */
   readonly barrel: boolean
 }
@@ -172,6 +174,26 @@ const evasionOf = (node: Node): string | null => {
   return node.type === 'CatchClause' && empty ? 'empty catch' : null
 }
 
+const TITLED = new Set(['describe', 'it', 'test'])
+/** `it`, of `it(...)`, `it.each([...])(...)`, `describe.for(...)(...)`. */
+const rootOf = (value: unknown): string | null => {
+  if (!isNode(value)) return null
+  if (value.type === 'CallExpression') return rootOf(value['callee'])
+  return value.type === 'MemberExpression' ? rootOf(value['object']) : identifier(value)
+}
+const titleOf = (node: Node): string | null => {
+  const args: unknown = node['arguments']
+  if (node.type !== 'CallExpression' || !Array.isArray(args) || !TITLED.has(rootOf(node['callee']) ?? '')) return null
+  const [first]: unknown[] = args
+  if (!isNode(first) || first.type !== 'TemplateLiteral') return text(first)
+  return childrenOf(first)
+    .filter(({ type }) => type === 'TemplateElement')
+    .map((element) => rawOf(element['value']))
+    .join('…')
+}
+const rawOf = (value: unknown): string =>
+  typeof value === 'object' && value !== null && 'raw' in value ? String(value.raw) : ''
+
 const FUNCTIONS = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'])
 const HANDS_ON = new Set(['ExportAllDeclaration', 'ExportNamedDeclaration'])
 
@@ -192,6 +214,7 @@ export const readSource = (path: string, code: string): Source => {
   const asyncs: Finding[] = []
   const evasions: Finding[] = []
   const functions: { line: number; lines: number }[] = []
+  const titles: string[] = []
   const root: unknown = program
   if (!isNode(root)) throw new Error(`${path}: no program`)
   walk(root, (node, parent, field) => {
@@ -203,6 +226,8 @@ export const readSource = (path: string, code: string): Source => {
     }
     const touch = touchOf(node, parent, field)
     if (touch !== null) touches.push({ what: touch, line })
+    const title = titleOf(node)
+    if (title !== null) titles.push(title)
     const evasion = evasionOf(node)
     if (evasion !== null) evasions.push({ what: evasion, line })
     if (FUNCTIONS.has(node.type)) functions.push({ line, lines: lineOf(node.end) - line + 1 })
@@ -222,6 +247,7 @@ export const readSource = (path: string, code: string): Source => {
       text: comment.value,
     })),
     functions,
+    titles,
     barrel:
       statements.length > 0 && statements.every((node) => HANDS_ON.has(node.type) && text(node['source']) !== null),
   }

@@ -40,7 +40,7 @@ const webhook = (n: number): NewWebhook => ({
   request: Buffer.from(`the request of webhook ${n}`),
 })
 
-describe('a damaged store', () => {
+describe('STOR-08: a damaged store', () => {
   let dir = ''
   const path = (name: string): string => join(dir, name)
   const file = (): string => path('hookpulse.db')
@@ -209,7 +209,7 @@ const copyOfOpenStore = async (dir: string): Promise<string> => {
 const listAll = async (store: Store): Promise<readonly unknown[]> =>
   (await store.read({ type: 'list', filter: { brand: null }, limit: 5_000, cursor: null, now: 0 })).webhooks
 
-describe('the version of SQLite', () => {
+describe('STOR-12: the version of SQLite', () => {
   it.each(['3.51.3', '3.54.1', '3.50.7', '3.44.6', '3.60.0'])('%s is taken', (version) => {
     expect(() => checkVersion(version)).not.toThrow()
   })
