@@ -30,7 +30,9 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
   }
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const conditions = conditionsOf(state, limits, ctx)
-  return { limits, rates, unknownSinceMono: known.lastStartMono, conditions, nodeRoom: roomOf(state, ctx), nowMono }
+  const nowAt = ctx.world.wallNow()
+  const unknownSinceMono = known.lastStartMono
+  return { limits, rates, unknownSinceMono, conditions, nodeRoom: roomOf(state, ctx), nowMono, nowAt }
 }
 
 /** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */

@@ -2,6 +2,7 @@
 import type { GuardProtocol } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { LANE_WINDOW_LOW_SHARE, PAGE_ROWS_MAX } from '#config/limits.ts'
+import { hasExpired } from '#guard/admission.ts'
 import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt, windowMaxOf } from '#guard/queues.ts'
 import { type Window, windowSize } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
@@ -87,9 +88,10 @@ export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
 }
 
 const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State, ctx: Ctx): void => {
+  const now = ctx.world.wallNow()
   const { taken, left } = fillWindow(state.queues, window, page, (due) => {
     const attemptId = attemptIdOf(due.id, due.attempts + 1)
-    return state.flights.has(attemptId) || state.gone.has(attemptId)
+    return state.flights.has(attemptId) || state.gone.has(attemptId) || hasExpired(due, now)
   })
   const all = !page.more && !left && !window.stale
   if (!all && !window.stale && taken === 0) state.againMono = ctx.world.monoNow() + AGAIN_MS

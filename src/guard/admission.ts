@@ -14,7 +14,7 @@ import {
   settingOf,
   weightOf,
 } from './limits.ts'
-import type { Queues } from './queues.ts'
+import { dropWaiting, type Queues } from './queues.ts'
 import { earliestAfter, type RateLimit, type RateState, recordStart, unknownHistory } from './rate.ts'
 import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
 
@@ -46,6 +46,8 @@ export interface Ground {
   /** Starts that the node has room for, as far as this guard is concerned (D-14); counts down. */
   nodeRoom: number
   readonly nowMono: number
+  /** Wall clock: what expires by then is not started. */
+  readonly nowAt: Instant
 }
 export interface RateTable {
   get(key: string): RateState | undefined
@@ -170,16 +172,32 @@ const whoCanStart = (
   sweepRing(queues.ring)
   for (const [at, queue] of queues.ring.queues.entries()) {
     if (queue.size <= queue.reserved) continue
-    const block = brandBlock(queue, ground) ?? budgetBlock(queues, queue, ground)
+    const block = brandBlock(queue, ground) ?? headBlock(queues, queue, ground)
+    if (queue.size <= queue.reserved) continue
     if (block === null) candidates.push({ queue, weight: weightOf(ground.limits, queue.keys), at })
     else blocked = earlier(blocked, block)
   }
   return { candidates, blocked }
 }
-const budgetBlock = (queues: Queues, queue: BrandQueue, ground: Ground): Block | null =>
-  peekNext(queue, retryShare(queues, queue, ground)) === undefined
-    ? { by: 'retry-budget', untilMono: retryAt(queues, ground) }
-    : null
+const headBlock = (queues: Queues, queue: BrandQueue, ground: Ground): Block | null =>
+  freshHead(queues, queue, ground) || queue.size === 0
+    ? null
+    : { by: 'retry-budget', untilMono: retryAt(queues, ground) }
+
+/**
+ * Brings the brand's next webhook to its head, and lets go of what has expired before it: that costs no start; the store ends
+ * it by itself. False: nothing of the brand may start.
+ */
+const freshHead = (queues: Queues, queue: BrandQueue, ground: Ground): boolean => {
+  const share = retryShare(queues, queue, ground)
+  for (;;) {
+    const head = peekNext(queue, share)
+    if (head === undefined) return false
+    if (!hasExpired(head, ground.nowAt)) return true
+    dropWaiting(queues, head.id)
+  }
+}
+export const hasExpired = ({ expiresAt }: Due, nowAt: Instant): boolean => expiresAt !== null && expiresAt <= nowAt
 
 const begin = (queues: Queues, queue: BrandQueue, ground: Ground): Verdict => {
   if (concurrencyOf(ground.limits, queue.keys.overall) !== null) {
@@ -224,6 +242,7 @@ export const startGranted = (queues: Queues, queue: BrandQueue, granted: number,
   const started: Start[] = []
   while (started.length < granted) {
     if (domainBlock(queues, ground) !== null || shareBlock(queue, ground) !== null) break
+    if (!freshHead(queues, queue, ground)) break
     const next = start(queues, queue, ground)
     if (next === undefined) break
     started.push(next)

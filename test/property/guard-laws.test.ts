@@ -28,6 +28,12 @@ const concurrencyLimits: fc.Arbitrary<readonly ModelLimit[]> = fc
     ...(inDomain === null ? [] : [{ kind: 'concurrency', brand: 'acme', value: inDomain } as const]),
     ...(overall === null ? [] : [{ kind: 'concurrency', brand: 'bolt', overall: true, value: overall } as const]),
   ])
+const perishable: fc.Arbitrary<readonly Arrival[]> = fc.array(
+  fc
+    .tuple(arrival(2_000), fc.option(fc.nat(1_500)))
+    .map(([one, lastsMs]) => (lastsMs === null ? one : { ...one, expiresAt: one.atMs + lastsMs })),
+  { minLength: 1, maxLength: 120 },
+)
 const rateLimits = fc.record({
   perSecond: fc.oneof(fc.double({ min: 0.5, max: 50, noNaN: true }), fc.double({ min: 51, max: 2_000, noNaN: true })),
   burst: fc.integer({ min: 1, max: 10 }),
@@ -178,6 +184,31 @@ describe('liveness and work conservation', () => {
       return turn % 2 === 0 ? null : ground
     }
     expect(breaks(cases, (config) => run({ ...config, arrivals: config.arrivals }, slow).idled === 0)).toBe(true)
+  })
+})
+
+describe('what expires while it waits', () => {
+  const cases = fc.record({ limits: concurrencyLimits, arrivals: perishable })
+  const law =
+    (sabotage?: Sabotage) =>
+    (config: { readonly limits: readonly ModelLimit[]; readonly arrivals: readonly Arrival[] }): boolean => {
+      const { starts, waiting } = runModel(sabotage === undefined ? config : { ...config, sabotage })
+      const lasting = config.arrivals.filter(({ expiresAt }) => expiresAt === undefined).length
+      return (
+        waiting === 0 &&
+        starts.every(({ due, atMs }) => due.expiresAt === null || atMs < due.expiresAt) &&
+        starts.filter(({ due }) => due.expiresAt === null).length === lasting
+      )
+    }
+
+  it('is not started; everything else is', () => holds(cases, law()))
+  it('would be, if the guard had no clock on the wall', () => {
+    expect(
+      breaks(
+        cases,
+        law((_queues, ground) => ({ ...ground, nowAt: 0 })),
+      ),
+    ).toBe(true)
   })
 })
 

@@ -1,5 +1,6 @@
 /** `expiresAt`: what waits beyond it is never sent and ends `expired` (guard.md, Backpressure; D-28). */
 import { describe, expect, it } from 'vitest'
+import type { WriteOp } from '#store/store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 
 const API = 'api.example.com'
@@ -39,15 +40,17 @@ describe('a webhook that may expire', () => {
     expect(finished(daemon, swept)).toEqual([endOf(daemon, swept)])
   })
 
-  it('is ended by its mark if the limit lets it go before the sweep has seen it', async () => {
+  it('gives its turn to the next if the limit would let it go before the sweep has ended it', async () => {
     const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 1_450 }) })
     await daemon.start()
     await daemon.setLimit({ kind: 'concurrency', domain: API, value: 1 })
     const now = daemon.world.wallNow()
     const ids = await daemon.schedule([{}, { expiresAt: now + 1_300 }, {}])
     await daemon.world.advance(1_500)
-    expect(ids.map((id) => daemon.stateOf(id))).toEqual(['delivered', 'expired', 'live'])
+    expect(ids.map((id) => daemon.stateOf(id))).toEqual(['delivered', 'live', 'live'])
+    expect(daemon.network.starts(API)).toHaveLength(2)
     const [, late = ''] = ids
+    await daemon.world.advance(700)
     expect(finished(daemon, late)).toEqual([endOf(daemon, late)])
     await daemon.world.advance(10_000)
     expect([...daemon.arrivals().values()]).toEqual([1, 0, 1])
@@ -75,6 +78,29 @@ describe('a webhook that may expire', () => {
       for (const id of [ids[0] ?? '', ids[2] ?? '']) expect(finished(daemon, id)).toEqual([endOf(daemon, id)])
     },
   )
+
+  it('costs neither a mark nor a start of the rate: what comes after it goes at the very next instant', async () => {
+    let marks = 0
+    const beforeWrite = (group: readonly WriteOp[]): void => {
+      marks += group.filter(({ type }) => type === 'mark-started').length
+    }
+    const daemon = new VirtualDaemon({ faults: { beforeWrite } })
+    await daemon.start()
+    await daemon.setLimit({ kind: 'rate', domain: API, value: 1 })
+    await daemon.schedule([{}])
+    await daemon.world.advance(1_100)
+    const beganMono = daemon.world.monoNow()
+    const expiresAt = daemon.world.wallNow() + 850
+    const hasty = await daemon.schedule(Array.from({ length: 20 }, () => ({ expiresAt })))
+    const [last = ''] = await daemon.schedule([{}])
+    await daemon.world.advance(5_000)
+    expect(hasty.map((id) => daemon.stateOf(id))).toEqual(Array(20).fill('expired'))
+    expect(daemon.stateOf(last)).toBe('delivered')
+    const [, second = 0] = daemon.network.starts(API)
+    expect(second - beganMono).toBeLessThan(1_000)
+    expect(marks).toBe(2)
+    for (const id of hasty) expect(finished(daemon, id)).toEqual([endOf(daemon, id)])
+  })
 
   it('ends as expired when its retry comes too late', async () => {
     const daemon = new VirtualDaemon({ script: ({ attempt }) => ({ status: attempt === 1 ? 500 : 200 }) })

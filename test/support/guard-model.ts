@@ -25,6 +25,8 @@ export interface Arrival {
   readonly priority?: Priority
   readonly attempts?: number
   readonly serviceMs: number
+  /** Millisecond of the run. */
+  readonly expiresAt?: number
 }
 export interface ModelConfig {
   readonly limits: readonly ModelLimit[]
@@ -120,7 +122,7 @@ class Model {
     this.wakes += 1
     return all[this.wakes % all.length] ?? 0
   }
-  private arrive({ atMs, brand, priority, attempts, serviceMs }: Arrival): void {
+  private arrive({ atMs, brand, priority, attempts, serviceMs, expiresAt }: Arrival): void {
     const seq = this.services.size + 1
     const due: Due = {
       id: `msg_${seq}`,
@@ -131,7 +133,7 @@ class Model {
       priority: priority ?? 'normal',
       attempts: attempts ?? 0,
       timeoutMs: 1_000,
-      expiresAt: null,
+      expiresAt: expiresAt ?? null,
     }
     this.services.set(due.id, serviceMs)
     offerDue(this.queues, due, atMs)
@@ -155,6 +157,7 @@ class Model {
       conditions: this.conditions,
       nodeRoom: 1_000_000,
       nowMono: this.now,
+      nowAt: this.now,
     }
   }
   /** Admits all that may start; answers when to look again. */
