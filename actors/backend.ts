@@ -4,7 +4,7 @@ import { guardOf } from '#actors/guard.ts'
 import { limits } from '#actors/limits.ts'
 import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
-import { REQUEST_MS_MAX } from '#config/limits.ts'
+import { BACKUP_MS_MAX, REQUEST_MS_MAX } from '#config/limits.ts'
 import type { Backend, GuardRow, Host } from '#control/backend.ts'
 import { type BacklogRow, newBacklog } from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
@@ -13,7 +13,7 @@ import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
 import type { Protocol } from '#runtime/protocol.ts'
 import type { Table } from '#runtime/table.ts'
-import type { ReadQuery, ReadResult, StoredKey, StoredLimit, StoreErrorCode } from '#store/store.ts'
+import type { BackedUp, ReadQuery, ReadResult, StoredKey, StoredLimit, StoreErrorCode } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { Brand } from '#webhook/webhook.ts'
 
@@ -40,6 +40,7 @@ export const backendOf = <P extends Protocol>(
     patiently(ctx, (timeoutMs) =>
       ctx.call<SchedulerProtocol, 'cancel'>(scheduler, { type: 'cancel', id, brand }, timeoutMs),
     ),
+  backUp: (path) => backUp(path, ctx),
   setLimit: async (limit) => {
     const { limit: stored } = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))
     boundBacklog(stored, ctx)
@@ -106,6 +107,16 @@ export const read = async <P extends Protocol, Q extends ReadQuery>(
     ctx,
     (timeoutMs) => ctx.call<StoreKeeperProtocol>(storeKeeper, query, timeoutMs) as Promise<Read<Q>>,
   )
+  return answer.value
+}
+
+/** Once: a store that is restarted meanwhile leaves nothing of the copy, and its sender should know. */
+const backUp = async <P extends Protocol>(path: string, ctx: Context<P>): Promise<BackedUp> => {
+  const ask = { type: 'backup', to: path } as const
+  const asked = ctx.call<StoreKeeperProtocol>(storeKeeper, ask, BACKUP_MS_MAX) as Promise<Read<typeof ask>>
+  const answer = await orDead(asked)
+  if (answer === DEAD) throw unavailable('restarting')
+  if (isFailed(answer)) throw unavailable(answer.failed)
   return answer.value
 }
 

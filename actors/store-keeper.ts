@@ -21,6 +21,7 @@ import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import {
+  type BackedUp,
   isPromised,
   type ReadQuery,
   type ReadResult,
@@ -60,6 +61,7 @@ export interface StoreKeeperProtocol {
   readonly info:
     | Answer<'written', Written, { readonly road: Road; readonly incarnation: number }>
     | Answer<'was-read', ReadOutcome, From<never>>
+    | Answer<'backed-up', ReadOutcome, { readonly from: From<never>; readonly to: string }>
     | Answer<'opened', Opened>
     | { readonly type: 'store-ended'; readonly incarnation: number; readonly reason: string }
     /** Everything that was in the mailbox is in the queues now. */
@@ -131,6 +133,7 @@ const takeWrite = (op: WriteOp, from: From<never>, state: State, ctx: Ctx): type
 const takeRead = (query: ReadQuery, from: From<never>, state: State, ctx: Ctx): typeof keep => {
   const { store } = state.holding
   if (store === null) answerWith(ctx, from, { ok: false, failed: 'closed' })
+  else if (query.type === 'backup') ctx.pipe(readingOf(store, query), 'backed-up', { from, to: query.to })
   else ctx.pipe(readingOf(store, query), 'was-read', from)
   return keep
 }
@@ -195,6 +198,9 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
         return keep
       case 'was-read':
         if (message.ok) answerWith(ctx, message.data, message.value)
+        return keep
+      case 'backed-up':
+        if (message.ok) backedUp(state, ctx, message.data, message.value)
         return keep
       case 'try-again':
         state.roads[message.road].paused = false
@@ -361,6 +367,19 @@ const readingOf = (store: Store, query: ReadQuery): Promise<ReadOutcome> =>
     (value) => ({ ok: true, value }) as const,
     (error: unknown) => ({ ok: false, failed: failureOf(error).failed }) as const,
   )
+/** Who has a copy has everything: it is told. */
+const backedUp = (
+  state: State,
+  ctx: Ctx,
+  { from, to }: { readonly from: From<never>; readonly to: string },
+  outcome: ReadOutcome,
+): void => {
+  answerWith(ctx, from, outcome)
+  const made = outcome.ok ? (outcome.value as BackedUp) : null
+  if (made?.ok !== true) return
+  const detail = `${to}, ${made.bytes} bytes, ${made.webhooks} webhooks, checked`
+  state.args.events.emit({ type: 'store.backed-up', at: ctx.world.wallNow(), detail })
+}
 /** An error that is no StoreError is a bug in the store: it is opened anew. */
 const failureOf = (error: unknown): { failed: StoreErrorCode; op: number | null; detail: string } => {
   if (error instanceof StoreError)

@@ -45,6 +45,8 @@ const fail = (error: unknown): never => {
   process.exit(EXIT_FAILED)
 }
 
+// What is kept is its owner's alone; the store's files and their directories, whoever makes them.
+process.umask(0o077)
 // Stripping types and compiling a few hundred files is half of a start; threads find the cache by the variable.
 enableCompileCache()
 const compiled = getCompileCacheDir()
@@ -54,8 +56,9 @@ const [command, ...rest] = process.argv.slice(2)
 try {
   if (command === 'serve') await serve(rest)
   else {
-    const { runCommand } = await import('#cli/run-command.ts')
-    process.exitCode = await runCommand(process.argv.slice(2), version())
+    const { PROCESS, runCommand } = await import('#cli/run-command.ts')
+    const { offlineStore } = await import('#main/offline-store.ts')
+    process.exitCode = await runCommand(process.argv.slice(2), version(), { ...PROCESS, offline: offlineStore })
   }
 } catch (error) {
   fail(error)

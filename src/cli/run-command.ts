@@ -7,6 +7,7 @@ import { addGuardCommands } from './guard-commands.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addLimitCommands } from './limit-commands.ts'
 import type { Surroundings } from './session.ts'
+import { addStoreCommands } from './store-commands.ts'
 import { addTailCommand } from './tail-command.ts'
 import { onProcessQuit, processTerminal } from './terminal.ts'
 import { addTopCommand } from './top-command.ts'
@@ -18,7 +19,8 @@ const EXIT_OK = 0
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
-const PROCESS: Surroundings = {
+/** What the process itself gives; `main` adds what needs a store. */
+export const PROCESS: Surroundings = {
   env: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
@@ -33,7 +35,7 @@ export const runCommand = async (
   version: string,
   around: Surroundings = PROCESS,
 ): Promise<number> => {
-  if (around === PROCESS) endQuietlyWithoutReader()
+  if (around.out === PROCESS.out) endQuietlyWithoutReader()
   try {
     await programOf(version, around).parseAsync(argv, { from: 'user' })
     return EXIT_OK
@@ -70,6 +72,7 @@ const programOf = (version: string, around: Surroundings): Command => {
   addTopCommand(program, around)
   addTailCommand(program, around)
   addTreeCommand(program, around)
+  addStoreCommands(program, around)
   addDemoCommand(program, around)
   return program
 }

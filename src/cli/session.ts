@@ -26,6 +26,25 @@ export interface Surroundings {
   readonly onQuit?: OnQuit
   /** The executable and its first arguments, for commands that start a daemon of their own. */
   readonly program?: readonly string[]
+  /** What is done beside a stopped daemon. */
+  readonly offline?: OfflineStore
+}
+/** Both throw CommandFailure with what a person can mend. `dir`: the daemon's data directory. */
+export interface OfflineStore {
+  /** Makes `dir` of a backup; with `replace` what was there is moved aside. */
+  restore(
+    file: string,
+    dir: string,
+    replace: boolean,
+  ): {
+    /** Its real path. */
+    readonly dir: string
+    readonly webhooks: number
+    readonly replaced: string | null
+    /** Whether the admin key that lies in the directory opens the restored store; null where none lies there. */
+    readonly adminKey: boolean | null
+  }
+  check(dir: string): { readonly dir: string; readonly webhooks: number; readonly problems: readonly string[] }
 }
 
 const URL_DEFAULT = 'http://127.0.0.1:7411'
@@ -62,10 +81,13 @@ export const withConnection = async (
 }
 
 /** The flag, the variable, or what the daemon on this machine keeps beside its data. */
-const keyOf = (options: GlobalOptions, { env }: Surroundings): string => {
+export const dataOf = (options: GlobalOptions, { env }: Surroundings): string =>
+  options.data ?? env['HOOKPULSE_DATA'] ?? DATA_DEFAULT
+const keyOf = (options: GlobalOptions, around: Surroundings): string => {
+  const { env } = around
   const given = options.key ?? env['HOOKPULSE_KEY']
   if (given !== undefined) return given
-  const path = join(options.data ?? env['HOOKPULSE_DATA'] ?? DATA_DEFAULT, 'admin.key')
+  const path = join(dataOf(options, around), 'admin.key')
   try {
     return readFileSync(path, 'utf8').trim()
   } catch {

@@ -43,11 +43,12 @@ const NAMES = [
   'forecast',
   'getSupervisionTree',
   'killProcess',
+  'backupStore',
   'getInfo',
 ] as const satisfies readonly MethodName[]
 type Named = (typeof NAMES)[number]
 /** Not sent again after a lost connection: it may have been done, and doing it twice is not the same. */
-const ONCE: ReadonlySet<string> = new Set(['killProcess', 'createApiKey'])
+const ONCE: ReadonlySet<string> = new Set(['killProcess', 'createApiKey', 'backupStore'])
 
 export type Methods = { readonly [M in Named]: (params: ParamsIn<M>) => Promise<Results[M]> }
 

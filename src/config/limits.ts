@@ -200,6 +200,9 @@ export const EXPIRE_ROWS = 100
 export const EXPIRE_PAUSE_MS = 50
 /** The store is looked through for damage this long after it was opened at boot, so that boot does not wait for it (D-26). */
 export const CHECK_AFTER_MS = 10_000
+/** A backup may take so long: some 10 s per million webhooks, on a disk that is busy. */
+export const BACKUP_MS_MAX = 3_600_000
+export const PATH_CHARS_MAX = 4_096
 /** Buckets of one forecast: each may cost a count in the store. */
 export const FORECAST_BUCKETS_MAX = 100
 /** (lane, instant) pairs of one call for which `predict` looks ahead: each costs up to three counts in the store. */

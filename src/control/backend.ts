@@ -2,7 +2,7 @@
  * What methods need of the rest of the daemon. The session actor provides it by asking actors; a target that is being
  * restarted is asked again within the request's time. Every promise rejects with a Refusal, nothing else.
  */
-import type { Cancelled, ReadQuery, ReadResult, SetLimit, StoredKey, StoredLimit } from '#store/store.ts'
+import type { BackedUp, Cancelled, ReadQuery, ReadResult, SetLimit, StoredKey, StoredLimit } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
@@ -11,6 +11,8 @@ export interface Backend {
   now(): Instant
   read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>>
   cancel(id: WebhookId, brand: Brand | null): Promise<Cancelled>
+  /** Takes as long as it takes, at most BACKUP_MS_MAX; never done twice. */
+  backUp(path: string): Promise<BackedUp>
   setLimit(limit: Omit<SetLimit, 'type'>): Promise<StoredLimit>
   /** Makes the brand if this is the first time that it is named. */
   ensureBrand(brand: Brand): Promise<void>

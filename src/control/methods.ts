@@ -1,5 +1,6 @@
 /** The methods that ask and answer. Scheduling is not here: it has its own, faster way (`actors/session.ts`). */
 import * as limits from '#config/limits.ts'
+import type { BackedUp } from '#store/store.ts'
 import { parseDomain } from '#webhook/url.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
 import type { Backend } from './backend.ts'
@@ -12,7 +13,7 @@ import { guardList, guardView, monitorView } from './monitor-view.ts'
 import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
-import { Refusal } from './refusal.ts'
+import { type ErrorCode, Refusal } from './refusal.ts'
 import type { LimitsView, Paused } from './results.ts'
 import { configureBreaker, setLimit } from './steering.ts'
 import {
@@ -272,6 +273,13 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     return { killed: true, pid: killed }
   },
 
+  backupStore: async ({ path }, caller, backend) => {
+    forAdmins(caller)
+    const done = await backend.backUp(path)
+    if (done.ok) return { path, bytes: done.bytes, webhooks: done.webhooks }
+    throw new Refusal(BACKUP_CODES[done.why], done.detail, { field: 'path' })
+  },
+
   getInfo: (_params, caller, backend) => {
     const { version, node, processId, startedAt, store } = backend.host
     return {
@@ -294,6 +302,13 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
 
   'rpc.discover': (_params, _caller, backend) => openRpc(backend.host.version),
 }
+
+const BACKUP_CODES = {
+  path: 'INVALID_PARAMS',
+  full: 'RESOURCE_EXHAUSTED',
+  damaged: 'STORAGE_UNAVAILABLE',
+  'under-way': 'CONFLICT',
+} as const satisfies Readonly<Record<Extract<BackedUp, { ok: false }>['why'], ErrorCode>>
 
 export const forAdmins = (caller: Caller): void => {
   if (caller.role !== 'admin') throw new Refusal('FORBIDDEN', 'this needs an admin key (hp_admin_...)')

@@ -8,6 +8,7 @@ import {
   BRAND_WEIGHT_MAX,
   BRAND_WEIGHT_MIN,
   LIST_LIMIT_MAX,
+  PATH_CHARS_MAX,
   RETRY_AGE_MAX_MS,
   RETRY_BUDGET_MAX,
 } from '#config/limits.ts'
@@ -34,6 +35,7 @@ import type {
   Paused,
   ScheduledWebhook,
   ScheduledWebhooks,
+  StoreBackup,
   Subscription,
   SupervisionTree,
   WebhookPage,
@@ -253,6 +255,17 @@ export const METHODS = {
     summary: 'Kills a process, to see it come back.',
     admin: true,
   },
+  backupStore: {
+    params: z.strictObject({
+      path: z
+        .string()
+        .min(1)
+        .max(PATH_CHARS_MAX)
+        .describe("an absolute path of a new file on the daemon's machine, like /backup/hookpulse.db"),
+    }),
+    summary: 'Copies the whole store into a new file while the daemon runs, and checks the copy.',
+    admin: true,
+  },
   getInfo: { params: z.strictObject({}), summary: 'Version, node, store and the limits of the protocol.' },
   authenticate: {
     params: z.strictObject({ key: z.string().min(1).max(128).describe('a key, like hp_brand_...') }),
@@ -300,6 +313,7 @@ export interface Results {
   unsubscribe: Readonly<Record<string, never>>
   getSupervisionTree: SupervisionTree
   killProcess: Killed
+  backupStore: StoreBackup
   getInfo: Info
   authenticate: Authenticated
   'rpc.discover': Readonly<Record<string, unknown>>

@@ -261,6 +261,13 @@ export interface ProcessNode {
 export interface SupervisionTree {
   readonly tree: ProcessNode
 }
+/** The copy is whole: it was opened and checked. */
+export interface StoreBackup {
+  /** On the machine of the daemon. */
+  readonly path: string
+  readonly bytes: number
+  readonly webhooks: number
+}
 export interface Killed {
   readonly killed: true
   readonly pid: number

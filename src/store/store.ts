@@ -338,7 +338,10 @@ export type ReadQuery =
    * Each problem names the file. Other queries are answered meanwhile.
    */
   | { readonly type: 'check' }
-  /** A copy of this instant, checked, into a new file on the node's disk. Takes seconds; commits go on meanwhile. */
+  /**
+   * A copy of this instant, checked, into a new file on the node's machine (absolute path). Takes seconds a million rows;
+   * commits and other reads go on meanwhile. One at a time.
+   */
   | { readonly type: 'backup'; readonly to: string }
 
 /** `from` and `to` (both inclusive) compare with the instant that was asked for (`at`). `held` finds nothing here. */
@@ -427,5 +430,10 @@ export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
                         : Q extends { type: 'check' }
                           ? { readonly problems: readonly string[] }
                           : Q extends { type: 'backup' }
-                            ? { readonly bytes: number }
+                            ? BackedUp
                             : never
+
+/** `path`: it cannot be written there; `damaged`: the copy does not stand its check, and neither may what it was made of. */
+export type BackedUp =
+  | { readonly ok: true; readonly bytes: number; readonly webhooks: number }
+  | { readonly ok: false; readonly why: 'path' | 'full' | 'damaged' | 'under-way'; readonly detail: string }

@@ -97,6 +97,8 @@ export type Event =
     }
   | { readonly type: 'carrier.started' | 'carrier.ended'; readonly at: Instant; readonly reason: string }
   | { readonly type: 'store.opened' | 'store.failed'; readonly at: Instant; readonly detail: string }
+  /** Where the copy lies, its bytes and webhooks. */
+  | { readonly type: 'store.backed-up'; readonly at: Instant; readonly detail: string }
   | {
       readonly type: 'process.started' | 'process.crashed' | 'process.restarted' | 'supervisor.gave-up'
       readonly at: Instant

@@ -37,6 +37,7 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'carrier.started': 'info',
   'carrier.ended': 'warn',
   'store.opened': 'info',
+  'store.backed-up': 'info',
   'store.failed': 'error',
   'process.started': 'debug',
   'process.crashed': 'error',

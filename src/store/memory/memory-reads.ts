@@ -4,7 +4,6 @@ import {
   type ListFilter,
   type ReadQuery,
   type ReadResult,
-  StoreError,
   WAITING_COUNT_MAX,
   type WebhookRecord,
 } from '#store/store.ts'
@@ -46,7 +45,7 @@ export const answer = (disk: MemoryDisk, query: ReadQuery): ReadResult<ReadQuery
     case 'check':
       return { problems: [] }
     case 'backup':
-      throw new StoreError('invalid', 'a store in memory has no backup')
+      return { ok: false, why: 'path', detail: 'a store in memory has no backup' }
     default:
       return query satisfies never
   }

@@ -2,11 +2,12 @@
  * One daemon per data directory. `BEGIN EXCLUSIVE` on a database of its own, held by the main thread from boot: a dying store
  * thread does not free it, the death of the process does.
  */
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { StoreError } from '#store/store.ts'
-import { storeErrorOf } from './connection.ts'
+import { guarded, storeErrorOf } from './connection.ts'
 import { dataFiles } from './data-files.ts'
+import { makeDirectory, withFileErrors } from './file-errors.ts'
 
 export interface DirectoryLock {
   /** The directory's real path. */
@@ -14,15 +15,17 @@ export interface DirectoryLock {
   release(): void
 }
 
-/** Makes the directory if it is missing. Throws StoreError `locked`, which names the pid of the holder. */
+/** Makes the directory if it is missing. Throws StoreError: `locked`, which names the pid of the holder; `invalid`, `full`. */
 export const lockDirectory = (path: string): DirectoryLock => {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  makeDirectory(path)
   const dir = realpathSync(path)
   const files = dataFiles(dir)
-  const db = new Database(files.lock, { timeout: 0 })
+  const db = guarded(`${dir} cannot be locked`, () => new Database(files.lock, { timeout: 0 }))
   try {
     db.exec('BEGIN EXCLUSIVE')
-    writeFileSync(files.holder, `${JSON.stringify({ pid: process.pid })}\n`, { mode: 0o600 })
+    withFileErrors(`${files.holder} cannot be written`, () =>
+      writeFileSync(files.holder, `${JSON.stringify({ pid: process.pid })}\n`, { mode: 0o600 }),
+    )
   } catch (error) {
     db.close()
     const failure = storeErrorOf(error, files.lock)

@@ -1,6 +1,6 @@
 /**
- * Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). A check goes on
- * in steps, and what was asked meanwhile is answered between two of them.
+ * Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). And of the one
+ * that is started for a check or a backup and ends with it: both go on in steps, so that it can be ended between two.
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
@@ -34,6 +34,7 @@ class MaintenanceThread {
         return
       case 'read':
         if (message.query.type === 'check') return this.#check(message.id)
+        if (message.query.type === 'backup') return this.#backUp(message.id, message.query.to)
         return this.#attempt(message.id, () => {
           this.#say({ type: 'answered', id: message.id, value: this.#answer(message.query) })
         })
@@ -51,7 +52,6 @@ class MaintenanceThread {
   }
   /** All statements of one query see one snapshot. */
   #answer(query: ReadQuery): ReadResult<ReadQuery> {
-    if (query.type === 'backup') return backUp(this.#db, query.to)
     return this.#db.transaction(() => this.#read(query)).deferred()
   }
   #read(query: ReadQuery): ReadResult<ReadQuery> {
@@ -69,6 +69,11 @@ class MaintenanceThread {
       default:
         throw new StoreError('invalid', `${query.type} is the writer's to answer`)
     }
+  }
+  #backUp(id: number, to: string): void {
+    void backUp(this.#db.name, to).then((value) => {
+      if (!this.#isClosed) this.#say({ type: 'answered', id, value })
+    })
   }
   #check(id: number): void {
     const run = checking(this.#db)

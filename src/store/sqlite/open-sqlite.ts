@@ -1,5 +1,5 @@
 /** The embedded store: two threads behind the contract. The directory's lock is the caller's (`./directory-lock.ts`). */
-import { mkdirSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { WAL_FRAMES_MAX } from '#config/limits.ts'
 import {
   type OpenStore,
@@ -10,7 +10,9 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
+import { unfinished } from './backup.ts'
 import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
+import { makeDirectory } from './file-errors.ts'
 import { StoreThread } from './store-thread.ts'
 import { packGroup, unpackResults } from './wire.ts'
 import { isWriterRead } from './writer-reads.ts'
@@ -19,9 +21,9 @@ import { isWriterRead } from './writer-reads.ts'
 export const openSqlite =
   (dir: string): OpenStore =>
   async (events) => {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDirectory(dir)
     const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
-    const maintenance = new StoreThread(import.meta.resolve('#store/sqlite/maintenance-thread.ts'), dir)
+    const maintenance = new StoreThread(MAINTENANCE, dir)
     try {
       await writer.open()
       await maintenance.open()
@@ -30,10 +32,16 @@ export const openSqlite =
       markEnded(dataFiles(dir))
       throw error
     }
-    return new SqliteStore(dataFiles(dir), writer, maintenance, events.ended)
+    return new SqliteStore(dir, writer, maintenance, events.ended)
   }
+const MAINTENANCE = import.meta.resolve('#store/sqlite/maintenance-thread.ts')
+
+/** What takes long and reads everything: it has a thread of its own for as long as it takes, so that no list waits for it. */
+type Inspection = Extract<ReadQuery, { type: 'check' | 'backup' }>
+const isInspection = (query: ReadQuery): query is Inspection => query.type === 'check' || query.type === 'backup'
 
 class SqliteStore implements Store {
+  readonly #dir: string
   readonly #files: DataFiles
   readonly #writer: StoreThread
   readonly #maintenance: StoreThread
@@ -42,9 +50,13 @@ class SqliteStore implements Store {
   readonly #atExit = (): void => markClosed(this.#files)
   #closing: Promise<void> | null = null
   #isCheckpointing = false
+  readonly #inspectors = new Set<StoreThread>()
+  #inspecting: Promise<unknown> = Promise.resolve()
+  #isBackingUp = false
 
-  constructor(files: DataFiles, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
-    this.#files = files
+  constructor(dir: string, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+    this.#dir = dir
+    this.#files = dataFiles(dir)
     this.#writer = writer
     this.#maintenance = maintenance
     this.#ended = ended
@@ -62,13 +74,14 @@ class SqliteStore implements Store {
   }
   async read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>> {
     this.#mustBeOpen()
+    if (isInspection(query)) return (await this.#inspectInTurn(query)) as ReadResult<Q>
     const thread = isWriterRead(query) ? this.#writer : this.#maintenance
     return (await thread.read(query)) as ReadResult<Q>
   }
   /** The writer last: the last connection to close empties the WAL. */
   close(): Promise<void> {
-    this.#closing ??= this.#maintenance
-      .close()
+    this.#closing ??= this.#endInspections()
+      .then(() => this.#maintenance.close())
       .then(() => this.#writer.close())
       .then(() => this.#gone())
     return this.#closing
@@ -80,13 +93,49 @@ class SqliteStore implements Store {
   /** One thread is gone: the other goes too, and only then it is said, so that a new store finds no connection open. */
   async #die(reason: string): Promise<void> {
     if (this.#closing !== null) return
-    this.#closing = Promise.all([this.#writer.end(), this.#maintenance.end()]).then(() => this.#gone())
+    const ends = [this.#endInspections(), this.#writer.end(), this.#maintenance.end()]
+    this.#closing = Promise.all(ends).then(() => this.#gone())
     await this.#closing
     this.#ended(reason)
   }
   #gone(): void {
     process.off('exit', this.#atExit)
     markEnded(this.#files)
+  }
+
+  /** One after the other, but a second backup is answered at once. */
+  #inspectInTurn(query: Inspection): Promise<unknown> {
+    if (query.type === 'check') return this.#inspectNext(query)
+    if (this.#isBackingUp)
+      return Promise.resolve({ ok: false, why: 'under-way', detail: 'another backup is being made; wait for its end' })
+    this.#isBackingUp = true
+    return this.#inspectNext(query).finally(() => {
+      this.#isBackingUp = false
+    })
+  }
+  #inspectNext(query: Inspection): Promise<unknown> {
+    const inspection = this.#inspecting.then(() => this.#inspect(query))
+    this.#inspecting = inspection.catch((error: unknown) => error)
+    return inspection
+  }
+  async #inspect(query: Inspection): Promise<unknown> {
+    this.#mustBeOpen()
+    const thread = new StoreThread(MAINTENANCE, this.#dir)
+    this.#inspectors.add(thread)
+    try {
+      await thread.open()
+      return await thread.read(query)
+    } catch (error) {
+      // Cut short: what there is of the copy is of no use to anybody.
+      if (query.type === 'backup') rmSync(unfinished(query.to), { force: true })
+      throw error
+    } finally {
+      await thread.end()
+      this.#inspectors.delete(thread)
+    }
+  }
+  async #endInspections(): Promise<void> {
+    await Promise.all([...this.#inspectors].map((thread) => thread.end()))
   }
 
   #checkpoint(): void {

@@ -40,7 +40,7 @@ export class InlineSqlite {
       case 'check':
         return { problems: problemsOf(this.#db) }
       case 'backup':
-        return backUp(this.#db, query.to)
+        return backUp(this.#db.name, query.to)
       default:
         return query satisfies never
     }
