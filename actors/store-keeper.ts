@@ -45,7 +45,7 @@ export interface StoreFailed {
 type Writes<Op> = Op extends WriteOp
   ? Call<
       Op,
-      Op extends { type: 'mark-started' | 'record-outcome' | 'hand-back' | 'expire' | 'prune' }
+      Op extends { type: 'mark-started' | 'mark-alone' | 'record-outcome' | 'hand-back' | 'expire' | 'prune' }
         ? WriteResult<Op>
         : WriteResult<Op> | StoreFailed
     >
@@ -163,6 +163,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
   call: {
     append: takeWrite,
     'mark-started': takeWrite,
+    'mark-alone': takeWrite,
     'record-outcome': takeWrite,
     'hand-back': takeWrite,
     cancel: takeWrite,
@@ -352,7 +353,8 @@ const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   if (op.type === 'expire') answerWith(ctx, from, { ok: true, expired: [], more: false })
   else if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })
   else if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
-  else if (op.type === 'record-outcome' || op.type === 'hand-back') answerWith(ctx, from, { ok: false, why: 'stale' })
+  else if (op.type === 'record-outcome' || op.type === 'hand-back' || op.type === 'mark-alone')
+    answerWith(ctx, from, { ok: false, why: 'stale' })
   else answerWith(ctx, from, failure)
 }
 const answerWith = (ctx: Ctx, from: From<never>, value: unknown): void => ctx.reply(from as From<unknown>, value)

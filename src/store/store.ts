@@ -57,6 +57,7 @@ export type StoreErrorCode = 'full' | 'busy' | 'io' | 'corrupt' | 'locked' | 've
 export type WriteOp =
   | Append
   | MarkStarted
+  | MarkAlone
   | RecordOutcome
   | HandBack
   | Cancel
@@ -70,6 +71,7 @@ export type WriteOp =
 export const isPromised = (op: WriteOp): boolean => !UNPROMISED.has(op.type)
 const UNPROMISED: ReadonlySet<WriteOp['type']> = new Set([
   'mark-started',
+  'mark-alone',
   'record-outcome',
   'hand-back',
   'expire',
@@ -142,9 +144,28 @@ export interface MarkStarted {
 /** `request` is a view into the buffer of the whole group's answers: copy it before posting it to another thread. */
 /** `firstAt`: max(at, createdAt), from when the age of its retries counts. */
 export type Marked =
-  | { readonly ok: true; readonly request: Uint8Array; readonly retry: RetryPolicy | null; readonly firstAt: Instant }
+  | {
+      readonly ok: true
+      readonly request: Uint8Array
+      readonly retry: RetryPolicy | null
+      readonly firstAt: Instant
+      readonly lonelyDeaths: LonelyDeaths
+    }
   | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
   | { readonly ok: false; readonly why: 'not-live'; readonly ended: Ended }
+/**
+ * Null: nobody suspects it. A number: it was in a thread, or in a process, that died of an error of its own, and runs alone until
+ * an attempt of it comes back with a report; so often it was alone in what died (D-17). Outlives restarts.
+ */
+export type LonelyDeaths = number | null
+/** The suspect that was started as this attempt has its thread for itself from now on, and is about to be sent. Not synced. */
+export interface MarkAlone {
+  readonly type: 'mark-alone'
+  readonly id: WebhookId
+  readonly attempt: number
+}
+/** Stale: that attempt is not started. */
+export type MarkedAlone = { readonly ok: true } | { readonly ok: false; readonly why: 'not-found' | 'stale' }
 /** A webhook that the store has ended by itself. */
 export interface Ended {
   readonly id: WebhookId
@@ -159,6 +180,8 @@ export interface RecordOutcome {
   readonly id: WebhookId
   readonly token: string
   readonly attempt: AttemptRecord
+  /** What it is suspected of from now on; default null. */
+  readonly lonelyDeaths?: LonelyDeaths
   readonly next:
     | { readonly state: 'retrying'; readonly nextAt: Instant }
     | { readonly state: FinalState; readonly finishedAt: Instant }
@@ -265,21 +288,23 @@ export type WriteResult<Op> = Op extends Append
   ? Appended
   : Op extends MarkStarted
     ? Marked
-    : Op extends RecordOutcome
-      ? OutcomeRecorded
-      : Op extends HandBack
-        ? HandedBack
-        : Op extends Cancel
-          ? Cancelled
-          : Op extends SetLimit
-            ? StoredLimit
-            : Op extends PutBrand | PutKey
-              ? { readonly ok: true }
-              : Op extends Expire
-                ? Expired
-                : Op extends Prune
-                  ? Pruned
-                  : never
+    : Op extends MarkAlone
+      ? MarkedAlone
+      : Op extends RecordOutcome
+        ? OutcomeRecorded
+        : Op extends HandBack
+          ? HandedBack
+          : Op extends Cancel
+            ? Cancelled
+            : Op extends SetLimit
+              ? StoredLimit
+              : Op extends PutBrand | PutKey
+                ? { readonly ok: true }
+                : Op extends Expire
+                  ? Expired
+                  : Op extends Prune
+                    ? Pruned
+                    : never
 
 // ---------------------------------------------------------------- reading
 
@@ -363,6 +388,9 @@ export interface StartedRow {
   readonly retry: RetryPolicy | null
   /** As in Marked. */
   readonly firstAt: Instant
+  readonly lonelyDeaths: LonelyDeaths
+  /** A suspect that is not alone yet waits for its thread: nothing of it was sent. */
+  readonly alone: boolean
 }
 
 export interface WebhookRecord {

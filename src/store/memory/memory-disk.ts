@@ -2,7 +2,7 @@
  * What a memory store keeps, apart from the Store object, so that it can be closed, crashed and opened again. Rows are immutable
  * values that are put in the place of one another; every change since the last sync can be undone (power cut).
  */
-import { type StoredKey, type StoredLimit, StoreError } from '#store/store.ts'
+import { type LonelyDeaths, type StoredKey, type StoredLimit, StoreError } from '#store/store.ts'
 import type {
   AttemptRecord,
   Brand,
@@ -37,7 +37,8 @@ export interface MemoryRow {
   readonly nextAt: Instant
   /** Attempts started, handed back ones not counted. */
   readonly attempts: number
-  readonly started: { readonly token: string; readonly at: Instant } | null
+  readonly started: { readonly token: string; readonly at: Instant; readonly alone: boolean } | null
+  readonly lonelyDeaths: LonelyDeaths
   /** Token of the last start that was handed back. */
   readonly backToken: string | null
   readonly history: readonly { readonly token: string; readonly attempt: AttemptRecord }[]

@@ -96,6 +96,8 @@ const started = (disk: MemoryDisk, query: Asked<'started'>): Answered<'started'>
     startedAt: row.started?.at ?? 0,
     retry: row.retry,
     firstAt: Math.max(row.at, row.createdAt),
+    lonelyDeaths: row.lonelyDeaths,
+    alone: row.started?.alone ?? false,
   }))
   return { rows, next: found.length > rows.length ? (rows.at(-1)?.due.seq ?? null) : null }
 }

@@ -10,7 +10,9 @@ import {
   type Expired,
   type HandBack,
   type HandedBack,
+  type MarkAlone,
   type Marked,
+  type MarkedAlone,
   type MarkStarted,
   type NewWebhook,
   type OutcomeRecorded,
@@ -33,6 +35,8 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
       return append(disk, op, index)
     case 'mark-started':
       return markStarted(disk, op)
+    case 'mark-alone':
+      return markAlone(disk, op)
     case 'record-outcome':
       return recordOutcome(disk, op)
     case 'hand-back':
@@ -108,6 +112,7 @@ const insert = (disk: MemoryDisk, webhook: NewWebhook): MemoryRow => {
     state: 'live',
     attempts: 0,
     started: null,
+    lonelyDeaths: null,
     backToken: null,
     history: [],
     finishedAt: null,
@@ -125,9 +130,19 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
     if (row.attempts !== op.attempt - 1 || row.backToken === op.token) return { ok: false, why: 'other-attempt' }
     if (row.expiresAt !== null && row.expiresAt <= op.startedAt)
       return { ok: false, why: 'not-live', ended: endExpired(disk, row, op.startedAt) }
-    disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt } })
+    disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt, alone: false } })
   }
-  return { ok: true, request: Uint8Array.from(row.request), retry: row.retry, firstAt: Math.max(row.at, row.createdAt) }
+  const { retry, lonelyDeaths } = row
+  const firstAt = Math.max(row.at, row.createdAt)
+  return { ok: true, request: Uint8Array.from(row.request), retry, firstAt, lonelyDeaths }
+}
+
+const markAlone = (disk: MemoryDisk, op: MarkAlone): MarkedAlone => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined) return { ok: false, why: 'not-found' }
+  if (row.started === null || row.attempts !== op.attempt) return { ok: false, why: 'stale' }
+  disk.place(row, { ...row, started: { ...row.started, alone: true } })
+  return { ok: true }
 }
 
 const recordOutcome = (disk: MemoryDisk, op: RecordOutcome): OutcomeRecorded => {
@@ -142,7 +157,7 @@ const recordOutcome = (disk: MemoryDisk, op: RecordOutcome): OutcomeRecorded => 
     op.next.state === 'retrying'
       ? { nextAt: op.next.nextAt, state: 'live' as const }
       : { state: op.next.state, finishedAt: op.next.finishedAt }
-  disk.place(row, { ...row, ...next, started: null, history })
+  disk.place(row, { ...row, ...next, started: null, lonelyDeaths: op.lonelyDeaths ?? null, history })
   return { ok: true, seq: row.seq }
 }
 

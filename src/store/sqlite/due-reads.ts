@@ -2,7 +2,7 @@
 import { HORIZON_SCAN_MAX } from '#config/limits.ts'
 import { firstNextAtOf, isWhole, retryOf } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
-import type { ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
+import type { LonelyDeaths, ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
 import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { LaneBook } from './lane-book.ts'
@@ -19,7 +19,14 @@ type DueRow = readonly [
   expiresAt: number | null,
 ]
 type LaneRow = readonly [domain: string, brand: string, priority: number]
-type StartedColumns = [...DueRow, token: string, startedAt: number, row: Buffer]
+type StartedColumns = [
+  ...DueRow,
+  token: string,
+  startedAt: number,
+  lonelyDeaths: LonelyDeaths,
+  alone: 1 | null,
+  row: Buffer,
+]
 
 const DUE = 'l.seq, l.id, l.next_at, l.lane, l.attempts, l.timeout_ms, l.expires_at'
 /** Rows of a batch that is not committed yet are not there (D-16). */
@@ -70,7 +77,8 @@ export class DueReads {
       .raw()
     this.#started = db
       .prepare<[number, number], StartedColumns>(
-        `SELECT ${DUE}, l.token, l.started_at, w.row FROM live l INDEXED BY live_started JOIN webhooks w ON w.seq = l.seq
+        `SELECT ${DUE}, l.token, l.started_at, l.lonely_deaths, l.alone, w.row
+         FROM live l INDEXED BY live_started JOIN webhooks w ON w.seq = l.seq
          WHERE l.started_at IS NOT NULL AND l.seq > ? ORDER BY l.seq LIMIT ?`,
       )
       .raw()
@@ -121,12 +129,13 @@ export class DueReads {
     return { rows, next: found.length > query.limit ? (rows.at(-1)?.due.seq ?? null) : null }
   }
   #startedRow(columns: StartedColumns): StartedRow {
-    const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, token, startedAt, row] = columns
+    const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, ...rest] = columns
+    const [token, startedAt, lonelyDeaths, alone, row] = rest
     const due = this.#due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt])
     const known = isWhole(row)
       ? { retry: retryOf(row), firstAt: firstNextAtOf(row) }
       : { retry: null, firstAt: startedAt }
-    return { due, attempt: attempts, token, startedAt, ...known }
+    return { due, attempt: attempts, token, startedAt, ...known, lonelyDeaths, alone: alone === 1 }
   }
 
   #due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt]: DueRow): Due {

@@ -1,11 +1,14 @@
-/** The compare-and-set changes of one webhook: mark, outcome, hand-back, cancel. Each within a transaction of the writer. */
+/** The compare-and-set changes of one webhook: marks, outcome, hand-back, cancel. Each within a transaction of the writer. */
 import { expiresAtOf, firstNextAtOf, isWhole, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
 import type {
   Cancel,
   Cancelled,
   HandBack,
   HandedBack,
+  LonelyDeaths,
+  MarkAlone,
   Marked,
+  MarkedAlone,
   MarkStarted,
   OutcomeRecorded,
   RecordOutcome,
@@ -30,6 +33,7 @@ type LiveColumns = readonly [
   token: string | null,
   back: string | null,
   expiresAt: number | null,
+  lonelyDeaths: LonelyDeaths,
 ]
 interface Live {
   readonly nextAt: number
@@ -38,6 +42,7 @@ interface Live {
   readonly token: string | null
   readonly back: string | null
   readonly expiresAt: number | null
+  readonly lonelyDeaths: LonelyDeaths
 }
 type Done = readonly [state: number, attempts: number, finishedAt: number, nextAt: number]
 
@@ -52,6 +57,7 @@ export class LiveRows {
   readonly #findAttempt
   readonly #start
   readonly #retry
+  readonly #isolate
   readonly #unstart
   readonly #remove
   readonly #finish
@@ -67,7 +73,7 @@ export class LiveRows {
       .raw()
     this.#findLive = db
       .prepare<[number], LiveColumns>(
-        'SELECT next_at, attempts, started_at, token, back, expires_at FROM live WHERE seq = ?',
+        'SELECT next_at, attempts, started_at, token, back, expires_at, lonely_deaths FROM live WHERE seq = ?',
       )
       .raw()
     this.#bodyOf = db.prepare<[number], Buffer>('SELECT row FROM webhooks WHERE seq = ?').pluck()
@@ -80,9 +86,12 @@ export class LiveRows {
     this.#start = db.prepare<[number, number, string, number]>(
       'UPDATE live SET attempts = ?, started_at = ?, token = ? WHERE seq = ?',
     )
-    this.#retry = db.prepare<[number, number]>('UPDATE live SET next_at = ?, started_at = NULL WHERE seq = ?')
+    this.#retry = db.prepare<[number, LonelyDeaths, number]>(
+      'UPDATE live SET next_at = ?, started_at = NULL, lonely_deaths = ?, alone = NULL WHERE seq = ?',
+    )
+    this.#isolate = db.prepare<[number]>('UPDATE live SET alone = 1 WHERE seq = ?')
     this.#unstart = db.prepare<[number, string, number]>(
-      'UPDATE live SET attempts = ?, started_at = NULL, back = ? WHERE seq = ?',
+      'UPDATE live SET attempts = ?, started_at = NULL, back = ?, alone = NULL WHERE seq = ?',
     )
     this.#remove = db.prepare<[number]>('DELETE FROM live WHERE seq = ?')
     this.#finish = db.prepare<[number, number, number, number, number]>(
@@ -107,7 +116,17 @@ export class LiveRows {
       this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
-    return { ok: true, request: requestOf(body), retry: retryOf(body), firstAt: firstNextAtOf(body) }
+    const { lonelyDeaths } = live
+    return { ok: true, request: requestOf(body), retry: retryOf(body), firstAt: firstNextAtOf(body), lonelyDeaths }
+  }
+
+  markAlone(op: MarkAlone): MarkedAlone {
+    const row = this.#read(op.id)
+    if (row === null) return { ok: false, why: 'not-found' }
+    if (row.live === null || row.live.startedAt === null || row.live.attempts !== op.attempt)
+      return { ok: false, why: 'stale' }
+    this.#isolate.run(row.seq)
+    return { ok: true }
   }
 
   #endUnsent(state: 'expired' | 'quarantined', op: MarkStarted, row: Row, live: Live, changes: CounterChanges): Marked {
@@ -126,7 +145,7 @@ export class LiveRows {
       return isResend ? { ok: true, seq } : { ok: false, why: 'stale' }
     }
     this.#keepAttempt(seq, op.token, op.attempt)
-    if (op.next.state === 'retrying') this.#retry.run(op.next.nextAt, seq)
+    if (op.next.state === 'retrying') this.#retry.run(op.next.nextAt, op.lonelyDeaths ?? null, seq)
     else this.#end(seq, op.next.state, live.attempts, op.next.finishedAt, live.nextAt)
     changes.moved(lane, 'executing', op.next.state)
     return { ok: true, seq }
@@ -171,8 +190,8 @@ export class LiveRows {
     const [seq, lane] = found
     const columns = this.#findLive.get(seq)
     if (columns === undefined) return { seq, lane, live: null }
-    const [nextAt, attempts, startedAt, token, back, expiresAt] = columns
-    return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt } }
+    const [nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths] = columns
+    return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths } }
   }
   #body(seq: number): Buffer {
     const body = this.#bodyOf.get(seq)
@@ -183,7 +202,8 @@ export class LiveRows {
     const body = this.#body(row.seq)
     const nextAt = firstNextAtOf(body)
     if (!this.#far.promote(row.seq, nextAt)) return null
-    return { nextAt, attempts: 0, startedAt: null, token: null, back: null, expiresAt: expiresAtOf(body) }
+    const unstarted = { attempts: 0, startedAt: null, token: null, back: null, lonelyDeaths: null }
+    return { nextAt, ...unstarted, expiresAt: expiresAtOf(body) }
   }
   #end(seq: number, state: StoredState, attempts: number, finishedAt: number, nextAt: number): void {
     this.#remove.run(seq)

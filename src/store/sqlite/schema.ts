@@ -67,6 +67,11 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX live_expiry ON live (expires_at, seq) WHERE expires_at IS NOT NULL AND started_at IS NULL;
   CREATE INDEX far_expiry ON far (expires_at, seq) WHERE expires_at IS NOT NULL;
   `,
+  // Who is suspected of ending threads and processes (D-17); `alone` is 1 from when its thread is its own until the attempt's end.
+  `
+  ALTER TABLE live ADD COLUMN lonely_deaths INTEGER;
+  ALTER TABLE live ADD COLUMN alone INTEGER;
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

@@ -2,13 +2,13 @@
  * What goes between the main thread and the store's threads: one message per group each way, bytes in one transferred buffer.
  * A batch in shared memory is not copied; a smaller one is copied into the group's buffer, so the caller's stays whole.
  */
-import type { Append, ReadQuery, StoreErrorCode, WriteOp, WriteResult } from '#store/store.ts'
+import type { Append, Marked, ReadQuery, StoreErrorCode, WriteOp, WriteResult } from '#store/store.ts'
 
 /** An append whose rows lie at `at` of the group's buffer. */
 type PackedAppend = Omit<Append, 'rows'> & { readonly at: number; readonly length: number }
 export type WireOp = WriteOp | PackedAppend
 /** A mark's answer whose request lies at `at` of the answers' buffer. */
-type PackedMark = { readonly at: number; readonly length: number; readonly retry: unknown; readonly firstAt: number }
+type PackedMark = Omit<Extract<Marked, { ok: true }>, 'request'> & { readonly at: number; readonly length: number }
 
 export type ToStore =
   | { readonly type: 'open' }
@@ -66,18 +66,18 @@ export const packResults = (
   let at = 0
   const packed = results.map((result): WireResult => {
     if (!('request' in result)) return result
-    const { request, retry, firstAt } = result
+    const { request, ...mark } = result
     bytes.set(request, at)
     at += request.length
-    return { at: at - request.length, length: request.length, retry, firstAt }
+    return { ...mark, at: at - request.length, length: request.length }
   })
   return { results: packed, bytes }
 }
 export const unpackResults = (results: readonly WireResult[], bytes: Uint8Array): unknown[] =>
   results.map((result) => {
     if (!('at' in result && 'length' in result)) return result
-    const request = bytes.subarray(result.at, result.at + result.length)
-    return { ok: true, request, retry: result.retry, firstAt: result.firstAt }
+    const { at, length, ...mark } = result
+    return { ...mark, request: bytes.subarray(at, at + length) }
   })
 
 const isCopied = (op: WriteOp): op is Append => op.type === 'append' && !(op.rows.buffer instanceof SharedArrayBuffer)

@@ -236,6 +236,8 @@ export class Writer {
         return this.#append(op)
       case 'mark-started':
         return this.#live.markStarted(op, this.#changes)
+      case 'mark-alone':
+        return this.#live.markAlone(op)
       case 'record-outcome':
         return this.#live.recordOutcome(op, this.#changes)
       case 'hand-back':

@@ -57,15 +57,21 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
       .tuple(
         start,
         fc.boolean(),
+        fc.constantFrom(undefined, null, 0, 2),
         fc.oneof(
           fc.record({ state: fc.constant('retrying' as const), nextAt: instant }),
           fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
         ),
       )
-      .map(([{ id, attempt, token }, inDoubt, next]) => {
-        return { type: 'record-outcome' as const, id, token, attempt: attemptRecord(attempt, { inDoubt }), next }
+      .map(([{ id, attempt, token }, inDoubt, lonelyDeaths, next]) => {
+        const record = {
+          attempt: attemptRecord(attempt, { inDoubt }),
+          ...(lonelyDeaths === undefined ? {} : { lonelyDeaths }),
+        }
+        return { type: 'record-outcome' as const, id, token, ...record, next }
       }),
   },
+  { weight: 2, arbitrary: start.map(({ id, attempt }) => ({ type: 'mark-alone' as const, id, attempt })) },
   {
     weight: 1,
     arbitrary: fc.record({

@@ -91,6 +91,8 @@ export const outcomeOf = (
   attempt = attemptRecord(1),
   token = `${id}/${attempt.number}`,
 ): RecordOutcome => ({ type: 'record-outcome', id, token, attempt, next })
+export const alone = async (store: Store, id: string, attempt = 1) =>
+  (await store.write([{ type: 'mark-alone', id, attempt }]))[0]
 export const DELIVERED = { state: 'delivered', finishedAt: T0 + 20 } as const
 export const LANE = { domain: 'api.example.com', brand: 'acme', priority: 'normal' } as const
 export const noEvents = { ended: () => undefined }

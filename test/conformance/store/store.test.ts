@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NewWebhook, Store } from '#store/store.ts'
 import {
+  alone,
   append,
   appendOf,
   attemptRecord,
@@ -250,6 +251,68 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect((await store.write([stale]))[0]).toEqual({ ok: false, why: 'stale' })
       expect((await store.write([outcomeOf(idOf(7), DELIVERED)]))[0]).toEqual({ ok: false, why: 'not-found' })
       expect((await webhook(idOf(1)))?.state).toBe('executing')
+    })
+  })
+
+  describe('suspicion (D-17)', () => {
+    const inDoubt = attemptRecord(1, { inDoubt: true, error: 'in_doubt', status: null })
+    const suspected = (n: number, lonelyDeaths: number | null, attempt = 1) =>
+      store.write([
+        {
+          ...outcomeOf(idOf(n), { state: 'retrying', nextAt: T0 }, { ...inDoubt, number: attempt }),
+          lonelyDeaths,
+        },
+      ])
+    const startedRows = async () => (await store.read({ type: 'started', after: 0, limit: 10 })).rows
+    it('is told by the next mark, by the started rows, and outlives the store', async () => {
+      await append(store, newWebhook(1), newWebhook(2))
+      for (const n of [1, 2]) expect(await start(store, idOf(n))).toMatchObject({ ok: true, lonelyDeaths: null })
+      await suspected(1, 2)
+      await suspected(2, null)
+      await reopen()
+      expect(await start(store, idOf(1), 2)).toMatchObject({ ok: true, lonelyDeaths: 2 })
+      expect(await start(store, idOf(1), 2), 'sent again').toMatchObject({ ok: true, lonelyDeaths: 2 })
+      await reopen()
+      expect(await startedRows()).toMatchObject([{ attempt: 2, lonelyDeaths: 2, alone: false }])
+    })
+    it('ends with the first outcome that does not name it', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      await suspected(1, 0)
+      await start(store, idOf(1), 2)
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 }, attemptRecord(2))])
+      expect(await start(store, idOf(1), 3)).toMatchObject({ ok: true, lonelyDeaths: null })
+    })
+    it('outlives an attempt that is handed back; who is alone is so for one attempt', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      await suspected(1, 1)
+      await start(store, idOf(1), 2)
+      expect(await alone(store, idOf(1), 2)).toEqual({ ok: true })
+      expect(await alone(store, idOf(1), 2)).toEqual({ ok: true })
+      await reopen()
+      expect(await startedRows()).toMatchObject([{ lonelyDeaths: 1, alone: true }])
+      await store.write([{ type: 'hand-back', id: idOf(1), token: `${idOf(1)}/2` }])
+      expect(await start(store, idOf(1), 2, 'again')).toMatchObject({ ok: true, lonelyDeaths: 1 })
+      expect(await startedRows()).toMatchObject([{ lonelyDeaths: 1, alone: false }])
+      await alone(store, idOf(1), 2)
+      await store.write([
+        {
+          ...outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 }, { ...inDoubt, number: 2 }, 'again'),
+          lonelyDeaths: 2,
+        },
+      ])
+      await start(store, idOf(1), 3)
+      expect(await startedRows()).toMatchObject([{ lonelyDeaths: 2, alone: false }])
+    })
+    it('nobody is alone who is not started as that attempt', async () => {
+      await append(store, newWebhook(1))
+      expect(await alone(store, idOf(1))).toEqual({ ok: false, why: 'stale' })
+      await start(store, idOf(1))
+      expect(await alone(store, idOf(1), 2)).toEqual({ ok: false, why: 'stale' })
+      expect(await alone(store, idOf(9))).toEqual({ ok: false, why: 'not-found' })
+      await store.write([outcomeOf(idOf(1), DELIVERED)])
+      expect(await alone(store, idOf(1))).toEqual({ ok: false, why: 'stale' })
     })
   })
 

@@ -186,6 +186,7 @@ describe('a store of the first schema', () => {
     await first.write([{ type: 'append', count: rows.length, rows: encodeRows(rows) }])
     await first.close()
     const db = new Database(join(dir, 'hookpulse.db'))
+    db.exec('ALTER TABLE live DROP COLUMN lonely_deaths; ALTER TABLE live DROP COLUMN alone')
     db.exec('DROP INDEX live_expiry; DROP INDEX far_expiry; PRAGMA user_version = 1')
     db.close()
     const store = await openSqlite(dir)(noEvents)
