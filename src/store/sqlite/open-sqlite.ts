@@ -13,8 +13,8 @@ import {
 import { unfinished } from './backup.ts'
 import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
 import { makeDirectory } from './file-errors.ts'
+import { packGroup, unpackResults } from './group-frame.ts'
 import { StoreThread } from './store-thread.ts'
-import { packGroup, unpackResults } from './wire.ts'
 import { isWriterRead } from './writer-reads.ts'
 
 /** Opens the store in `dir`, made if missing. Workers are `.ts` in a clone and `.js` in an installed package. */
@@ -68,9 +68,8 @@ class SqliteStore implements Store {
 
   async write<const G extends readonly WriteOp[]>(group: G): Promise<{ -readonly [I in keyof G]: WriteResult<G[I]> }> {
     this.#mustBeOpen()
-    const { ops, rows } = packGroup(group)
-    const { results, bytes } = await this.#writer.write(ops, rows)
-    return unpackResults(results, bytes) as { -readonly [I in keyof G]: WriteResult<G[I]> }
+    const written = await this.#writer.write(packGroup(group))
+    return unpackResults(written) as { -readonly [I in keyof G]: WriteResult<G[I]> }
   }
   async read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>> {
     this.#mustBeOpen()

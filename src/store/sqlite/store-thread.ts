@@ -1,7 +1,8 @@
 /** The main thread's side of one store thread: requests by number, answers as promises, its death as their failure. */
 import { Worker } from 'node:worker_threads'
-import { type ReadQuery, StoreError } from '#store/store.ts'
-import type { FromStore, ToStore, WireOp, WireResult } from './wire.ts'
+import { type ReadQuery, StoreError, type WriteOp, type WriteResult } from '#store/store.ts'
+import type { PackedGroup } from './group-frame.ts'
+import type { FromStore, ToStore } from './wire.ts'
 
 interface Waiting {
   readonly resolve: (value: FromStore) => void
@@ -50,12 +51,9 @@ export class StoreThread {
     this.#worker.postMessage({ type: 'open' } satisfies ToStore)
     return this.#opened
   }
-  async write(
-    ops: readonly WireOp[],
-    rows: Uint8Array<ArrayBuffer>,
-  ): Promise<{ results: readonly WireResult[]; bytes: Uint8Array }> {
+  async write({ others, frame }: PackedGroup<WriteOp>): Promise<PackedGroup<WriteResult<WriteOp>>> {
     const id = this.#nextId++
-    const answer = await this.#ask(id, { type: 'write', id, ops, rows }, [rows.buffer])
+    const answer = await this.#ask(id, { type: 'write', id, others, frame }, [frame.buffer])
     return answer as Written
   }
   async read(query: ReadQuery): Promise<unknown> {

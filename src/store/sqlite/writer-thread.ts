@@ -9,7 +9,8 @@ import { RealWorld } from '#world/real-world.ts'
 import { BatchInTheWay } from './appending.ts'
 import { isFatal } from './connection.ts'
 import { dataFiles } from './data-files.ts'
-import { type FromStore, packResults, type ToStore, unpackGroup } from './wire.ts'
+import { packResults, unpackGroup } from './group-frame.ts'
+import type { FromStore, ToStore } from './wire.ts'
 import { type Results, Writer } from './writer.ts'
 import { isWriterRead, type WriterRead } from './writer-reads.ts'
 
@@ -55,7 +56,7 @@ class WriterThread {
       case 'open':
         return
       case 'write':
-        return this.#write({ id: message.id, ops: unpackGroup(message.ops, message.rows) })
+        return this.#write({ id: message.id, ops: unpackGroup(message) })
       case 'read':
         return this.#attempt(message.id, () => this.#read(message.id, message.query))
       case 'checkpoint':
@@ -124,8 +125,8 @@ class WriterThread {
   }
 
   #written(id: number, found: Results): void {
-    const { results, bytes } = packResults(found)
-    this.#port.postMessage({ type: 'written', id, results, bytes } satisfies FromStore, [bytes.buffer])
+    const { others, frame } = packResults(found)
+    this.#port.postMessage({ type: 'written', id, others, frame } satisfies FromStore, [frame.buffer])
     this.#sinceCheckpoint += this.#writer.takeWritten()
     if (this.#sinceCheckpoint < CHECKPOINT_BYTES) return
     this.#sinceCheckpoint = 0
