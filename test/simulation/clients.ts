@@ -13,6 +13,7 @@ import type { VirtualWorld } from '#world/virtual-world.ts'
 import type { SimDaemon } from './daemon.ts'
 import { Draws } from './draws.ts'
 import type { Ledger } from './ledger.ts'
+import type { NetworkHooks } from './network.ts'
 import type { SimLimit, SimOptions } from './options.ts'
 
 type Said<T> = { readonly ok: true; readonly value: T } | { readonly ok: false }
@@ -31,6 +32,7 @@ export class Clients {
   readonly #ledger: Ledger
   readonly #daemon: () => SimDaemon | null
   readonly #trace: (text: string) => void
+  readonly #tally: NetworkHooks['tally']
   readonly #draws: Draws
   readonly #ids = new WebhookIds()
   readonly #keyed = new Map<string, WebhookId>()
@@ -43,13 +45,14 @@ export class Clients {
     world: VirtualWorld,
     ledger: Ledger,
     daemon: () => SimDaemon | null,
-    trace: (text: string) => void,
+    { trace, tally }: NetworkHooks,
   ) {
     this.#options = options
     this.#world = world
     this.#ledger = ledger
     this.#daemon = daemon
     this.#trace = trace
+    this.#tally = tally
     this.#draws = new Draws(options.seed, 'clients')
   }
 
@@ -132,8 +135,10 @@ export class Clients {
     const lost = said.ok && this.#draws.chance(this.healed ? 0 : this.#options.lostAnswers)
     if (said.ok && !lost && said.value.ok) return this.#acknowledged(rows, said.value)
     if (said.ok && !lost && 'conflict' in said.value) return this.#ledger.fail('keys', 'the same words are a conflict')
+    this.#tally.count('schedule without an answer')
     if (!this.#draws.chance(this.#options.resends)) return
     const withNewIds = this.#draws.chance(0.5) && rows.every(({ idempotencyKey }) => idempotencyKey !== null)
+    this.#tally.count(`schedule said again with ${withNewIds ? 'new ids and the same keys' : 'the same ids'}`)
     this.#later(AGAIN_MS * (tries + 1), () => this.#schedule(makers, tries + 1, withNewIds ? undefined : rows))
   }
   #acknowledged(rows: readonly NewWebhook[], appended: Extract<Appended, { ok: true }>): void {
@@ -149,6 +154,7 @@ export class Clients {
         this.#keyed.set(`${brand} ${idempotencyKey}`, id)
       } else if (id !== row.id) this.#ledger.fail('keys', `${row.id} was acknowledged as ${id}`)
       this.#trace(`acknowledged ${id}`)
+      if (appended.duplicates[index] === true) this.#tally.count('schedule answered as a duplicate')
       if (this.#draws.chance(this.#options.cancels))
         this.#later(this.#draws.between(0, this.#options.chaosMs), () => this.#cancel(id))
     }
@@ -162,6 +168,7 @@ export class Clients {
     if (!said.ok || !('outcome' in said.value)) return
     const { outcome } = said.value
     this.#trace(`cancel ${id}: ${outcome}`)
+    this.#tally.count(`cancel: ${outcome}`)
     if (outcome === 'cancelled') this.#ledger.cancelled.set(id, this.#world.monoNow())
     if (outcome === 'notFound') this.#ledger.fail('I1', `${id} was acknowledged and is not found`)
   }
@@ -187,7 +194,11 @@ export class Clients {
         PATIENCE_MS,
       ),
     )
-    if (said.ok && said.value.ok) return acknowledge(this.#world.monoNow())
+    if (said.ok && said.value.ok) {
+      if (kind === 'pause') this.#tally.count(limit.value === 1 ? 'pause' : 'resume')
+      if (this.#ledger.open.size > 0) this.#tally.count('limit changed under load')
+      return acknowledge(this.#world.monoNow())
+    }
     if (!this.healed) return null
     await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
     return this.#change(limit)

@@ -2,6 +2,7 @@
 import { dispatchPool } from '#actors/dispatch-pool.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import type { Dispatch } from '#dispatch/dispatch.ts'
+import { shutDown } from '#main/shutdown.ts'
 import { describeReason } from '#runtime/exit.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
@@ -48,6 +49,11 @@ const TYPES: readonly EventType[] = [
 export class SimDaemon {
   readonly world: ProcessWorld
   readonly runtime: Runtime
+  /** The whole tree runs. */
+  hasStarted = false
+  /** What the process before it left is taken up, and webhooks move. */
+  hasRecovered = false
+  isStopping = false
   readonly #parts: DaemonParts
 
   constructor(parts: DaemonParts) {
@@ -85,12 +91,19 @@ export class SimDaemon {
       (started) => {
         if (!world.alive) return
         if (!started.ok) return ended('it did not start')
+        this.hasStarted = true
         this.runtime.monitor(root, (reason) => {
-          if (world.alive) ended(`root ended: ${describeReason(reason)}`)
+          if (world.alive && !this.isStopping) ended(`root ended: ${describeReason(reason)}`)
         })
       },
       (error: unknown) => crashed(asError(error)),
     )
+  }
+
+  /** As the first signal does; resolves when the tree has ended. */
+  stop(): Promise<void> {
+    this.isStopping = true
+    return shutDown(this.runtime)
   }
 
   /** Names of who lives, sorted: `guard`, `execution` and their like without what follows. */
@@ -99,11 +112,16 @@ export class SimDaemon {
       .map(({ kind }) => kind)
       .sort()
   }
-  who(): readonly { readonly kind: string; readonly pid: NonNullable<ReturnType<Runtime['whereis']>> }[] {
+  who(): readonly {
+    readonly kind: string
+    readonly name: string
+    readonly pid: NonNullable<ReturnType<Runtime['whereis']>>
+  }[] {
     return this.runtime.processes().flatMap((pid) => {
       const info = this.runtime.processInfo(pid)
       if (info === null || info.behaviour === 'plain') return []
-      return [{ kind: (info.name ?? info.behaviour).split(' ')[0] ?? '', pid }]
+      const name = info.name ?? info.behaviour
+      return [{ kind: name.split(' ')[0] ?? '', name, pid }]
     })
   }
   tableSize(name: string): number {

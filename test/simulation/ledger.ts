@@ -76,6 +76,9 @@ export class Ledger {
 
   // -------------------------------------------------------------- what the store and the clock tell
 
+  committed(): void {
+    this.lastCommitMono = this.#world.monoNow()
+  }
   /** A mark is asked for, perhaps not for the first time. */
   marking(attemptId: AttemptId, startedAt: number): void {
     const now = this.#world.monoNow()
@@ -113,9 +116,10 @@ export class Ledger {
     this.#judgePause(full)
     this.#judgeRetryAfter(full)
   }
-  ended(attemptId: AttemptId, answered: boolean): void {
+  /** `of`: an attempt that a power cut made forgotten may be at the receiver a second time. */
+  ended(attemptId: AttemptId, answered: boolean, of = this.open.get(attemptId)): void {
     const arrival = this.open.get(attemptId)
-    if (arrival === undefined) return
+    if (arrival === undefined || arrival !== of) return
     arrival.answered = answered
     arrival.endedMono = this.#world.monoNow()
     this.open.delete(attemptId)
@@ -130,12 +134,38 @@ export class Ledger {
     // Of what an earlier death left at work nobody knows any more: it is recorded, and the holds were in memory.
     this.holdsLost()
     const until = this.lastCommitMono + HOLD_MS
-    for (const [attemptId, { endsMono }] of this.open) {
-      const leftMs = Math.min(until, endsMono) - this.#world.monoNow()
+    for (const [attemptId, arrival] of this.open) {
+      const leftMs = Math.min(until, arrival.endsMono) - this.#world.monoNow()
       this.#zombies.add(attemptId)
       if (leftMs <= 0) this.open.delete(attemptId)
-      else this.#world.setTimer(leftMs - 0.001, () => this.open.delete(attemptId))
+      else
+        this.#world.setTimer(leftMs - 0.001, () => {
+          if (this.open.get(attemptId) === arrival) this.open.delete(attemptId)
+        })
     }
+  }
+
+  /**
+   * A power cut took what was not synced. Attempts whose mark is gone never were, for the daemon: what their receivers saw is the
+   * repeat that D-6 allows, and nobody holds a permit for them. Answers how many attempts, and outcomes of others, are forgotten.
+   */
+  forget(): { readonly attempts: number; readonly outcomes: number } {
+    let [attempts, outcomes] = [0, 0]
+    for (const [id, arrivals] of this.arrivalsOf) {
+      const row = this.#disk.byId.get(id)
+      const known = arrivals.filter(({ attempt }) => attempt <= (row?.attempts ?? 0))
+      for (const { attempt } of arrivals) {
+        if (attempt <= (row?.attempts ?? 0)) continue
+        attempts += 1
+        this.arrivals.delete(`${id}.${attempt}`)
+        this.open.delete(`${id}.${attempt}`)
+        this.#zombies.delete(`${id}.${attempt}`)
+      }
+      const last = known.at(-1)
+      if (row?.started != null && last?.attempt === row.attempts && last.answered) outcomes += 1
+      this.arrivalsOf.set(id, known)
+    }
+    return { attempts, outcomes }
   }
 
   #judgeArrival({ id, attempt, domain }: Arrival): void {

@@ -1,6 +1,7 @@
 /**
  * `npm run sim -- --seed=N [--without=kill,clock] [--keep=0,3]` replays one seed and prints its last events.
- * `npm run sim -- --seeds=10000 --from=1 [--minutes=M]` hunts; each finding is shrunk and printed as the line that replays it.
+ * `npm run sim -- --seeds=10000 --from=1 [--minutes=M] [--shrink] [--tally]` hunts; each finding is printed as the line that
+ * replays it, shrunk if asked; `--tally` prints how often what happened.
  * `npm run sim -- --planted [--only=N]` runs the daemon with each of the planted bugs; most must be found.
  */
 import { parseArgs } from 'node:util'
@@ -8,6 +9,7 @@ import { type Case, caseOf, difference, finding, optionsOf, replayLine, runTwice
 import { CLASSES, type SimClass } from './options.ts'
 import { huntPlanted } from './planted.ts'
 import { simulate } from './simulation.ts'
+import { MUST_HAPPEN, Tally } from './tally.ts'
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '0' },
     once: { type: 'boolean', default: false },
     'stop-at': { type: 'string', default: '10' },
+    tally: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     planted: { type: 'boolean', default: false },
     only: { type: 'string' },
@@ -56,6 +59,7 @@ const replay = async (one: Case): Promise<boolean> => {
 const hunt = async (from: number, seeds: number, minutes: number): Promise<boolean> => {
   const started = performance.now()
   const most = Number(values['stop-at'])
+  const tally = new Tally()
   let [ran, found, virtualMs] = [0, 0, 0]
   const minutesOver = (): number => (performance.now() - started) / 60_000
   while (ran < seeds && found < most && (minutes === 0 || minutesOver() < minutes)) {
@@ -63,11 +67,14 @@ const hunt = async (from: number, seeds: number, minutes: number): Promise<boole
     ran += 1
     const { result, found: what } = await (values.once ? runOnce(one) : runTwice(one))
     virtualMs += result.virtualMs
+    tally.add(result.counts)
     if (what === null) continue
     found += 1
     say(`seed ${one.seed}: ${what}`)
     say(`  ${replayLine(values.shrink && !what.startsWith('determinism') ? await shrink(one) : one)}`)
   }
+  if (values.tally) for (const [what, times] of [...tally.counts].sort()) say(`  ${String(times).padStart(9)} ${what}`)
+  for (const what of MUST_HAPPEN) if (!tally.counts.has(what)) say(`  never happened: ${what}`)
   const perMinute = Math.round(ran / minutesOver())
   say(`${ran} seeds from ${from}, ${found} findings, ${(virtualMs / 3_600_000).toFixed(1)} simulated hours,`)
   say(`${perMinute} seeds a minute${values.once ? '' : ', each twice with equal traces'}`)

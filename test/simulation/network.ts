@@ -7,8 +7,10 @@ import { Draws } from './draws.ts'
 import type { Ledger } from './ledger.ts'
 import type { Receiver, SimOptions } from './options.ts'
 import type { ProcessWorld } from './process-world.ts'
+import type { Tally } from './tally.ts'
 
 export interface NetworkHooks {
+  readonly tally: Tally
   readonly passage: (name: string) => void
   readonly trace: (text: string) => void
 }
@@ -51,18 +53,24 @@ export class SimNetwork extends FakeNetwork {
     const share = this.healed ? 0 : this.#options.carrierStartFails
     if (share > 0) {
       await process.sleep(this.#starts.between(0, 50))
-      if (this.#starts.chance(share)) throw new Error('the thread did not start')
+      if (this.#starts.chance(share)) {
+        this.#hooks.tally.count('thread did not start')
+        throw new Error('the thread did not start')
+      }
     }
     if (!process.alive) throw new Error('the process is dead')
     return dispatch.startCarrier({
-      reported: (reports) => {
-        this.#hooks.passage('reported')
-        events.reported(reports)
-      },
-      ended: (reason) => {
-        this.#hooks.passage('carrier ended')
-        events.ended(reason)
-      },
+      // The thread stands still with its process: what came meanwhile is told afterwards.
+      reported: (reports) =>
+        process.run(() => {
+          this.#hooks.passage('reported')
+          events.reported(reports)
+        }),
+      ended: (reason) =>
+        process.run(() => {
+          this.#hooks.passage('carrier ended')
+          events.ended(reason)
+        }),
     })
   }
   /** As kill -9 does to every thread. */
@@ -95,7 +103,8 @@ export class SimNetwork extends FakeNetwork {
     super.closed(order, died)
     if (died && this.processDies) return
     const attemptId = attemptIdOf(order.webhookId, order.attempt)
-    if (died) this.world.setTimer(CLOSE_SEEN_MS, () => this.#ledger.ended(attemptId, false))
+    const arrival = this.#ledger.open.get(attemptId)
+    if (died) this.world.setTimer(CLOSE_SEEN_MS, () => this.#ledger.ended(attemptId, false, arrival))
     else this.#ledger.ended(attemptId, true)
   }
 
@@ -103,6 +112,8 @@ export class SimNetwork extends FakeNetwork {
     const receiver = this.#options.receivers.get(order.domain)
     const answer = this.healed || receiver === undefined ? HEALTHY : drawAnswer(this.#draws, receiver)
     this.#answers.set(order.attemptId, answer)
+    this.#hooks.tally.count(nameOf(answer))
+    if (answer.retryAfterMs !== undefined) this.#hooks.tally.count('answer 429 with Retry-After')
     if (answer.killsCarrier === true || answer.hangsCarrier === true) {
       this.#ledger.lastDoubtMono = Number.POSITIVE_INFINITY
       this.#ledger.poison.add(order.webhookId)
@@ -111,6 +122,14 @@ export class SimNetwork extends FakeNetwork {
   }
 }
 
+const nameOf = ({ status = 200, error, sent, never, killsCarrier, hangsCarrier }: FakeAnswer): string => {
+  if (killsCarrier === true) return 'request that kills its thread'
+  if (hangsCarrier === true) return 'request that hangs its thread'
+  if (sent === false) return 'connection refused'
+  if (never === true) return 'no answer'
+  if (error !== undefined) return 'broken answer'
+  return status === 429 ? 'answer 429' : `answer ${Math.floor(status / 100)}xx`
+}
 const drawAnswer = (draws: Draws, receiver: Receiver): FakeAnswer => {
   const latencyMs = draws.between(...receiver.latencyMs)
   if (draws.chance(receiver.kills)) return { latencyMs, killsCarrier: true }

@@ -5,20 +5,50 @@
 import type { RetryPolicy } from '#webhook/webhook.ts'
 import { Draws } from './draws.ts'
 
-export const FAULT_CLASSES = ['kill', 'crash', 'carrier', 'store-death', 'clock', 'store-noise', 'receivers'] as const
+export const FAULT_CLASSES = [
+  'kill',
+  'limiter',
+  'crash',
+  'recovery',
+  'power-cut',
+  'stop',
+  'freeze',
+  'suspend',
+  'carrier',
+  'store-death',
+  'clock',
+  'store-noise',
+  'receivers',
+] as const
 export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends'] as const
 export const CLASSES = [...FAULT_CLASSES, ...CLIENT_CLASSES]
 export type SimClass = (typeof CLASSES)[number]
 
+/**
+ * `limiter`: kill of a brand-limiter. `crash`: kill -9. `recovery`: kill -9, and again while the next process recovers. `stop`:
+ * SIGTERM and a new process. `freeze`: SIGSTOP and SIGCONT. `suspend`: the machine sleeps, and its monotonic clock with it.
+ */
+export type FaultKind =
+  | 'kill'
+  | 'limiter'
+  | 'crash'
+  | 'recovery'
+  | 'power-cut'
+  | 'stop'
+  | 'freeze'
+  | 'suspend'
+  | 'carrier'
+  | 'store-death'
+  | 'clock'
 export interface Fault {
-  readonly kind: 'kill' | 'crash' | 'carrier' | 'store-death' | 'clock'
+  readonly kind: FaultKind
   readonly atMs: number
   /** Fires at so many passages of a hook after `atMs`: in the middle of something. Null: at that instant, when all is at rest. */
   readonly passages: number | null
   /** Chooses the victim. */
   readonly pick: number
   readonly pickOne: number
-  /** Clock: the step. Crash: how long the process is down. */
+  /** Clock: the step. Crash, power cut, stop: how long the process is down. Freeze, suspend: how long it stands still. */
   readonly ms: number
 }
 export interface Receiver {
@@ -247,6 +277,12 @@ const drawFaults = (seed: number, chaosMs: number, isOn: IsOn): readonly Fault[]
   }
   draw('kill', 0.65, 30, () => 0)
   draw('crash', 0.4, 6, (draws) => draws.oneOf([0, 5, 200, 3_000]))
+  draw('limiter', 0.25, 6, () => 0)
+  draw('recovery', 0.2, 3, () => 0)
+  draw('power-cut', 0.3, 4, (draws) => draws.oneOf([0, 200, 3_000]))
+  draw('stop', 0.25, 3, (draws) => draws.oneOf([0, 50, 2_000]))
+  draw('freeze', 0.2, 4, (draws) => draws.spread(1, 4.2))
+  draw('suspend', 0.15, 3, (draws) => draws.spread(2, 5))
   draw('carrier', 0.35, 8, () => 0)
   draw('store-death', 0.3, 6, () => 0)
   draw('clock', 0.25, 4, (draws) => draws.oneOf([-1, 1]) * draws.spread(1, 4.6))

@@ -1,12 +1,31 @@
-/** The world as one process sees it: with the process everything ends that it had set going, at once and silently (kill -9). */
+/**
+ * The world as one process sees it: with the process everything ends that it had set going, at once and silently (kill -9). It
+ * may stand still for a while (SIGSTOP), and its monotonic clock with it (the machine sleeps: CLOCK_MONOTONIC stops then).
+ */
 import type { VirtualWorld } from '#world/virtual-world.ts'
 import type { TimerHandle, World } from '#world/world.ts'
+
+class ProcessTimer implements TimerHandle {
+  readonly dueMono: number
+  readonly callback: () => void
+  inner: TimerHandle | null = null
+  constructor(dueMono: number, callback: () => void) {
+    this.dueMono = dueMono
+    this.callback = callback
+  }
+}
 
 export class ProcessWorld implements World {
   alive = true
   readonly #world: VirtualWorld
-  readonly #timers = new Set<TimerHandle>()
+  readonly #timers = new Set<ProcessTimer>()
   readonly #passage: (name: string) => void
+  /** Standing still until then, on the world's clock. */
+  #stillUntil = Number.NEGATIVE_INFINITY
+  /** What came meanwhile, in its order. */
+  #held: (() => void)[] = []
+  /** How far its monotonic clock is behind the world's. */
+  #behindMs = 0
 
   /** `passage` hears of every failpoint that is reached. */
   constructor(world: VirtualWorld, passage: (name: string) => void) {
@@ -18,30 +37,25 @@ export class ProcessWorld implements World {
     return this.#world.wallNow()
   }
   monoNow(): number {
-    return this.#world.monoNow()
+    return this.#world.monoNow() - this.#behindMs
   }
   setTimer(delayMs: number, callback: () => void): TimerHandle {
     if (!this.alive) return { dueMono: Number.POSITIVE_INFINITY }
-    const timer = this.#world.setTimer(delayMs, () => {
-      this.#timers.delete(timer)
-      if (this.alive) callback()
-    })
+    const timer = new ProcessTimer(this.monoNow() + Math.max(0, delayMs), callback)
     this.#timers.add(timer)
+    this.#set(timer, delayMs)
     return timer
   }
   clearTimer(timer: TimerHandle): void {
+    if (!(timer instanceof ProcessTimer)) return
     this.#timers.delete(timer)
-    this.#world.clearTimer(timer)
+    if (timer.inner !== null) this.#world.clearTimer(timer.inner)
   }
   soon(callback: () => void): void {
-    this.#world.soon(() => {
-      if (this.alive) callback()
-    })
+    this.#world.soon(() => this.run(callback))
   }
   yieldToIo(callback: () => void): void {
-    this.#world.yieldToIo(() => {
-      if (this.alive) callback()
-    })
+    this.#world.yieldToIo(() => this.run(callback))
   }
   random(): number {
     return this.#world.random()
@@ -59,9 +73,46 @@ export class ProcessWorld implements World {
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => this.setTimer(ms, resolve))
   }
+  /** Now, or when it moves again; never in a dead process. */
+  run(callback: () => void): void {
+    if (!this.alive) return
+    if (this.isStill) this.#held.push(callback)
+    else callback()
+  }
+  get isStill(): boolean {
+    return this.#stillUntil > this.#world.monoNow()
+  }
+  /** Nothing of it runs for so long. */
+  freeze(ms: number): void {
+    this.#stillUntil = Math.max(this.#stillUntil, this.#world.monoNow() + ms)
+    this.#world.setTimer(ms, () => this.#thaw())
+  }
+  /** As `freeze`, and its timers have as far to go afterwards as before. */
+  suspend(ms: number): void {
+    this.freeze(ms)
+    this.#behindMs += ms
+    for (const timer of this.#timers) {
+      if (timer.inner === null) continue
+      this.#world.clearTimer(timer.inner)
+      this.#set(timer, timer.dueMono - this.monoNow())
+    }
+  }
   kill(): void {
     this.alive = false
-    for (const timer of this.#timers) this.#world.clearTimer(timer)
+    for (const { inner } of this.#timers) if (inner !== null) this.#world.clearTimer(inner)
     this.#timers.clear()
+    this.#held = []
+  }
+
+  #set(timer: ProcessTimer, delayMs: number): void {
+    timer.inner = this.#world.setTimer(delayMs, () => this.run(() => this.#fire(timer)))
+  }
+  /** Cleared since it fell due, while the process stood still: it does not fire. */
+  #fire(timer: ProcessTimer): void {
+    if (this.#timers.delete(timer)) timer.callback()
+  }
+  #thaw(): void {
+    if (this.isStill) return
+    for (const callback of this.#held.splice(0)) this.#world.soon(() => this.run(callback))
   }
 }

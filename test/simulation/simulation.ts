@@ -14,6 +14,7 @@ import { judgeBooks, judgeClosures, judgeRates, judgeRest } from './oracle.ts'
 import { ProcessWorld } from './process-world.ts'
 import { StallWatch } from './stalls.ts'
 import { NoisyStore } from './store-noise.ts'
+import { Tally } from './tally.ts'
 import { Trace } from './trace.ts'
 
 export interface SimResult {
@@ -25,6 +26,8 @@ export interface SimResult {
   readonly arrivals: number
   readonly faultsFired: number
   readonly runs: number
+  /** How often what happened. */
+  readonly counts: ReadonlyMap<string, number>
   readonly lastLines: readonly string[]
   readonly allLines: readonly string[] | null
 }
@@ -35,6 +38,8 @@ const HEALED_MS_MAX = 6 * 3_600_000
 /** Guards stop after a second, a spare thread after half a minute. */
 const REST_MS = 45_000
 const RESTART_MS = 100
+/** Grace, drains, and what every supervisor gives its children. */
+const STOP_MS_MAX = 100_000
 
 export const simulate = async (options: SimOptions, keepLines = false): Promise<SimResult> =>
   new Simulation(options, keepLines).run()
@@ -49,9 +54,12 @@ class Simulation {
   readonly #store: NoisyStore
   readonly #clients: Clients
   readonly #stalls: StallWatch
+  readonly #tally = new Tally()
   readonly #armed: { fault: Fault; left: number }[] = []
   #daemon: SimDaemon | null = null
   #runs = 0
+  /** The next process dies while it recovers. */
+  #dieAgain: Fault | null = null
   #fired = 0
   #healed = false
 
@@ -62,10 +70,11 @@ class Simulation {
     this.#trace = new Trace(() => world.monoNow(), keepLines)
     this.#ledger = new Ledger(world, this.#disk)
     const trace = (text: string): void => this.#trace.add(text)
-    const hooks = { trace, passage: () => this.#passage() }
+    const tally = this.#tally
+    const hooks = { trace, tally, passage: () => this.#passage() }
     this.#network = new SimNetwork(world, options, this.#ledger, hooks)
     this.#store = new NoisyStore(options, this.#ledger, hooks)
-    this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, trace)
+    this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, hooks)
     this.#stalls = new StallWatch(world, this.#disk, this.#ledger)
   }
 
@@ -77,7 +86,7 @@ class Simulation {
     for (const fault of options.faults) this.#world.setTimer(fault.atMs, () => this.#due(fault))
     for (let ms = 0; ms < options.chaosMs; ms += 250) {
       await this.#world.advance(250)
-      this.#stalls.look(this.#isUp && !this.#isNoisy)
+      this.#stalls.look(this.#isAwake && !this.#isNoisy)
       if (this.#ledger.violations.length > 0) return this.#result()
     }
     await this.#heal()
@@ -91,10 +100,12 @@ class Simulation {
     this.#runs += 1
     const { permute, safeMessages } = this.#options
     const world = new ProcessWorld(this.#world, () => this.#passage())
-    const daemon = new SimDaemon({
+    const daemon: SimDaemon = new SimDaemon({
       world,
       disk: this.#disk,
-      faults: this.#store.faultsFor(world),
+      faults: this.#store.faultsFor(world, () => {
+        daemon.hasRecovered = true
+      }),
       openDispatch: () => this.#network.openFor(world),
       permute,
       safeMessages,
@@ -106,6 +117,9 @@ class Simulation {
     this.#daemon = daemon
     this.#trace.add(`starts run ${this.#runs}`)
     daemon.start()
+    const again = this.#dieAgain
+    this.#dieAgain = null
+    if (again !== null) this.#armed.push({ fault: { ...again, kind: 'crash' }, left: again.passages ?? 1 })
   }
   /** Exit 70: the service manager's turn. Only many faults in a short time may lead to it. */
   #ended(daemon: SimDaemon, why: string): void {
@@ -117,8 +131,26 @@ class Simulation {
     const daemon = this.#daemon
     if (daemon === null) return
     this.#trace.add(`the process dies: ${why}`)
-    this.#daemon = null
+    this.#tally.count('kill -9')
+    if (!daemon.hasRecovered) this.#tally.count('kill -9 during recovery')
+    if (daemon.isStopping) this.#tally.count('kill -9 during a stop')
     this.#ledger.doubt()
+    this.#endProcess(daemon, downMs)
+  }
+  /** With it goes everything that was written and not synced: marks and outcomes, no promise (D-6). */
+  #powerCut(downMs: number): void {
+    const daemon = this.#daemon
+    this.#trace.add('power cut')
+    this.#tally.count('power cut')
+    this.#ledger.doubt()
+    if (daemon !== null) this.#endProcess(daemon, downMs)
+    this.#disk.powerCut()
+    const { attempts, outcomes } = this.#ledger.forget()
+    this.#tally.count('power cut: an attempt forgotten', attempts)
+    this.#tally.count('power cut: an outcome forgotten', outcomes)
+  }
+  #endProcess(daemon: SimDaemon, downMs: number): void {
+    this.#daemon = null
     this.#stalls.trouble()
     daemon.world.kill()
     this.#network.endProcess()
@@ -128,14 +160,34 @@ class Simulation {
       if (this.#daemon === null) this.#start()
     })
   }
-  get #isUp(): boolean {
-    return this.#daemon !== null
+  /** As SIGTERM. Nothing is in doubt after it, unless something else happened meanwhile (reliability.md U10). */
+  #stop(downMs: number): void {
+    const daemon = this.#daemon
+    if (daemon === null || daemon.isStopping) return
+    if (!daemon.hasStarted) return this.#crash(downMs, 'asked to stop while it started')
+    this.#tally.count('graceful stop')
+    if (this.#ledger.open.size > 0) this.#tally.count('graceful stop with attempts in flight')
+    const firedBefore = this.#fired
+    this.#world.setTimer(STOP_MS_MAX, () => {
+      if (this.#daemon === daemon && this.#fired === firedBefore)
+        this.#ledger.fail('U10', `asked to stop ${STOP_MS_MAX} ms ago`)
+    })
+    void daemon.stop().then(() => {
+      if (this.#daemon !== daemon) return
+      this.#trace.add('the process has stopped')
+      if (this.#fired !== firedBefore || this.#isNoisy) this.#ledger.doubt()
+      this.#endProcess(daemon, downMs)
+    })
+  }
+  get #isAwake(): boolean {
+    return this.#daemon !== null && !this.#daemon.isStopping && !this.#daemon.world.isStill
   }
   get #isNoisy(): boolean {
     return !this.#healed && Object.values(this.#options.noise).some((share) => share > 0)
   }
 
   #told(event: Event): void {
+    this.#tally.count(`event ${event.type}`)
     this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
     // A supervisor that has given up takes its children with it.
     if (event.type === 'process.restarted' && !HARMLESS.has(event.name)) this.#ledger.doubt()
@@ -172,16 +224,31 @@ class Simulation {
     switch (fault.kind) {
       case 'kill':
         return this.#kill(fault)
+      case 'limiter':
+        return this.#kill(fault, 'brand-limiter')
       case 'crash':
         return this.#crash(fault.ms, 'drawn')
+      case 'recovery':
+        this.#dieAgain = fault
+        return this.#crash(0, 'drawn, and again')
+      case 'power-cut':
+        return this.#powerCut(fault.ms)
+      case 'stop':
+        return this.#stop(fault.ms)
+      case 'freeze':
+      case 'suspend':
+        return this.#standStill(fault)
       case 'carrier': {
         const { carriers } = this.#network
         this.#ledger.doubt()
+        if (carriers.length > 0) this.#tally.count('thread death')
         return this.#network.killCarrier('drawn', Math.floor(fault.pick * carriers.length))
       }
       case 'store-death':
+        if (this.#daemon !== null) this.#tally.count('store thread death')
         return this.#disk.crash('its thread died')
       case 'clock':
+        this.#tally.count(fault.ms < 0 ? 'clock back' : 'clock forward')
         this.#ledger.steps(fault.ms)
         return this.#world.stepWall(fault.ms)
       default:
@@ -189,21 +256,35 @@ class Simulation {
     }
   }
   /** From a process of its own, so that the victim is between two callbacks, as every victim of an exit signal is. */
-  #kill(fault: Fault): void {
+  #kill(fault: Fault, asked: string | null = null): void {
     const daemon = this.#daemon
     if (daemon === null) return
     const who = daemon.who()
     const kinds = [...new Set(who.map(({ kind }) => kind))]
-    const kind = kinds[Math.floor(fault.pick * kinds.length)]
+    const kind = asked ?? kinds[Math.floor(fault.pick * kinds.length)]
     const those = who.filter((one) => one.kind === kind)
     const victim = those[Math.floor(fault.pickOne * those.length)]
     if (victim === undefined) return
     this.#trace.add(`kills ${victim.kind} ${victim.pid.id}`)
+    this.#tally.count(`killed ${victim.kind}`)
+    const brand = victim.name.split(' ')[1]
+    if (victim.kind === 'brand-limiter' && [...this.#ledger.open.values()].some((one) => one.brand === brand))
+      this.#tally.count('killed brand-limiter with attempts of its brand in flight')
     if (victim.kind === 'guards') this.#ledger.holdsLost()
     if (!HARMLESS.has(victim.kind)) this.#ledger.doubt()
     daemon.runtime.spawn(() => {
       daemon.runtime.exit(victim.pid, 'kill')
     })
+  }
+
+  #standStill({ kind, ms }: Fault): void {
+    const daemon = this.#daemon
+    if (daemon === null || daemon.world.isStill) return
+    this.#tally.count(kind)
+    if (kind === 'freeze' && this.#ledger.open.size > 0) this.#tally.count('freeze with attempts in flight')
+    this.#world.setTimer(ms, () => this.#stalls.trouble())
+    if (kind === 'suspend') daemon.world.suspend(ms)
+    else daemon.world.freeze(ms)
   }
 
   // -------------------------------------------------------------- after the faults
@@ -220,7 +301,7 @@ class Simulation {
     let left = -1
     while (!this.#isDone) {
       await this.#world.advance(1_000)
-      this.#stalls.look(this.#isUp)
+      this.#stalls.look(this.#isAwake)
       if (this.#ledger.violations.length > 0) return
       const now = this.#world.monoNow()
       if (this.#left !== left) progress = now
@@ -261,6 +342,7 @@ class Simulation {
   }
 
   #result(): SimResult {
+    for (const { state } of this.#disk.byId.values()) this.#tally.count(`ended ${state}`)
     return {
       seed: this.#options.seed,
       hash: this.#trace.hash,
@@ -270,6 +352,7 @@ class Simulation {
       arrivals: this.#ledger.arrivals.size,
       faultsFired: this.#fired,
       runs: this.#runs,
+      counts: this.#tally.counts,
       lastLines: this.#trace.last,
       allLines: this.#trace.all,
     }

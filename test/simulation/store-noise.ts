@@ -23,21 +23,30 @@ export class NoisyStore {
   }
 
   /** The faults that the store of one process meets. A dead process opens and writes nothing. */
-  faultsFor(process: ProcessWorld): MemoryFaults {
+  faultsFor(process: ProcessWorld, recovered: () => void): MemoryFaults {
     const draws = this.#draws
     const noise = this.#noise
     const happens = (share: number): boolean => !this.healed && share > 0 && draws.chance(share)
     const mustLive = (): void => {
       if (!process.alive) throw new StoreError('closed', 'the process is dead')
     }
-    const slowly = (share: number): Promise<void> | undefined =>
-      happens(share) ? process.sleep(draws.between(1, noise.slowMsMax)) : undefined
+    const { tally } = this.#hooks
+    const slowly = (share: number): Promise<void> | undefined => {
+      if (!happens(share)) return undefined
+      tally.count('store: slow')
+      return process.sleep(draws.between(1, noise.slowMsMax))
+    }
+    const fails = (share: number, what: string): boolean => {
+      const does = happens(share)
+      if (does) tally.count(`store: ${what}`)
+      return does
+    }
     return {
       beforeOpen: () => {
         mustLive()
         this.#hooks.passage('store opens')
         mustLive()
-        if (happens(noise.openErrors)) throw new StoreError('locked', 'drawn')
+        if (fails(noise.openErrors, 'did not open')) throw new StoreError('locked', 'drawn')
       },
       beforeWrite: (group) => {
         mustLive()
@@ -46,22 +55,26 @@ export class NoisyStore {
           if (op.type === 'mark-started') this.#ledger.marking(attemptIdOf(op.id, op.attempt), op.startedAt)
         this.#hooks.passage('store writes')
         mustLive()
-        if (happens(noise.errors)) throw new StoreError(draws.oneOf(['busy', 'full', 'io']), 'drawn')
+        if (fails(noise.errors, 'error before the write'))
+          throw new StoreError(draws.oneOf(['busy', 'full', 'io']), 'drawn')
         return slowly(noise.slow)
       },
       afterWrite: () => {
-        this.#ledger.lastCommitMono = process.monoNow()
+        this.#ledger.committed()
         this.#hooks.passage('store has written')
         mustLive()
-        if (happens(noise.lostReplies)) throw new StoreError('io', 'written, and the answer is lost')
+        if (fails(noise.lostReplies, 'answer lost after the write'))
+          throw new StoreError('io', 'written, and the answer is lost')
         return slowly(noise.slow / 2)
       },
       beforeRead: (query) => {
         mustLive()
         this.#hooks.trace(`reads ${query.type}`)
+        // The scheduler reads ahead when the executor has taken up what was left.
+        if (query.type === 'horizon') recovered()
         this.#hooks.passage('store reads')
         mustLive()
-        if (happens(noise.readErrors)) throw new StoreError(draws.oneOf(['busy', 'io']), 'drawn')
+        if (fails(noise.readErrors, 'read error')) throw new StoreError(draws.oneOf(['busy', 'io']), 'drawn')
         return slowly(noise.slowReads)
       },
     }
