@@ -46,10 +46,11 @@ const meetLimiter = (brand: Brand, pid: Pid, state: State, ctx: Ctx): void => {
   if (attempts.length > 0) ctx.cast<BrandLimiterProtocol>(pid, { type: 'holding', guard: ctx.self, attempts })
 }
 
+/** Holds of a dead process are not this guard's to tell: the limiter has them from their table, and keeps them when a guard dies. */
 const unlimitedFlights = (brand: Brand, state: State): readonly AttemptId[] => {
   const attempts: AttemptId[] = []
   for (const [attemptId, flight] of state.flights)
-    if (flight.brand === brand && flight.limiter === null) attempts.push(attemptId)
+    if (flight.brand === brand && flight.limiter === null && flight.heldUntilMono === null) attempts.push(attemptId)
   return attempts
 }
 

@@ -1,5 +1,6 @@
 /** Sequences that the simulator has found, each alone: the cure is in the commit that brought its test. */
 import { describe, expect, it } from 'vitest'
+import { guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
@@ -95,6 +96,29 @@ describe('a brand limit that is taken away and set again', () => {
     expect(daemon.network.open('b.example')).toBe(0)
     await daemon.world.advance(5_000)
     expect(daemon.network.arrivals).toHaveLength(5)
+  })
+})
+
+describe('an attempt of a dead process', () => {
+  it('holds its brand permit for its time, also if a guard that knows of it is killed meanwhile', async () => {
+    const daemon = new VirtualDaemon({ script: ({ attempt }) => ({ latencyMs: attempt === 1 ? 5_000 : 1 }) })
+    await daemon.start()
+    await daemon.setLimit({ kind: 'concurrency', brand: 'acme', value: 1 })
+    await daemon.schedule([{ domain: 'a.example', brand: 'acme' }])
+    await daemon.world.advance(10)
+    await daemon.crash()
+    await daemon.start()
+    const restartedMono = daemon.world.monoNow()
+    // One guard has the limiter started, the next one meets it with the dead process's attempt in its own books.
+    await daemon.schedule([{ domain: 'b.example', brand: 'acme' }])
+    await daemon.world.advance(100)
+    await daemon.schedule([{ domain: 'a.example', brand: 'acme' }])
+    await daemon.world.advance(100)
+    daemon.runtime.exit(guardOf('a.example'), 'kill')
+    await daemon.world.advance(10_000)
+    const [, ...later] = daemon.network.arrivals
+    expect(Math.min(...later.map(({ atMono }) => atMono))).toBeGreaterThanOrEqual(restartedMono + 1_000)
+    expect(later.length).toBeGreaterThanOrEqual(2)
   })
 })
 
