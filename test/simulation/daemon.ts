@@ -8,6 +8,7 @@ import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import type { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
+import { type OpenStore, StoreError } from '#store/store.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import type { Event, EventType } from '#telemetry/events.ts'
@@ -83,7 +84,7 @@ export class SimDaemon {
     const tree = rootSupervisor({
       events,
       runId: `run-${run}`,
-      openStore: openMemoryStore(disk, faults),
+      openStore: whileAlive(world, openMemoryStore(disk, faults)),
       openDispatch,
       control: { before: [], after: [] },
     })
@@ -124,6 +125,9 @@ export class SimDaemon {
       return [{ kind: name.split(' ')[0] ?? '', name, pid }]
     })
   }
+  lives(kind: string): boolean {
+    return this.who().some((one) => one.kind === kind)
+  }
   tableSize(name: string): number {
     return this.runtime.table<string, unknown>(name).size
   }
@@ -139,4 +143,13 @@ export class SimDaemon {
   }
 }
 
+/** What a process was opening when it died is not open. */
+const whileAlive =
+  (world: ProcessWorld, open: OpenStore): OpenStore =>
+  async (events) => {
+    const store = await open(events)
+    if (world.alive) return store
+    await store.close()
+    throw new StoreError('closed', 'the process is dead')
+  }
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))

@@ -110,7 +110,7 @@ export class SimNetwork extends FakeNetwork {
 
   #answer(order: AttemptOrder): FakeAnswer {
     const receiver = this.#options.receivers.get(order.domain)
-    const answer = this.healed || receiver === undefined ? HEALTHY : drawAnswer(this.#draws, receiver)
+    const answer = this.healed || receiver === undefined ? HEALTHY : drawAnswer(this.#draws, receiver, order)
     this.#answers.set(order.attemptId, answer)
     this.#hooks.tally.count(nameOf(answer))
     if (answer.retryAfterMs !== undefined) this.#hooks.tally.count('answer 429 with Retry-After')
@@ -130,8 +130,9 @@ const nameOf = ({ status = 200, error, sent, never, killsCarrier, hangsCarrier }
   if (error !== undefined) return 'broken answer'
   return status === 429 ? 'answer 429' : `answer ${Math.floor(status / 100)}xx`
 }
-const drawAnswer = (draws: Draws, receiver: Receiver): FakeAnswer => {
+const drawAnswer = (draws: Draws, receiver: Receiver, { webhookId }: AttemptOrder): FakeAnswer => {
   const latencyMs = draws.between(...receiver.latencyMs)
+  if (receiver.poison > 0 && new Draws(0, webhookId).chance(receiver.poison)) return { latencyMs, killsCarrier: true }
   if (draws.chance(receiver.kills)) return { latencyMs, killsCarrier: true }
   if (draws.chance(receiver.hangs)) return { latencyMs, hangsCarrier: true }
   if (draws.chance(receiver.unsent)) return { latencyMs, error: 'connect_refused', sent: false }

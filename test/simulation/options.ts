@@ -7,7 +7,7 @@ import { Draws } from './draws.ts'
 
 export const FAULT_CLASSES = [
   'kill',
-  'limiter',
+  'rare',
   'crash',
   'recovery',
   'power-cut',
@@ -19,18 +19,19 @@ export const FAULT_CLASSES = [
   'clock',
   'store-noise',
   'receivers',
+  'poison',
 ] as const
 export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends'] as const
 export const CLASSES = [...FAULT_CLASSES, ...CLIENT_CLASSES]
 export type SimClass = (typeof CLASSES)[number]
 
 /**
- * `limiter`: kill of a brand-limiter. `crash`: kill -9. `recovery`: kill -9, and again while the next process recovers. `stop`:
- * SIGTERM and a new process. `freeze`: SIGSTOP and SIGCONT. `suspend`: the machine sleeps, and its monotonic clock with it.
+ * `rare`: kill of a brand-limiter or a retry process, as soon as there is one. `crash`: kill -9. `recovery`: kill -9, and again
+ * while the next process recovers. `stop`: SIGTERM and a new process, sometimes with kill -9 in between. `freeze`: SIGSTOP and SIGCONT. `suspend`: the machine sleeps, and its monotonic clock with it.
  */
 export type FaultKind =
   | 'kill'
-  | 'limiter'
+  | 'rare'
   | 'crash'
   | 'recovery'
   | 'power-cut'
@@ -61,6 +62,8 @@ export interface Receiver {
   readonly unsent: number
   readonly kills: number
   readonly hangs: number
+  /** Share of the webhooks whose every request kills its thread. */
+  readonly poison: number
   readonly retryAfterMs: number | null
 }
 export interface SimLimit {
@@ -117,6 +120,7 @@ const GOOD: Receiver = {
   unsent: 0,
   kills: 0,
   hangs: 0,
+  poison: 0,
   retryAfterMs: null,
 }
 const QUIET: StoreNoise = {
@@ -168,7 +172,7 @@ export const drawOptions = (
     lostAnswers: has('resends') && !calm ? clients.oneOf([0, 0.2]) : 0,
     cancels: has('cancels') ? clients.oneOf([0, 0.1, 0.3]) : 0,
     receivers: new Map(
-      domains.map((domain) => [domain, drawReceiver(new Draws(seed, domain), isOn('receivers', 0.8))]),
+      domains.map((domain) => [domain, drawReceiver(seed, domain, isOn('receivers', 0.8), has('poison'))]),
     ),
     limits,
     limitChanges: isOn('limit-changes', 0.6)
@@ -192,7 +196,8 @@ const drawPolicy = (draws: Draws): RetryPolicy => ({
   inDoubt: draws.oneOf(['retry', 'retry', 'retry', 'stop']),
 })
 
-const drawReceiver = (draws: Draws, troubled: boolean): Receiver => {
+const drawReceiver = (seed: number, domain: string, troubled: boolean, poisonous: boolean): Receiver => {
+  const draws = new Draws(seed, domain)
   const latency = draws.oneOf([1, 10, 100, 800])
   const latencyMs: [number, number] = [draws.between(0, latency), latency + draws.between(0, latency)]
   if (!troubled) return { ...GOOD, latencyMs }
@@ -206,6 +211,7 @@ const drawReceiver = (draws: Draws, troubled: boolean): Receiver => {
     unsent: some([0, 0, 0.2]),
     kills: some([0, 0, 0, 0.02]),
     hangs: some([0, 0, 0, 0.02]),
+    poison: poisonous ? new Draws(seed, `${domain} poison`).oneOf([0, 0, 0, 0, 0, 0.1]) : 0,
     retryAfterMs: draws.oneOf([null, 500, 3_000, 10_000]),
   }
 }
@@ -277,7 +283,7 @@ const drawFaults = (seed: number, chaosMs: number, isOn: IsOn): readonly Fault[]
   }
   draw('kill', 0.65, 30, () => 0)
   draw('crash', 0.4, 6, (draws) => draws.oneOf([0, 5, 200, 3_000]))
-  draw('limiter', 0.25, 6, () => 0)
+  draw('rare', 0.25, 6, () => 0)
   draw('recovery', 0.2, 3, () => 0)
   draw('power-cut', 0.3, 4, (draws) => draws.oneOf([0, 200, 3_000]))
   draw('stop', 0.25, 3, (draws) => draws.oneOf([0, 50, 2_000]))

@@ -40,6 +40,8 @@ const REST_MS = 45_000
 const RESTART_MS = 100
 /** Grace, drains, and what every supervisor gives its children. */
 const STOP_MS_MAX = 100_000
+/** Share of the stops that end by kill -9. */
+const STOPS_CUT_SHORT = 0.3
 
 export const simulate = async (options: SimOptions, keepLines = false): Promise<SimResult> =>
   new Simulation(options, keepLines).run()
@@ -210,7 +212,7 @@ class Simulation {
     if (this.#armed.length === 0 || this.#healed) return
     const ripe = this.#armed.filter((armed) => {
       armed.left -= 1
-      return armed.left <= 0
+      return armed.left <= 0 && (armed.fault.kind !== 'rare' || this.#daemon?.lives(rareOf(armed.fault)) === true)
     })
     for (const armed of ripe) {
       this.#armed.splice(this.#armed.indexOf(armed), 1)
@@ -224,8 +226,8 @@ class Simulation {
     switch (fault.kind) {
       case 'kill':
         return this.#kill(fault)
-      case 'limiter':
-        return this.#kill(fault, 'brand-limiter')
+      case 'rare':
+        return this.#kill(fault, rareOf(fault))
       case 'crash':
         return this.#crash(fault.ms, 'drawn')
       case 'recovery':
@@ -234,6 +236,8 @@ class Simulation {
       case 'power-cut':
         return this.#powerCut(fault.ms)
       case 'stop':
+        if (fault.pick < STOPS_CUT_SHORT)
+          this.#armed.push({ fault: { ...fault, kind: 'crash' }, left: Math.ceil(fault.pickOne * 10) })
         return this.#stop(fault.ms)
       case 'freeze':
       case 'suspend':
@@ -359,6 +363,7 @@ class Simulation {
   }
 }
 
+const rareOf = ({ pick }: Fault): string => (pick < 0.5 ? 'brand-limiter' : 'retry')
 /** Whose death puts no attempt in doubt. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'guard',
