@@ -13,12 +13,22 @@ import type { ExecutorProtocol } from '#actors/executor.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
 import { LONELY_DEATHS_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
+import { departAt, isCalledBack, keepUntil, takeReady, type Waiting } from '#guard/departure.ts'
+import {
+  CONDITIONS_TABLE,
+  type ConditionsRow,
+  DEPARTURES_TABLE,
+  LIMITS_TABLE,
+  type LimitsRow,
+  RATES_TABLE,
+  type RatesRow,
+} from '#guard/tables.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import { describeReason } from '#runtime/exit.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
-import { type Answer, type Call, type MonitorRef, type Name, name } from '#runtime/protocol.ts'
+import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
 import type { Events } from '#telemetry/events.ts'
 import {
   acquit,
@@ -67,6 +77,7 @@ export interface DispatchPoolProtocol {
     | Answer<'carrier-started', Carrier, number>
     | { readonly type: 'start-carrier' }
     | { readonly type: 'lonely-idle' }
+    | { readonly type: 'send-early' }
     | { readonly type: 'carrier-reported'; readonly carrier: number; readonly reports: readonly AttemptReport[] }
     | { readonly type: 'carrier-ended'; readonly carrier: number; readonly reason: string }
   readonly continue: never
@@ -125,11 +136,15 @@ interface State {
   /** Which registration a monitor is about. */
   readonly monitors: Map<MonitorRef, { readonly of: Map<string, Incarnation>; readonly key: string }>
   draining: From<'drained'>[] | null
+  /** What arrived sooner after the one before it than its rates allow: the store had stalled. */
+  readonly early: Waiting<Held>
+  earlyWake: TimerRef | null
 }
 type Ctx = Context<DispatchPoolProtocol>
 
 /** Named here: the executor's file imports this one. */
 const executor: Name<ExecutorProtocol> = name('executor')
+const NEVER = Number.POSITIVE_INFINITY
 /** A thread that could not even start is tried again after this; one that has run is replaced at once. */
 const START_AGAIN_MS = 200
 
@@ -151,6 +166,8 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       unready: new Map(),
       monitors: new Map(),
       draining: null,
+      early: [],
+      earlyWake: null,
     }
     for (let i = 0; i < dispatch.carriers; i++) startCarrier(state, ctx)
     return ok(state)
@@ -171,8 +188,9 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
         inFlight(state, () => true),
         state,
       ),
-    drain: (_request, from, state) => {
+    drain: (_request, from, state, ctx) => {
       state.draining ??= []
+      for (const { what } of state.early.splice(0)) handBack(what.order.attemptId, state, ctx)
       if (state.held.size === 0) return reply('drained', state)
       state.draining.push(from)
       return keep
@@ -186,12 +204,15 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
   cast: {
     dispatch: ({ order, permit, execution }, state, ctx) => {
       if (state.held.has(order.attemptId)) throw new Error(`${order.attemptId} was dispatched twice`)
-      if (state.draining !== null || !isCurrent(permit, state)) refuse(permit, execution, state, ctx)
-      else {
-        state.held.set(order.attemptId, { order, permit, execution })
-        hand(place(state.placement, order), state)
-        startLonely(state, ctx)
+      const atMono = isRefused(permit, state, ctx) ? NEVER : departureOf(permit, ctx)
+      if (atMono === NEVER) {
+        refuse(permit, execution, state, ctx)
+        return keep
       }
+      const held = { order, permit, execution }
+      state.held.set(order.attemptId, held)
+      if (atMono > ctx.world.monoNow()) holdUntil(atMono, held, state, ctx)
+      else send(held, state, ctx)
       return keep
     },
     'execution-died': ({ attemptId }, state, ctx) => {
@@ -221,6 +242,10 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
         return keep
       case 'lonely-idle':
         endIdleLonely(state, ctx)
+        return keep
+      case 'send-early':
+        state.earlyWake = null
+        sendEarly(state, ctx)
         return keep
       case 'carrier-ended':
         onCarrierEnded(message.carrier, message.reason, state, ctx)
@@ -285,7 +310,9 @@ const suspendGuards = (state: State, ctx: Ctx): void => {
   }
   state.guards.clear()
   for (const attemptId of [...state.placement.queue.keys()]) handBack(attemptId, state, ctx)
+  for (const { what } of state.early.splice(0)) handBack(what.order.attemptId, state, ctx)
 }
+/** Unknown ids are ignored. */
 const handBack = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
   const held = state.held.get(attemptId)
   if (held === undefined) return
@@ -334,6 +361,47 @@ interface ExecutionHears {
   readonly cast: never
   readonly info: PoolSays
   readonly continue: never
+}
+
+/** Its permit is of an older incarnation, the daemon stops, or its receiver has said "not now" since it was admitted. */
+const isRefused = (permit: Permit, state: State, ctx: Ctx): boolean =>
+  state.draining !== null || !isCurrent(permit, state) || calledBack(permit, ctx)
+const calledBack = ({ domain, brand }: Permit, ctx: Ctx): boolean =>
+  isCalledBack(ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE).get(domain), brand, ctx.world.monoNow())
+
+/** Almost always now: where its rates were kept to from the admission on, nothing is waited for here. */
+const departureOf = ({ rates }: Permit, ctx: Ctx): number =>
+  rates.length === 0
+    ? Number.NEGATIVE_INFINITY
+    : departAt(rates, {
+        limits: ctx.table<string, LimitsRow>(LIMITS_TABLE),
+        rates: ctx.table<string, RatesRow>(RATES_TABLE),
+        departures: ctx.table<string, RatesRow>(DEPARTURES_TABLE),
+        nowMono: ctx.world.monoNow(),
+      })
+
+const send = ({ order }: Held, state: State, ctx: Ctx): void => {
+  hand(place(state.placement, order), state)
+  startLonely(state, ctx)
+}
+const holdUntil = (atMono: number, held: Held, state: State, ctx: Ctx): void => {
+  keepUntil(state.early, atMono, held)
+  if (state.early[0]?.what === held) wakeForEarly(state, ctx)
+}
+const wakeForEarly = (state: State, ctx: Ctx): void => {
+  const first = state.early[0]
+  if (state.earlyWake !== null) ctx.cancelTimer(state.earlyWake)
+  const inMs = first === undefined ? 0 : Math.max(1, Math.ceil(first.atMono - ctx.world.monoNow()))
+  state.earlyWake = first === undefined ? null : ctx.sendAfter(inMs, { type: 'send-early' })
+}
+/** What was given back meanwhile, or is called back now, is not sent. */
+const sendEarly = (state: State, ctx: Ctx): void => {
+  for (const held of takeReady(state.early, ctx.world.monoNow())) {
+    if (state.held.get(held.order.attemptId) !== held) continue
+    if (calledBack(held.permit, ctx)) handBack(held.order.attemptId, state, ctx)
+    else send(held, state, ctx)
+  }
+  wakeForEarly(state, ctx)
 }
 
 /** What is handed over within one turn travels as one group. */

@@ -352,4 +352,5 @@ const lostPermit = (row: StartedRow, ctx: Ctx): Permit => ({
   enteredAt: row.startedAt,
   admittedAt: row.startedAt,
   admittedMono: ctx.world.monoNow(),
+  rates: [],
 })

@@ -76,6 +76,8 @@ export interface Permit {
   readonly admittedAt: Instant
   /** Monotonic instant of the admission, for the guard's own accounting. */
   readonly admittedMono: number
+  /** Keys of the rates that it was counted under: it is paced by them once more where it is sent. */
+  readonly rates: readonly string[]
 }
 
 export interface Admitted {

@@ -3,11 +3,11 @@
  *
  * State: changes that are being written. In `init` it loads every limit from the store, with patience: no webhook moves
  * before the limits are known. A change is durable before it is live, and holds from the next admission on. While it
- * restarts, `guards` keeps the table, so nobody admits without limits; a crash costs nothing but the changes under way,
+ * restarts, root keeps the table, so nobody admits without limits; a crash costs nothing but the changes under way,
  * whose askers get the death as their answer.
  */
 import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
-import { type GuardFigures, guardOf, guards } from '#actors/guard.ts'
+import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
 import { saysNothing } from '#guard/conditions.ts'
@@ -17,6 +17,7 @@ import { carriesNothing } from '#guard/rate.ts'
 import {
   CONDITIONS_TABLE,
   type ConditionsRow,
+  DEPARTURES_TABLE,
   FIGURES_TABLE,
   HOLDS_TABLE,
   type HoldsRow,
@@ -57,12 +58,15 @@ type Ctx = Context<LimitsProtocol>
 /** The store is opening, or failing: its keeper decides when that is too long. */
 const LOAD_AGAIN_MS = 50
 
+/** Owns the guards' tables, and keeps this actor's while it restarts (`supervisors/root.ts`). */
+const ROOT = 'root'
+
 export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events }, State> = {
   name: 'limits',
   version: 1,
   async init({ events }, ctx) {
     const stored = await load(ctx)
-    const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: guards })
+    const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: ROOT })
     for (const row of stored) table.set(keyOf(row), row)
     knowSince(ctx)
     ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
@@ -160,6 +164,8 @@ const sweep = (ctx: Ctx): void => {
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   for (const [key, row] of [...rates.entries()])
     if (key !== RATES_KNOWN_SINCE && carriesNothing(row, nowMono)) rates.delete(key)
+  const departures = ctx.table<string, RatesRow>(DEPARTURES_TABLE)
+  for (const [key, row] of [...departures.entries()]) if (carriesNothing(row, nowMono)) departures.delete(key)
   const holds = ctx.table<string, HoldsRow>(HOLDS_TABLE)
   for (const [key, row] of [...holds.entries()])
     if (row.every(({ untilMono }) => untilMono <= nowMono)) holds.delete(key)

@@ -11,7 +11,7 @@ import type { Ctx, State } from './state.ts'
 
 /** Gives the permit and counts it. */
 export const takeOff = (
-  { due, enteredAt }: Start,
+  { due, enteredAt, rates }: Start,
   limiter: number | null,
   ground: Ground,
   state: State,
@@ -32,6 +32,7 @@ export const takeOff = (
       enteredAt,
       admittedAt: ctx.world.wallNow(),
       admittedMono: ground.nowMono,
+      rates,
     },
   }
 }

@@ -58,6 +58,8 @@ export interface RateTable {
 export interface Start {
   readonly due: Due
   readonly enteredAt: Instant
+  /** Keys of the rates that it was counted under. */
+  readonly rates: readonly string[]
 }
 export interface Block {
   readonly by: LimitName
@@ -219,15 +221,23 @@ const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undef
   ground.nodeRoom -= 1
   queues.inFlight += 1
   queue.inFlight += 1
-  countRate(ground, queues.keys.rate)
-  countRate(ground, queue.keys.rateInDomain)
+  const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain)
   countTry(ground.conditions.budget, due.attempts > 0, ground.nowMono)
   noteStarted(ground.conditions, queue.brand, ground.nowMono)
-  return { due, enteredAt }
+  return { due, enteredAt, rates }
 }
-const countRate = (ground: Ground, key: string): void => {
+const NO_RATES: readonly string[] = []
+const countRates = (ground: Ground, domainKey: string, brandKey: string): readonly string[] => {
+  const domain = countRate(ground, domainKey)
+  const brand = countRate(ground, brandKey)
+  if (domain) return brand ? [domainKey, brandKey] : [domainKey]
+  return brand ? [brandKey] : NO_RATES
+}
+const countRate = (ground: Ground, key: string): boolean => {
   const rate = rateOf(ground.limits, key)
-  if (rate !== null) recordStart(rate, rateState(ground, key, rate), ground.nowMono)
+  if (rate === null) return false
+  recordStart(rate, rateState(ground, key, rate), ground.nowMono)
+  return true
 }
 
 /** The limiter's answer has come: what was reserved for this brand is free again. */

@@ -241,6 +241,9 @@ export const gateOf = (condition: Condition, inFlight: number, reserved: number,
   if (untilMono > nowMono) return { by: 'breaker', untilMono }
   return reserved > 0 ? { by: 'breaker', untilMono: Number.POSITIVE_INFINITY } : null
 }
+/** Nothing may be sent at this instant, not even a probe. */
+export const isShut = ({ closure, breaker }: Condition, nowMono: number): boolean =>
+  isClosed(closure, nowMono) || (breaker.state === 'open' && breaker.openUntilMono > nowMono)
 export const noteStarted = (conditions: Conditions, brand: Brand, nowMono: number): void => {
   noteStart(conditions.domain.breaker, nowMono)
   const share = conditions.shares.get(brand)

@@ -26,12 +26,20 @@ export const STRICT_PER_SECOND_MAX = 50
 /** How far back a start may be counted above it: the lateness of a timer. */
 export const NOMINAL_BACK_MS = 2
 
-const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
+export const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
 
 /** A history that nobody knows counts as `burst` starts made at `sinceMono` (D-10). */
 export const unknownHistory = (limit: RateLimit, sinceMono: number): RateState => ({
   nominalMono: limit.perSecond === 0 ? sinceMono : sinceMono + limit.burst * intervalMs(limit),
   lastStartMono: sinceMono,
+  perSecond: limit.perSecond,
+  burst: limit.burst,
+})
+
+/** Nothing was started: the first start is free. */
+export const neverStarted = (limit: RateLimit): RateState => ({
+  nominalMono: Number.NEGATIVE_INFINITY,
+  lastStartMono: Number.NEGATIVE_INFINITY,
   perSecond: limit.perSecond,
   burst: limit.burst,
 })

@@ -12,6 +12,8 @@ export type LimitsRow = LimitRow
 /** What each rate limit remembers, by `limitKey`. */
 export const RATES_TABLE = 'rates'
 export type RatesRow = RateState
+/** The same for what was really sent, by `limitKey`: filled by the dispatch pool. */
+export const DEPARTURES_TABLE = 'departures'
 /** The row that says since when the table knows what was started: before it nobody knows. */
 export const RATES_KNOWN_SINCE = 'known since'
 
@@ -37,5 +39,15 @@ export interface NodeLoad {
 /** What each live guard shows of itself, by domain. */
 export const FIGURES_TABLE = 'guard-figures'
 
-/** Owned by the supervisor `guards`; the table `limits` is the actor's own, and `guards` keeps it while that restarts. */
-export const GUARDS_TABLES: readonly string[] = [RATES_TABLE, HOLDS_TABLE, CONDITIONS_TABLE, NODE_TABLE, FIGURES_TABLE]
+/**
+ * Owned by root, so that the death of the supervisor `guards` with all its guards forgets no closure, no rate and no hold; the
+ * table `limits` is the actor's own, and root keeps it while that restarts.
+ */
+export const GUARDS_TABLES: readonly string[] = [
+  RATES_TABLE,
+  DEPARTURES_TABLE,
+  HOLDS_TABLE,
+  CONDITIONS_TABLE,
+  NODE_TABLE,
+  FIGURES_TABLE,
+]

@@ -6,6 +6,7 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type DispatchPoolProtocol, dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import { type Admitted, guardOf, guards, type Permit, startGuard } from '#actors/guard.ts'
 import { type LimitChange, limits, limitsActor } from '#actors/limits.ts'
+import { GUARDS_TABLES } from '#guard/tables.ts'
 import type { Behaviour } from '#runtime/behaviour.ts'
 import { keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
@@ -146,6 +147,7 @@ export class GuardStage {
       supervisor,
       {
         flags: { strategy: 'one_for_one', intensity: 10_000, periodMs: 1_000 },
+        tables: GUARDS_TABLES,
         children: [
           worker(this.storeStandIn(), null, { ...permanent, name: 'store-keeper' }),
           guardsSupervisor(),

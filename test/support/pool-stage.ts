@@ -4,10 +4,12 @@ import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { dispatchPool, dispatchPoolActor, type Registered } from '#actors/dispatch-pool.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
 import { type FakeAnswer, FakeNetwork } from '#dispatch/fake.ts'
+import { GUARDS_TABLES, LIMITS_TABLE } from '#guard/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Call } from '#runtime/protocol.ts'
 import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
 import type { Event, Events } from '#telemetry/events.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
@@ -66,7 +68,15 @@ export class PoolStage {
     await this.listen('executor')
     return this
   }
+  /** The tables of root, empty. */
+  async tables(): Promise<void> {
+    if (this.runtime.whereis('root') !== null) return
+    const flags = { strategy: 'one_for_one', intensity: 5, periodMs: 10_000 } as const
+    const tables = [LIMITS_TABLE, ...GUARDS_TABLES]
+    await this.runtime.start(supervisor, { flags, tables, children: [] }, { name: 'root' })
+  }
   async startPool(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<Pid> {
+    await this.tables()
     const args = { openDispatch: () => this.network.openDispatch(options), events: this.events }
     const started = await this.runtime.start(dispatchPoolActor, args, { name: dispatchPool })
     await this.world.settle()
@@ -112,6 +122,7 @@ export class PoolStage {
       enteredAt: 0,
       admittedAt: 0,
       admittedMono: 0,
+      rates: [],
       ...change,
     }
   }
