@@ -58,6 +58,7 @@ export interface ExecutorProtocol {
     | Answer<'in-flight', readonly InFlight[], StartedPage>
     | { readonly type: 'start-again'; readonly starting: Starting }
     | { readonly type: 'reconcile' }
+    | { readonly type: 'hold-over'; readonly token: string }
   readonly continue: { readonly type: 'recover' }
 }
 export const executor: Name<ExecutorProtocol> = name('executor')
@@ -165,6 +166,9 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
         return keep
       case 'start-again':
         startExecution(message.starting, state, ctx)
+        return keep
+      case 'hold-over':
+        onHoldOver(message.token, state, ctx)
         return keep
       case 'reconcile':
         state.audit = null
@@ -302,7 +306,17 @@ const reconcileLater = (delayMs: number, state: State, ctx: Ctx): void => {
 
 const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: State, ctx: Ctx): void => {
   const held = new Set(inFlight.map((attempt) => attempt.attemptId))
-  holdPermitsOf(page.rows, state, ctx)
+  const nowMono = ctx.world.monoNow()
+  const dead = page.rows.filter((row) => isOfDeadProcess(row, state))
+  holdPermits(
+    ctx,
+    dead.map((row) => ({
+      attemptId: attemptIdOf(row.due.id, row.attempt),
+      brand: row.due.brand,
+      domain: row.due.domain,
+      untilMono: nowMono + holdMsOf(row),
+    })),
+  )
   for (const row of page.rows) takeUpRow(row, held, state, ctx)
   if (page.next !== null) return reconcile(state, ctx, page.next)
   if (!state.recovered) {
@@ -313,23 +327,11 @@ const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: Sta
   reconcileLater(AUDIT_MS, state, ctx)
 }
 
-/** The sockets of a dead process are closed, but their receivers may still be at work: they count until then (D-12). */
-const holdPermitsOf = (rows: readonly StartedRow[], state: State, ctx: Ctx): void => {
-  if (state.recovered) return
-  const lost = rows.filter((row) => !row.token.startsWith(`${state.runId}.`))
-  if (lost.length === 0) return
-  const nowMono = ctx.world.monoNow()
-  holdPermits(
-    ctx,
-    lost.map(({ due, attempt }) => ({
-      attemptId: attemptIdOf(due.id, attempt),
-      brand: due.brand,
-      domain: due.domain,
-      // When it was sent nobody knows: its mark may have waited long for the store.
-      untilMono: nowMono + Math.min(IN_DOUBT_HOLD_MS, due.timeoutMs),
-    })),
-  )
-}
+/** Its sockets are closed, but their receivers may still be at work: they count for a while (D-12). */
+const isOfDeadProcess = (row: StartedRow, state: State): boolean =>
+  !state.recovered && !row.token.startsWith(`${state.runId}.`)
+/** From now: when it was sent nobody knows, its mark may have waited long for the store. */
+const holdMsOf = (row: StartedRow): number => Math.min(IN_DOUBT_HOLD_MS, row.due.timeoutMs)
 
 /** A started row that neither an execution nor a retry process holds; the pool may still have its socket open. */
 const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, ctx: Ctx): void => {
@@ -338,8 +340,16 @@ const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, 
   const admitted: Admitted = { due: { ...row.due, attempts: row.attempt - 1 }, permit: lostPermit(row, ctx) }
   const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token, sent: true, known: null }
   running(ctx).set(row.token, lost)
-  if (!held.has(attemptId)) return takeUp(lost, { how: 'in-doubt', reason: 'nobody knows how it ended' }, state, ctx)
-  onOrphan(lost, state, ctx)
+  if (held.has(attemptId)) return onOrphan(lost, state, ctx)
+  // Until its hold is over it stays started in the store: whoever comes after a second death holds its permit again (D-12).
+  if (isOfDeadProcess(row, state)) ctx.sendAfter(Math.ceil(holdMsOf(row)), { type: 'hold-over', token: row.token })
+  else takeUp(lost, UNKNOWN_END, state, ctx)
+}
+const UNKNOWN_END: TakeUp = { how: 'in-doubt', reason: 'nobody knows how it ended' }
+
+const onHoldOver = (token: string, state: State, ctx: Ctx): void => {
+  const row = running(ctx).get(token)
+  if (row !== undefined && row.pid.id === ctx.self.id) takeUp(row, UNKNOWN_END, state, ctx)
 }
 
 /** What is known of the permit of an attempt that was found in the store: it is over, so no guard is named. */

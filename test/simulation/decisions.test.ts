@@ -1,6 +1,6 @@
 /** The sequences of decisions.md that need more than one actor to go wrong, each as a test over the whole daemon. */
 import { describe, expect, it } from 'vitest'
-import { guardOf } from '#actors/guard.ts'
+import { guardOf, guards } from '#actors/guard.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { LANE_WINDOW_MAX } from '#config/limits.ts'
 import type { WriteOp } from '#store/store.ts'
@@ -138,6 +138,34 @@ describe('D-12: after the death of the process', () => {
     await daemon.start()
     const restartedMono = daemon.world.monoNow()
     await daemon.world.advance(950)
+    expect(daemon.network.starts(API).filter((mono) => mono > restartedMono)).toEqual([])
+    await daemon.world.advance(20_000)
+    expect(undelivered(daemon)).toEqual([])
+    expect(daemon.events.filter((event) => event.type === 'attempt.in-doubt')).toHaveLength(3)
+  })
+
+  const DEATHS: readonly (readonly [string, (daemon: VirtualDaemon) => Promise<void>])[] = [
+    [
+      'a second death of the process',
+      async (daemon) => {
+        await daemon.crash()
+        await daemon.start()
+      },
+    ],
+    ['a kill of all guards with their supervisor', async (daemon) => daemon.runtime.exit(guards, 'kill')],
+  ]
+  it.each(DEATHS)('also through %s within that second', async (_, hurt) => {
+    const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 1_000 }) })
+    await daemon.start()
+    await daemon.setLimit({ kind: 'concurrency', domain: API, value: 3 })
+    await daemon.schedule(times(9, () => ({})))
+    await daemon.world.advance(100)
+    await daemon.crash()
+    await daemon.start()
+    const restartedMono = daemon.world.monoNow()
+    await daemon.world.advance(300)
+    await hurt(daemon)
+    await daemon.world.advance(restartedMono + 880 - daemon.world.monoNow())
     expect(daemon.network.starts(API).filter((mono) => mono > restartedMono)).toEqual([])
     await daemon.world.advance(20_000)
     expect(undelivered(daemon)).toEqual([])
