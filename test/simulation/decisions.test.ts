@@ -152,7 +152,7 @@ describe('D-12: after the death of the process', () => {
         await daemon.start()
       },
     ],
-    ['a kill of all guards with their supervisor', async (daemon) => daemon.runtime.exit(guards, 'kill')],
+    ['a kill of all guards with their supervisor', async (daemon) => void daemon.runtime.exit(guards, 'kill')],
   ]
   it.each(DEATHS)('also through %s within that second', async (_, hurt) => {
     const daemon = new VirtualDaemon({ script: () => ({ latencyMs: 1_000 }) })
