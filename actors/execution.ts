@@ -144,11 +144,12 @@ const learn = (known: TakeUp, state: State, ctx: Ctx): void => {
 /** Asks whatever the phase is about; every question may be asked twice (D-3). */
 const ask = (state: State, ctx: Ctx): void => {
   const { token, admitted } = state.args
+  const { id, seq } = admitted.due
   switch (state.phase) {
     case 'marking':
       return ctx.request(
         storeKeeper,
-        { type: 'mark-started', id: admitted.due.id, attempt: state.attempt, token, startedAt: state.startedAt },
+        { type: 'mark-started', id, seq, attempt: state.attempt, token, startedAt: state.startedAt },
         'marked',
         null,
         Number.POSITIVE_INFINITY,
@@ -156,7 +157,7 @@ const ask = (state: State, ctx: Ctx): void => {
     case 'handing-back':
       return ctx.request(
         storeKeeper,
-        { type: 'hand-back', id: admitted.due.id, token },
+        { type: 'hand-back', id, seq, token },
         'handed-back',
         null,
         Number.POSITIVE_INFINITY,
@@ -167,7 +168,8 @@ const ask = (state: State, ctx: Ctx): void => {
         storeKeeper,
         {
           type: 'record-outcome',
-          id: admitted.due.id,
+          id,
+          seq,
           token,
           attempt: state.record,
           next: { state: 'delivered', finishedAt: ctx.world.wallNow() },

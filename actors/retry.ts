@@ -106,14 +106,16 @@ const decide = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>
   })
 const pendingOf = (ctx: Ctx) => ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE)
 
-const ask = ({ failure, next }: State, ctx: Ctx): void =>
+const ask = ({ failure, next }: State, ctx: Ctx): void => {
+  const { due, token, attempt } = failure
   ctx.request(
     storeKeeper,
-    { type: 'record-outcome', id: failure.due.id, token: failure.token, attempt: failure.attempt, next },
+    { type: 'record-outcome', id: due.id, seq: due.seq, token, attempt, next },
     'recorded',
     null,
     Number.POSITIVE_INFINITY,
   )
+}
 
 const tell = ({ failure, next, events }: State, seq: number, ctx: Ctx): void => {
   const { due, attempt } = failure

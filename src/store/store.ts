@@ -127,15 +127,20 @@ export type Appended =
       readonly conflict: { readonly index: number; readonly idempotencyKey: string; readonly id: WebhookId }
     }
 
+/** Which webhook. `seq` (of its `Due`) is a hint that saves a look-up by text; where it is missing or of another, the id decides. */
+interface Whose {
+  readonly id: WebhookId
+  readonly seq?: number
+}
+
 /**
  * Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced.
  * The token of the start that was handed back last never starts again (`other-attempt`): what was given back as unsent stays
  * unsent. A row whose `expiresAt` is not after `startedAt` ends as `expired`, and one whose bytes are damaged as `quarantined`:
  * `not-live`, with `ended` in the first answer only.
  */
-export interface MarkStarted {
+export interface MarkStarted extends Whose {
   readonly type: 'mark-started'
-  readonly id: WebhookId
   readonly attempt: number
   /** Names this start; unique for ever. */
   readonly token: string
@@ -175,9 +180,8 @@ export interface Ended {
 }
 
 /** Outcome and what comes next in one operation (D-4). Changes the row only if it is started with this token. Not synced. */
-export interface RecordOutcome {
+export interface RecordOutcome extends Whose {
   readonly type: 'record-outcome'
-  readonly id: WebhookId
   readonly token: string
   readonly attempt: AttemptRecord
   /** What it is suspected of from now on; default null. */
@@ -191,9 +195,8 @@ export type OutcomeRecorded =
   | { readonly ok: false; readonly why: 'not-found' | 'stale' }
 
 /** The attempt was never sent: the row is live again as before the mark. Stale if it is not started with this token. */
-export interface HandBack {
+export interface HandBack extends Whose {
   readonly type: 'hand-back'
-  readonly id: WebhookId
   readonly token: string
 }
 export type HandedBack =

@@ -45,8 +45,9 @@ export const packGroup = (ops: readonly WriteOp[]): PackedGroup<WriteOp> => {
   const to = new Writer(room)
   const others: WriteOp[] = []
   for (const op of ops) {
-    if (op.type === 'mark-started') packMark(op, to)
-    else if (op.type === 'record-outcome' && op.lonelyDeaths === undefined) packOutcome(op, to)
+    if (op.type === 'mark-started' && op.seq !== undefined) packMark(op, op.seq, to)
+    else if (op.type === 'record-outcome' && op.seq !== undefined && op.lonelyDeaths === undefined)
+      packOutcome(op, op.seq, to)
     else if (isCopied(op)) packAppend(op, to)
     else {
       to.u8(OTHER)
@@ -138,8 +139,9 @@ const packAppend = ({ count, rows }: Append, to: Writer): void => {
   to.bytes(rows)
 }
 
-const packMark = ({ id, attempt, token, startedAt }: MarkStarted, to: Writer): void => {
+const packMark = ({ id, attempt, token, startedAt }: MarkStarted, seq: number, to: Writer): void => {
   to.u8(MARK)
+  to.f64(seq)
   to.u32(attempt)
   to.f64(startedAt)
   to.text(id)
@@ -147,13 +149,15 @@ const packMark = ({ id, attempt, token, startedAt }: MarkStarted, to: Writer): v
 }
 /** `Required`: a field that is added and not packed does not compile. */
 const unpackMark = (from: Reader): Required<MarkStarted> => {
+  const seq = from.f64()
   const attempt = from.u32()
   const startedAt = from.f64()
-  return { type: 'mark-started', id: from.text(), attempt, token: from.text(), startedAt }
+  return { type: 'mark-started', id: from.text(), seq, attempt, token: from.text(), startedAt }
 }
 
-const packOutcome = ({ id, token, attempt, next }: RecordOutcome, to: Writer): void => {
+const packOutcome = ({ id, token, attempt, next }: RecordOutcome, seq: number, to: Writer): void => {
   to.u8(OUTCOME)
+  to.f64(seq)
   to.text(id)
   to.text(token)
   if (next.state === 'retrying') to.next(FINAL_STATES.length, next.nextAt)
@@ -161,13 +165,14 @@ const packOutcome = ({ id, token, attempt, next }: RecordOutcome, to: Writer): v
   packAttempt(attempt, to)
 }
 const unpackOutcome = (from: Reader): Required<Omit<RecordOutcome, 'lonelyDeaths'>> => {
+  const seq = from.f64()
   const id = from.text()
   const token = from.text()
   const state = from.u8()
   const at = from.f64()
   const next: RecordOutcome['next'] =
     state === FINAL_STATES.length ? { state: 'retrying', nextAt: at } : { state: finalState(state), finishedAt: at }
-  return { type: 'record-outcome', id, token, attempt: unpackAttempt(from), next }
+  return { type: 'record-outcome', id, seq, token, attempt: unpackAttempt(from), next }
 }
 const finalState = (index: number): FinalState => FINAL_STATES[index] ?? odd('final state', index)
 

@@ -27,6 +27,8 @@ interface Row {
   readonly live: Live | null
 }
 type LiveColumns = readonly [
+  id: string,
+  lane: number,
   nextAt: number,
   attempts: number,
   startedAt: number | null,
@@ -73,7 +75,7 @@ export class LiveRows {
       .raw()
     this.#findLive = db
       .prepare<[number], LiveColumns>(
-        'SELECT next_at, attempts, started_at, token, back, expires_at, lonely_deaths FROM live WHERE seq = ?',
+        `SELECT id, lane, next_at, attempts, started_at, token, back, expires_at, lonely_deaths FROM live WHERE seq = ?`,
       )
       .raw()
     this.#bodyOf = db.prepare<[number], Buffer>('SELECT row FROM webhooks WHERE seq = ?').pluck()
@@ -101,7 +103,7 @@ export class LiveRows {
   }
 
   markStarted(op: MarkStarted, changes: CounterChanges): Marked {
-    const row = this.#read(op.id)
+    const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
     const live = row.live ?? this.#fetchFromFar(row)
     if (live === null) return { ok: false, why: 'not-live' }
@@ -121,7 +123,7 @@ export class LiveRows {
   }
 
   markAlone(op: MarkAlone): MarkedAlone {
-    const row = this.#read(op.id)
+    const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
     if (row.live === null || row.live.startedAt === null || row.live.attempts !== op.attempt)
       return { ok: false, why: 'stale' }
@@ -137,7 +139,7 @@ export class LiveRows {
   }
 
   recordOutcome(op: RecordOutcome, changes: CounterChanges): OutcomeRecorded {
-    const row = this.#read(op.id)
+    const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
     const { seq, lane, live } = row
     if (live === null || live.startedAt === null || live.token !== op.token) {
@@ -152,7 +154,7 @@ export class LiveRows {
   }
 
   handBack(op: HandBack, changes: CounterChanges): HandedBack {
-    const row = this.#read(op.id)
+    const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
     const live = row.live
     if (live === null) return { ok: false, why: 'stale' }
@@ -165,7 +167,7 @@ export class LiveRows {
   }
 
   cancel(op: Cancel, changes: CounterChanges): Cancelled {
-    const row = this.#read(op.id)
+    const row = this.#read(op)
     if (row === null || (op.brand !== null && this.#lanes.key(row.lane).brand !== op.brand))
       return { outcome: 'notFound', due: null }
     const live = row.live ?? this.#fetchFromFar(row)
@@ -184,14 +186,17 @@ export class LiveRows {
     return { outcome: 'cancelled', due: this.#due(op.id, row, nextAt, attempts) }
   }
 
-  #read(id: string): Row | null {
+  #read({ id, seq }: { readonly id: string; readonly seq?: number }): Row | null {
+    if (seq === undefined) return this.#readById(id)
+    const columns = this.#findLive.get(seq)
+    return columns === undefined || columns[0] !== id || this.#isOpen(seq) ? this.#readById(id) : rowOf(seq, columns)
+  }
+  #readById(id: string): Row | null {
     const found = this.#find.get(id)
     if (found === undefined || this.#isOpen(found[0])) return null
     const [seq, lane] = found
     const columns = this.#findLive.get(seq)
-    if (columns === undefined) return { seq, lane, live: null }
-    const [nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths] = columns
-    return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths } }
+    return columns === undefined ? { seq, lane, live: null } : rowOf(seq, columns)
   }
   #body(seq: number): Buffer {
     const body = this.#bodyOf.get(seq)
@@ -221,4 +226,9 @@ export class LiveRows {
     const timing = { nextAt, attempts, timeoutMs: timeoutMsOf(body), expiresAt: expiresAtOf(body) }
     return { id, seq: row.seq, ...this.#lanes.key(row.lane), ...timing }
   }
+}
+
+const rowOf = (seq: number, columns: LiveColumns): Row => {
+  const [, lane, nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths] = columns
+  return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths } }
 }

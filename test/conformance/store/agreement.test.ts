@@ -41,8 +41,11 @@ const distinct = fc.uniqueArray(number.map(webhookOf), { selector: (row) => row.
 
 /** Unique for each start of a webhook: attempt 2 has no token of attempt 1. */
 const start = fc
-  .record({ n: number, attempt: fc.integer({ min: 1, max: 3 }), salt: fc.nat(1) })
-  .map(({ n, attempt, salt }) => ({ id: idOf(n), attempt, token: `${n}/${attempt}/${salt}` }))
+  .record({ n: number, attempt: fc.integer({ min: 1, max: 3 }), salt: fc.nat(1), hint: fc.nat(12) })
+  .map(({ n, attempt, salt, hint }) => {
+    // Often the row's own, often another's.
+    return { id: idOf(n), ...(hint > 0 && { seq: hint }), attempt, token: `${n}/${attempt}/${salt}` }
+  })
 const op: fc.Arbitrary<WriteOp> = fc.oneof(
   { weight: 4, arbitrary: distinct.map((rows) => appendOf(...rows)) },
   {
@@ -63,12 +66,12 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
           fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
         ),
       )
-      .map(([{ id, attempt, token }, inDoubt, lonelyDeaths, next]) => {
+      .map(([{ attempt, ...whose }, inDoubt, lonelyDeaths, next]) => {
         const record = {
           attempt: attemptRecord(attempt, { inDoubt }),
           ...(lonelyDeaths === undefined ? {} : { lonelyDeaths }),
         }
-        return { type: 'record-outcome' as const, id, token, ...record, next }
+        return { type: 'record-outcome' as const, ...whose, ...record, next }
       }),
   },
   { weight: 2, arbitrary: start.map(({ id, attempt }) => ({ type: 'mark-alone' as const, id, attempt })) },
@@ -89,7 +92,7 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
       limit: fc.integer({ min: 1, max: 3 }),
     }),
   },
-  { weight: 2, arbitrary: start.map(({ id, token }) => ({ type: 'hand-back' as const, id, token })) },
+  { weight: 2, arbitrary: start.map(({ attempt: _, ...whose }) => ({ type: 'hand-back' as const, ...whose })) },
   {
     weight: 2,
     arbitrary: fc.record({

@@ -184,6 +184,19 @@ describe.each(ENGINES)('a $name store', (engine) => {
       await store.write([{ type: 'cancel', id: idOf(1), brand: null, at: T0 }])
       expect(await start(store, idOf(1))).toEqual({ ok: false, why: 'not-live' })
     })
+    it('goes by the id where the number is of another, by both in each operation of a start', async () => {
+      await append(store, newWebhook(1), newWebhook(2))
+      const start = (seq: number) =>
+        ({ type: 'mark-started', id: idOf(1), seq, attempt: 1, token: 't', startedAt: T0 }) as const
+      for (const seq of [2, 1, 7]) expect((await store.write([start(seq)]))[0]).toMatchObject({ ok: true })
+      expect((await store.read({ type: 'started', after: 0, limit: 9 })).rows.map(({ due }) => due.seq)).toEqual([1])
+      const [back] = await store.write([{ type: 'hand-back', id: idOf(1), seq: 2, token: 't' }])
+      expect(back).toMatchObject({ ok: true, due: { id: idOf(1), seq: 1 } })
+      await store.write([{ ...start(2), token: 'u' }])
+      const outcome = { ...outcomeOf(idOf(1), DELIVERED, attemptRecord(1), 'u'), seq: 2 }
+      expect((await store.write([outcome]))[0]).toEqual({ ok: true, seq: 1 })
+      expect([(await webhook(idOf(1)))?.state, (await webhook(idOf(2)))?.state]).toEqual(['delivered', 'scheduled'])
+    })
     it('starts a row that is due in a year', async () => {
       await append(store, newWebhook(1, { at: T0 + 8_760 * HOUR_MS }))
       expect(await start(store, idOf(1))).toMatchObject({ ok: true })

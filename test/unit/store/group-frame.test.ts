@@ -10,13 +10,15 @@ const bytes = fc.uint8Array({ maxLength: 300 })
 const maybe = <Value>(arbitrary: fc.Arbitrary<Value>): fc.Arbitrary<Value | null> => fc.option(arbitrary, { nil: null })
 const text = fc.string({ unit: 'binary', maxLength: 40 })
 
-const mark: fc.Arbitrary<MarkStarted> = fc.record({
-  type: fc.constant('mark-started' as const),
-  id: text,
-  attempt: fc.integer({ min: 1, max: 1e6 }),
-  token: text,
-  startedAt: instant,
-})
+const whose = fc.record({ id: text, seq: fc.maxSafeNat() }, { requiredKeys: ['id'] })
+const mark: fc.Arbitrary<MarkStarted> = fc
+  .record({
+    type: fc.constant('mark-started' as const),
+    attempt: fc.integer({ min: 1, max: 1e6 }),
+    token: text,
+    startedAt: instant,
+  })
+  .chain((op) => whose.map((of) => ({ ...op, ...of })))
 const attempt: fc.Arbitrary<AttemptRecord> = fc.record({
   number: fc.integer({ min: 1, max: 1e6 }),
   startedAt: instant,
@@ -29,16 +31,17 @@ const attempt: fc.Arbitrary<AttemptRecord> = fc.record({
   networkMs: duration,
   inDoubt: fc.boolean(),
 })
-const outcome: fc.Arbitrary<RecordOutcome> = fc.record({
-  type: fc.constant('record-outcome' as const),
-  id: text,
-  token: text,
-  attempt,
-  next: fc.oneof(
-    fc.record({ state: fc.constant('retrying' as const), nextAt: instant }),
-    fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
-  ),
-})
+const outcome: fc.Arbitrary<RecordOutcome> = fc
+  .record({
+    type: fc.constant('record-outcome' as const),
+    token: text,
+    attempt,
+    next: fc.oneof(
+      fc.record({ state: fc.constant('retrying' as const), nextAt: instant }),
+      fc.record({ state: fc.constantFrom(...FINAL_STATES), finishedAt: instant }),
+    ),
+  })
+  .chain((op) => whose.map((of) => ({ ...op, ...of })))
 /** Beside its outcome it says that it was alone in what died. */
 const suspect = fc
   .tuple(outcome, maybe(fc.nat(3)))
