@@ -266,7 +266,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       const now = ctx.world.wallNow()
       for (const due of entries)
         if (!state.flights.has(attemptIdOf(due.id, due.attempts + 1))) offerDue(state.queues, due, now)
-      for (const lane of more) wantMore(state.queues, windowAt(state.queues, lane.brand, lane.priority))
+      for (const lane of more) wantMore(state.queues, windowAt(state.queues, lane))
       return turn(state, ctx)
     },
     'attempt-ended': ({ attemptId, brand, outcome }, state, ctx) => {
@@ -279,7 +279,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       const limiter = state.flights.get(attemptId)?.limiter ?? null
       if (limiter !== null) ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })
       endFlight(attemptId, state, ctx)
-      readAgain(brand, state)
+      readAgain(attemptId, brand, state)
       return turn(state, ctx)
     },
     'register-again': (_message, state, ctx) => {

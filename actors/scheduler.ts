@@ -480,12 +480,10 @@ const forgetCrashes = (state: State, ctx: Ctx): void => {
     if (!parked && (atMono.at(-1) ?? 0) <= since) state.crashes.delete(domain)
 }
 
-const askLeftBehind = (domain: Domain, ctx: Ctx): void => {
+const askLeftBehind = (domain: Domain, ctx: Ctx, after: LaneKey | null = null): void => {
   const now = ctx.world.wallNow()
-  ctx.request(storeKeeper, { type: 'due-lanes', now, domain, after: null, limit: PAGE_ROWS_MAX }, 'left-behind', {
-    domain,
-    now,
-  })
+  const query = { type: 'due-lanes', now, domain, after, limit: PAGE_ROWS_MAX } as const
+  ctx.request(storeKeeper, query, 'left-behind', { domain, now })
 }
 
 const onLeftBehind = (
@@ -495,8 +493,9 @@ const onLeftBehind = (
 ): void => {
   const { domain, now } = message.data
   if (!message.ok || !message.value.ok) return scanLater(WAKE_MAX_MS, false, state, ctx)
-  const { lanes } = message.value.value
+  const { lanes, next } = message.value.value
   if (lanes.length > 0) return tell(domain, [], lanes, state, ctx)
+  if (next !== null) return askLeftBehind(domain, ctx, next)
   for (const { lane, handed } of [...state.horizon.cutLanes.values()]) {
     if (!handed || lane.domain !== domain) continue
     const cutLane = takeBack(state.horizon, lane, now)

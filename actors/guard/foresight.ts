@@ -12,11 +12,10 @@ import {
   placeInLane,
   predictStart,
 } from '#guard/explain.ts'
-import { compareDue } from '#guard/lane.ts'
+import { compareDue, laneSize, tailOf } from '#guard/lane.ts'
 import { queueOf, windowAt } from '#guard/queues.ts'
-import { windowSize, windowTail } from '#guard/window.ts'
 import type { From } from '#runtime/from.ts'
-import { attemptIdOf, type Due, type Edge, type Instant, type WebhookId } from '#webhook/webhook.ts'
+import { attemptIdOf, type Due, type Edge, type Instant, laneOf, type WebhookId } from '#webhook/webhook.ts'
 import { figures } from './figures.ts'
 import { groundOf } from './ground.ts'
 import type { Counting, Ctx, Ranking, State } from './state.ts'
@@ -42,10 +41,10 @@ export const explain = (
     return ctx.reply(from, explained(held, enteredAt, aheadInBrand(queue, held), placeInLane(queue, held), state, ctx))
   }
   if (due === undefined || flights.has(attemptIdOf(id, due.attempts + 1))) return ctx.reply(from, null)
-  const window = windowAt(queues, due.brand, due.priority)
+  const window = windowAt(queues, laneOf(due))
   if (!window.more) return ctx.reply(from, null)
-  const tail = windowTail(window)
-  rank({ from, due, counted: 0 }, tail === undefined ? null : { nextAt: tail.nextAt, seq: tail.seq }, state, ctx)
+  const tail = tailOf(window.lane)
+  rank({ from, due, counted: 0 }, tail === undefined ? null : { nextAt: tail.nextAt, seq: tail.seq }, ctx)
 }
 
 const explained = (due: Due, since: Instant, inBrand: number, place: number, state: State, ctx: Ctx): Explained => {
@@ -66,10 +65,14 @@ const explained = (due: Due, since: Instant, inBrand: number, place: number, sta
 }
 
 /** Counts the rows between the window and the one that is asked about, page by page, to at most RANK_ROWS_MAX. */
-const rank = (ranking: Ranking, after: Edge | null, state: State, ctx: Ctx): void => {
-  const { brand, priority, nextAt } = ranking.due
-  const lane = { domain: state.domain, brand, priority }
-  ctx.request(storeKeeper, { type: 'lane', lane, after, until: nextAt, limit: PAGE_ROWS_MAX }, 'ranked', ranking)
+const rank = (ranking: Ranking, after: Edge | null, ctx: Ctx): void => {
+  const lane = laneOf(ranking.due)
+  ctx.request(
+    storeKeeper,
+    { type: 'lane', lane, after, until: ranking.due.nextAt, limit: PAGE_ROWS_MAX },
+    'ranked',
+    ranking,
+  )
 }
 export const onRanked = (
   message: Extract<GuardProtocol['info'], { readonly type: 'ranked' }>,
@@ -83,10 +86,10 @@ export const onRanked = (
   const ranking = { from, due, counted: counted + before.length }
   const last = rows.at(-1)
   if (more && last !== undefined && before.length === rows.length && ranking.counted < RANK_ROWS_MAX)
-    return rank(ranking, { nextAt: last.nextAt, seq: last.seq }, state, ctx)
+    return rank(ranking, { nextAt: last.nextAt, seq: last.seq }, ctx)
   const queue = queueOf(state.queues, due.brand)
   const inBrand = aheadOfNew(queue, due.priority) + ranking.counted
-  const place = windowSize(windowAt(state.queues, due.brand, due.priority)) + ranking.counted + 1
+  const place = laneSize(windowAt(state.queues, laneOf(due)).lane) + ranking.counted + 1
   ctx.reply(from, explained(due, due.nextAt, inBrand, place, state, ctx))
 }
 

@@ -3,10 +3,11 @@ import type { GuardProtocol } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { LANE_WINDOW_LOW_SHARE, PAGE_ROWS_MAX } from '#config/limits.ts'
 import { hasExpired } from '#guard/admission.ts'
+import { laneSize } from '#guard/lane.ts'
 import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt, windowMaxOf } from '#guard/queues.ts'
-import { type Window, windowSize } from '#guard/window.ts'
+import type { Window } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
-import { attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
+import { type AttemptId, attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
 import { AGAIN_MS, type Ctx, type LanePage, type Read, type State, scheduler } from './state.ts'
 
 /** Reads which lanes have due rows, then the head of each. */
@@ -34,7 +35,7 @@ export const onLanes = (message: Answer<'lanes', Read<LanePage>, number>, state:
   if (!message.ok || !message.value.ok) return loadLater(state, ctx)
   const { lanes, next } = message.value.value
   for (const lane of lanes) {
-    const window = windowAt(state.queues, lane.brand, lane.priority)
+    const window = windowAt(state.queues, lane)
     const reading = window.refilling
     wantMore(state.queues, window)
     if (reading) continue
@@ -50,12 +51,14 @@ const openIfLoaded = (state: State): void => {
   if (state.phase === 'loading' && state.lanesRead && state.loading === 0) state.phase = 'open'
 }
 
+const laneKeyOf = ({ brand, priority, kind }: Window, { domain }: State): LaneKey => ({ domain, brand, priority, kind })
+
 /** The head of the lane, without a cursor: what was put before the tail meanwhile is found as well (D-1). */
 const requestHead = (window: Window, loads: boolean, state: State, ctx: Ctx): void => {
   window.refilling = true
   state.refilling += 1
   const until = ctx.world.wallNow()
-  const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
+  const lane = laneKeyOf(window, state)
   const data = { lane, until, round: state.round, loads }
   const limit = Math.min(PAGE_ROWS_MAX, windowMaxOf(state.queues, window) + state.flights.size)
   ctx.request(storeKeeper, { type: 'lane', lane, after: null, until, limit }, 'head', data)
@@ -63,19 +66,20 @@ const requestHead = (window: Window, loads: boolean, state: State, ctx: Ctx): vo
 export const refill = (state: State, ctx: Ctx): void => {
   for (const window of state.queues.hungry) {
     const low = windowMaxOf(state.queues, window) * LANE_WINDOW_LOW_SHARE
-    if (!window.refilling && windowSize(window) < low) requestHead(window, false, state, ctx)
+    if (!window.refilling && laneSize(window.lane) < low) requestHead(window, false, state, ctx)
   }
 }
-/** A row of this brand may be due and told to nobody: look at its lanes again. */
-export const readAgain = (brand: Brand, state: State): void => {
-  for (const window of queueOf(state.queues, brand).windows) wantMore(state.queues, window)
+/** This attempt's row may be due and told to nobody: look at its brand's lanes of that kind again. */
+export const readAgain = (attemptId: AttemptId, brand: Brand, state: State): void => {
+  const kind = attemptId.endsWith('.1') ? 'first' : 'retry'
+  for (const one of queueOf(state.queues, brand).classes) wantMore(state.queues, one[kind])
 }
 
 type HeadAnswer = Extract<GuardProtocol['info'], { readonly type: 'head' }>
 
 export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
   const { lane, until, round, loads } = message.data
-  const window = windowAt(state.queues, lane.brand, lane.priority)
+  const window = windowAt(state.queues, lane)
   window.refilling = false
   state.refilling -= 1
   // A refill of the same round is not one of the heads that are counted.
@@ -98,6 +102,6 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
   window.stale = false
   if (!all) return
   caughtUp(state.queues, window)
-  const lane = { domain: state.domain, brand: window.brand, priority: window.priority }
+  const lane = laneKeyOf(window, state)
   ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: until })
 }

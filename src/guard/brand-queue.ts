@@ -1,13 +1,24 @@
-import { type Brand, type Domain, type Due, PRIORITIES, type Priority } from '#webhook/webhook.ts'
-import { compareDue, headOf, type Lane, takeHead } from './lane.ts'
+import { type Brand, type Domain, type Due, type LaneKind, PRIORITIES, type Priority } from '#webhook/webhook.ts'
+import { compareDue, headOf, takeHead } from './lane.ts'
 import { type BrandKeys, brandKeys } from './limits.ts'
 import { emptyWindow, type Window } from './window.ts'
+
+/** The first tries and the retries of one priority: a window of each (D-21). Plain data. */
+export interface PriorityClass {
+  readonly priority: Priority
+  readonly first: Window
+  readonly retry: Window
+  /** Of the last two starts while the domain fails: was the last one a retry? */
+  lastWasRetry: boolean
+}
 
 /** One brand's waiting work in one guard, and its place in the order of brands. Plain data. */
 export interface BrandQueue {
   readonly brand: Brand
   readonly keys: BrandKeys
-  /** By priority, highest first. */
+  /** Highest priority first. */
+  readonly classes: readonly PriorityClass[]
+  /** Those of the classes. */
   readonly windows: readonly Window[]
   /** Starts of this brand since each class was last served while it had work. */
   readonly passedOver: number[]
@@ -30,27 +41,36 @@ export interface BrandQueue {
   heldMono: number
 }
 
-export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => ({
-  brand,
-  keys: brandKeys(domain, brand),
-  windows: PRIORITIES.map((priority) => emptyWindow(brand, priority)),
-  passedOver: PRIORITIES.map(() => 0),
-  size: 0,
-  inFlight: 0,
-  reserved: 0,
-  asking: false,
-  parked: false,
-  inRing: false,
-  deficit: 0,
-  credit: 0,
-  heldSlotMs: 0,
-  heldMono: 0,
-})
+export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => {
+  const classes = PRIORITIES.map((priority) => ({
+    priority,
+    first: emptyWindow(brand, priority, 'first'),
+    retry: emptyWindow(brand, priority, 'retry'),
+    lastWasRetry: false,
+  }))
+  return {
+    brand,
+    keys: brandKeys(domain, brand),
+    classes,
+    windows: classes.flatMap(({ first, retry }) => [first, retry]),
+    passedOver: PRIORITIES.map(() => 0),
+    size: 0,
+    inFlight: 0,
+    reserved: 0,
+    asking: false,
+    parked: false,
+    inRing: false,
+    deficit: 0,
+    credit: 0,
+    heldSlotMs: 0,
+    heldMono: 0,
+  }
+}
 
-export const windowOf = (queue: BrandQueue, priority: Priority): Window => {
-  const window = queue.windows[PRIORITIES.indexOf(priority)]
-  if (window === undefined) throw new Error(`no such priority: ${priority}`)
-  return window
+export const windowOf = (queue: BrandQueue, priority: Priority, kind: LaneKind): Window => {
+  const found = queue.classes[PRIORITIES.indexOf(priority)]
+  if (found === undefined) throw new Error(`no such priority: ${priority}`)
+  return found[kind]
 }
 
 /** Brings `heldSlotMs` up to now; before every change of `inFlight`. */
@@ -73,23 +93,23 @@ export type RetryShare = 'free' | 'half' | 'none'
 /** With two classes below the highest a class is then passed over at most nine times: one start in ten. */
 const PASSED_OVER_MAX = 8
 
-/** The lane of the window that is served next, or undefined if it has nothing that may start. */
-const nextLane = (window: Window, share: RetryShare): Lane | undefined => {
-  const first = headOf(window.first)
-  const retry = share === 'none' ? undefined : headOf(window.retry)
-  if (first === undefined) return retry === undefined ? undefined : window.retry
-  if (retry === undefined) return window.first
-  if (share === 'half') return window.lastWasRetry ? window.first : window.retry
-  return compareDue(first, retry) < 0 ? window.first : window.retry
+/** The window of the class that is served next, or undefined if it has nothing that may start. */
+const nextWindow = (one: PriorityClass, share: RetryShare): Window | undefined => {
+  const first = headOf(one.first.lane)
+  const retry = share === 'none' ? undefined : headOf(one.retry.lane)
+  if (first === undefined) return retry === undefined ? undefined : one.retry
+  if (retry === undefined) return one.first
+  if (share === 'half') return one.lastWasRetry ? one.first : one.retry
+  return compareDue(first, retry) < 0 ? one.first : one.retry
 }
 
 /** Index of the class that is served next: one that was passed over too often, else the highest with work; -1 if none. */
 const nextClass = (queue: BrandQueue, share: RetryShare): number => {
   let chosen = -1
   let passedMost = PASSED_OVER_MAX - 1
-  for (let at = 0; at < queue.windows.length; at += 1) {
-    const window = queue.windows[at]
-    if (window === undefined || nextLane(window, share) === undefined) continue
+  for (let at = 0; at < queue.classes.length; at += 1) {
+    const one = queue.classes[at]
+    if (one === undefined || nextWindow(one, share) === undefined) continue
     const passed = queue.passedOver[at] ?? 0
     if (chosen !== -1 && passed <= passedMost) continue
     chosen = at
@@ -101,28 +121,28 @@ const nextClass = (queue: BrandQueue, share: RetryShare): number => {
 /** The webhook that this brand would start next. */
 export const peekNext = (queue: BrandQueue, share: RetryShare): Due | undefined => {
   if (queue.size === 0) return undefined
-  const window = queue.windows[nextClass(queue, share)]
-  const lane = window === undefined ? undefined : nextLane(window, share)
-  return lane === undefined ? undefined : headOf(lane)
+  const one = queue.classes[nextClass(queue, share)]
+  const window = one === undefined ? undefined : nextWindow(one, share)
+  return window === undefined ? undefined : headOf(window.lane)
 }
 
 /** Takes it. */
 export const takeNext = (queue: BrandQueue, share: RetryShare): Due | undefined => {
   const at = nextClass(queue, share)
-  const window = queue.windows[at]
-  const lane = window === undefined ? undefined : nextLane(window, share)
-  if (window === undefined || lane === undefined) return undefined
-  const due = takeHead(lane)
-  window.lastWasRetry = lane === window.retry
+  const one = queue.classes[at]
+  const window = one === undefined ? undefined : nextWindow(one, share)
+  if (one === undefined || window === undefined) return undefined
+  const due = takeHead(window.lane)
+  one.lastWasRetry = window === one.retry
   queue.size -= 1
   countPassedOver(queue, at, share)
   return due
 }
 
 const countPassedOver = (queue: BrandQueue, served: number, share: RetryShare): void => {
-  for (let at = 0; at < queue.windows.length; at += 1) {
-    const window = queue.windows[at]
-    const waits = at !== served && window !== undefined && nextLane(window, share) !== undefined
+  for (let at = 0; at < queue.classes.length; at += 1) {
+    const one = queue.classes[at]
+    const waits = at !== served && one !== undefined && nextWindow(one, share) !== undefined
     queue.passedOver[at] = waits ? (queue.passedOver[at] ?? 0) + 1 : 0
   }
 }

@@ -1,13 +1,12 @@
 /** Why a webhook waits, its place in the order, and when it will start: the same arithmetic as admission, looking ahead. */
-import type { Brand, Due, Priority } from '#webhook/webhook.ts'
+import { type Brand, type Due, laneKindOf, type Priority } from '#webhook/webhook.ts'
 import { brandBlock, concurrencyNow, domainBlock, type Ground, type LimitName, retryShare } from './admission.ts'
-import type { BrandQueue } from './brand-queue.ts'
+import { type BrandQueue, windowOf } from './brand-queue.ts'
 import { gateOf } from './conditions.ts'
 import { countBefore, laneSize } from './lane.ts'
 import { concurrencyOf, isPaused, type LimitTable, rateOf, weightOf } from './limits.ts'
 import type { Queues } from './queues.ts'
 import { earliestStart, type RateLimit } from './rate.ts'
-import { windowSize } from './window.ts'
 
 export interface Assumptions {
   /** Starts of the domain that come first. */
@@ -33,24 +32,22 @@ export const blockOf = (queues: Queues, queue: BrandQueue, due: Due, ground: Gro
 /** Webhooks of its brand that start before it, as far as they are in the windows: higher classes, and its own lane before it. */
 export const aheadInBrand = (queue: BrandQueue, due: Due): number => {
   let ahead = 0
-  for (const window of queue.windows) {
-    if (window.priority === due.priority) return ahead + countBefore(window.first, due) + countBefore(window.retry, due)
-    ahead += windowSize(window)
+  for (const { priority, first, retry } of queue.classes) {
+    if (priority === due.priority) return ahead + countBefore(first.lane, due) + countBefore(retry.lane, due)
+    ahead += laneSize(first.lane) + laneSize(retry.lane)
   }
   return ahead
 }
 /** Its place in its lane, from 1. */
-export const placeInLane = (queue: BrandQueue, due: Due): number => {
-  const window = queue.windows.find(({ priority }) => priority === due.priority)
-  if (window === undefined) return 1
-  return countBefore(due.attempts > 0 ? window.retry : window.first, due) + 1
-}
+export const placeInLane = (queue: BrandQueue, due: Due): number =>
+  countBefore(windowOf(queue, due.priority, laneKindOf(due.attempts)).lane, due) + 1
+
 /** Webhooks of its brand in the windows that start before a new one of this priority. */
 export const aheadOfNew = (queue: BrandQueue, priority: Priority): number => {
   let ahead = 0
-  for (const window of queue.windows) {
-    ahead += windowSize(window)
-    if (window.priority === priority) return ahead
+  for (const one of queue.classes) {
+    ahead += laneSize(one.first.lane) + laneSize(one.retry.lane)
+    if (one.priority === priority) return ahead
   }
   return ahead
 }
@@ -116,16 +113,17 @@ export interface Depth {
   readonly priority: Priority
   readonly first: number
   readonly retry: number
-  /** The store holds more of this lane. */
+  /** The store holds more of these lanes. */
   readonly more: boolean
 }
 /** What waits, by brand and priority; lanes without work are left out. */
 export const depths = (queues: Queues): readonly Depth[] => {
   const shown: Depth[] = []
   for (const queue of queues.brands.values())
-    for (const { brand, priority, first, retry, more } of queue.windows)
-      if (more || laneSize(first) + laneSize(retry) > 0)
-        shown.push({ brand, priority, first: laneSize(first), retry: laneSize(retry), more })
+    for (const { priority, first, retry } of queue.classes) {
+      const depth = { first: laneSize(first.lane), retry: laneSize(retry.lane), more: first.more || retry.more }
+      if (depth.more || depth.first + depth.retry > 0) shown.push({ brand: queue.brand, priority, ...depth })
+    }
   return shown
 }
 

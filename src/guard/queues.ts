@@ -1,11 +1,19 @@
-/** Everything that waits in one guard: windows by brand and priority, and who holds which id. Plain data. */
+/** Everything that waits in one guard: windows by brand, priority and kind, and who holds which id. Plain data. */
 import { GUARD_ROWS_MAX, LANE_WINDOW_MIN } from '#config/limits.ts'
-import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
+import {
+  type Brand,
+  type Domain,
+  type Due,
+  type Instant,
+  type LaneKey,
+  laneKindOf,
+  type WebhookId,
+} from '#webhook/webhook.ts'
 import { type BrandQueue, emptyBrandQueue, isForgettable, windowOf } from './brand-queue.ts'
 import { emptyRing, joinRing, type Ring, sweepRing } from './fairness.ts'
-import { compareDue } from './lane.ts'
+import { compareDue, headOf, laneSize, removeFrom, tailOf, takeTail } from './lane.ts'
 import { type DomainKeys, domainKeys } from './limits.ts'
-import { fill, markMore, offer, removeDue, type Window, windowHead, windowSize, windowTail } from './window.ts'
+import { fill, markMore, offer, type Window } from './window.ts'
 
 /** One webhook that waits here, and when it came into the guard's hands: the start of the guard's share of its lateness. */
 export interface Waiting {
@@ -50,7 +58,7 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
  */
 export const windowMaxOf = ({ windowMax, ring, waiting }: Queues, window: Window): number => {
   const share = Math.floor(GUARD_ROWS_MAX / Math.max(1, ring.queues.length))
-  const room = GUARD_ROWS_MAX - waiting.size + windowSize(window)
+  const room = GUARD_ROWS_MAX - waiting.size + laneSize(window.lane)
   return Math.min(windowMax, Math.max(LANE_WINDOW_MIN, Math.min(share, room)))
 }
 
@@ -61,8 +69,11 @@ export const queueOf = (queues: Queues, brand: Brand): BrandQueue => {
   queues.brands.set(brand, queue)
   return queue
 }
-export const windowAt = (queues: Queues, brand: Brand, priority: Priority): Window =>
-  windowOf(queueOf(queues, brand), priority)
+/** The window of a lane of this domain. */
+export const windowAt = (queues: Queues, { brand, priority, kind }: Omit<LaneKey, 'domain'>): Window =>
+  windowOf(queueOf(queues, brand), priority, kind)
+const windowFor = (queue: BrandQueue, { priority, attempts }: Due): Window =>
+  windowOf(queue, priority, laneKindOf(attempts))
 
 /** A told row. A newer word about a webhook that waits already replaces the older one. */
 export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
@@ -72,7 +83,7 @@ export const offerDue = (queues: Queues, due: Due, now: Instant): void => {
     dropWaiting(queues, due.id)
   }
   const queue = queueOf(queues, due.brand)
-  const window = windowOf(queue, due.priority)
+  const window = windowFor(queue, due)
   const offered = offer(window, due, windowMaxOf(queues, window))
   if (window.more) queues.hungry.add(window)
   if (offered.evicted !== undefined) forget(queues, queue, offered.evicted)
@@ -114,8 +125,8 @@ export const fillWindow = (
 }
 /** What was told before the lane was read may come after rows that are only in the store: it goes back there. */
 const leaveAfter = (queues: Queues, queue: BrandQueue, window: Window, last: Due): void => {
-  for (let tail = windowTail(window); tail !== undefined && compareDue(tail, last) > 0; tail = windowTail(window)) {
-    removeDue(window, tail)
+  for (let tail = tailOf(window.lane); tail !== undefined && compareDue(tail, last) > 0; tail = tailOf(window.lane)) {
+    takeTail(window.lane)
     forget(queues, queue, tail)
   }
 }
@@ -135,7 +146,7 @@ export const dropWaiting = (queues: Queues, id: WebhookId): boolean => {
   const due = queues.waiting.get(id)?.due
   if (due === undefined) return false
   const queue = queueOf(queues, due.brand)
-  removeDue(windowOf(queue, due.priority), due)
+  removeFrom(windowFor(queue, due).lane, due)
   forget(queues, queue, due)
   return true
 }
@@ -156,7 +167,7 @@ export const oldestWaiting = (queues: Queues): number | null => {
   let oldest: number | null = null
   for (const queue of queues.ring.queues)
     for (const window of queue.windows) {
-      const head = windowHead(window)
+      const head = headOf(window.lane)
       if (head !== undefined && (oldest === null || head.nextAt < oldest)) oldest = head.nextAt
     }
   return oldest

@@ -1,54 +1,29 @@
-import type { Brand, Due, Priority } from '#webhook/webhook.ts'
-import { compareDue, emptyLane, headOf, insert, type Lane, laneSize, removeFrom, tailOf, takeTail } from './lane.ts'
+import type { Brand, Due, LaneKind, Priority } from '#webhook/webhook.ts'
+import { compareDue, emptyLane, insert, type Lane, laneSize, tailOf, takeTail } from './lane.ts'
 
-/**
- * What a guard holds of one lane of the store: its first rows, bounded; the store is the queue (D-1).
- * First tries and retries of it are lanes of their own (D-21), kept within one bound.
- */
+/** What a guard holds of one lane of the store: its first rows, bounded; the store is the queue (D-1). */
 export interface Window {
   readonly brand: Brand
   readonly priority: Priority
-  readonly first: Lane
-  readonly retry: Lane
+  readonly kind: LaneKind
+  readonly lane: Lane
   /** The store holds due rows of this lane that are not here; all of them come after the tail, or are still to be read. */
   more: boolean
   /** A read of the lane's head is under way. */
   refilling: boolean
   /** Something was left to the store while that read was under way, so its "no more" does not count. */
   stale: boolean
-  /** Of the last two starts while the domain fails: was the last one a retry? */
-  lastWasRetry: boolean
 }
 
-export const emptyWindow = (brand: Brand, priority: Priority): Window => ({
+export const emptyWindow = (brand: Brand, priority: Priority, kind: LaneKind): Window => ({
   brand,
   priority,
-  first: emptyLane(),
-  retry: emptyLane(),
+  kind,
+  lane: emptyLane(),
   more: false,
   refilling: false,
   stale: false,
-  lastWasRetry: false,
 })
-
-export const windowSize = (window: Window): number => laneSize(window.first) + laneSize(window.retry)
-const laneFor = (window: Window, due: Due): Lane => (due.attempts > 0 ? window.retry : window.first)
-
-/** The later of the two tails: everything that is left to the store comes after it. */
-export const windowTail = (window: Window): Due | undefined => {
-  const first = tailOf(window.first)
-  const retry = tailOf(window.retry)
-  if (first === undefined || retry === undefined) return first ?? retry
-  return compareDue(first, retry) > 0 ? first : retry
-}
-
-/** The earlier of the two heads. */
-export const windowHead = (window: Window): Due | undefined => {
-  const first = headOf(window.first)
-  const retry = headOf(window.retry)
-  if (first === undefined || retry === undefined) return first ?? retry
-  return compareDue(first, retry) < 0 ? first : retry
-}
 
 /** The store has more of this lane than is here. */
 export const markMore = (window: Window): void => {
@@ -66,7 +41,7 @@ const HELD: Offered = { held: true, evicted: undefined }
 
 /** A told row: taken in order if it belongs before what the store still holds, else left to the store. */
 export const offer = (window: Window, due: Due, sizeMax: number): Offered => {
-  const tail = windowTail(window)
+  const tail = tailOf(window.lane)
   if (window.more && (tail === undefined || compareDue(due, tail) > 0)) {
     markMore(window)
     return LEFT
@@ -76,17 +51,15 @@ export const offer = (window: Window, due: Due, sizeMax: number): Offered => {
 
 /** A row of the lane's head during a refill: taken in order as far as there is room before the tail. */
 export const fill = (window: Window, due: Due, sizeMax: number): Offered => {
-  const tail = windowTail(window)
-  if (windowSize(window) >= sizeMax && tail !== undefined && compareDue(due, tail) > 0) return LEFT
+  const tail = tailOf(window.lane)
+  if (laneSize(window.lane) >= sizeMax && tail !== undefined && compareDue(due, tail) > 0) return LEFT
   return take(window, due, sizeMax)
 }
 
 const take = (window: Window, due: Due, sizeMax: number): Offered => {
-  if (!insert(laneFor(window, due), due) || windowSize(window) <= sizeMax) return HELD
-  const evicted = windowTail(window)
-  if (evicted !== undefined) takeTail(laneFor(window, evicted))
+  if (!insert(window.lane, due) || laneSize(window.lane) <= sizeMax) return HELD
+  const evicted = tailOf(window.lane)
+  if (evicted !== undefined) takeTail(window.lane)
   markMore(window)
   return evicted === due ? LEFT : { held: true, evicted }
 }
-
-export const removeDue = (window: Window, due: Due): boolean => removeFrom(laneFor(window, due), due)

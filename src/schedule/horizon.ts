@@ -4,7 +4,7 @@
  * Invariant: every live row with key <= `edge` is in here, or in a guard's hands, or belongs to a lane that is cut short
  * and lies behind its cut. Rows behind the edge are in the store only; a page of them is read when there is room.
  */
-import type { Due, Edge, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
+import { type Due, type Edge, type Instant, type LaneKey, laneOf, type WebhookId } from '#webhook/webhook.ts'
 
 /**
  * A lane that has more rows than one window. `cut`: its rows up to here are in the horizon or told, the others are not.
@@ -53,8 +53,7 @@ export const createHorizon = (now: Instant, entriesMax: number, windowMax: numbe
   load: null,
 })
 
-export const laneText = (lane: LaneKey): string => `${lane.priority} ${lane.brand} ${lane.domain}`
-export const laneOf = (due: Due): LaneKey => ({ domain: due.domain, brand: due.brand, priority: due.priority })
+export const laneText = (lane: LaneKey): string => `${lane.kind} ${lane.priority} ${lane.brand} ${lane.domain}`
 export const isBefore = (a: Edge, b: Edge): boolean => a.nextAt < b.nextAt || (a.nextAt === b.nextAt && a.seq < b.seq)
 export const sizeOf = (horizon: Horizon): number => horizon.entries.length - horizon.head
 export const firstOf = (horizon: Horizon): Due | undefined => horizon.entries[horizon.head]

@@ -5,7 +5,7 @@
  * (`./row-codec.ts`), then the lanes: `u32 count`, each `u8 priority, u16 length, brand, u16 length, domain`.
  */
 
-import { type Brand, type Domain, type LaneKey, PRIORITIES, type Priority, type WebhookId } from '#webhook/webhook.ts'
+import { type LanePair, PRIORITIES, type Priority, type WebhookId } from '#webhook/webhook.ts'
 import { BadRow, checkRow, readRowBody, rowBodyBytesMax, writeRowBody } from './row-codec.ts'
 import type { NewWebhook } from './store.ts'
 
@@ -49,7 +49,7 @@ export interface PackedRow {
 }
 export interface Batch {
   readonly count: number
-  readonly lanes: readonly LaneKey[]
+  readonly lanes: readonly LanePair[]
   /** Where the first row stands; `readPackedRow` tells where the next one does. */
   readonly firstAt: number
 }
@@ -62,7 +62,7 @@ export const openBatch = (bytes: Buffer): Batch => {
   if (at + 4 > bytes.length) throw new BadRow('cut short')
   const laneCount = bytes.readUInt32LE(at)
   at += 4
-  const lanes: LaneKey[] = []
+  const lanes: LanePair[] = []
   for (let i = 0; i < laneCount; i++) {
     const brandEnd = at + 3 + bytes.readUInt16LE(at + 1)
     const domainEnd = brandEnd + 2 + bytes.readUInt16LE(brandEnd)
@@ -117,12 +117,12 @@ export const priorityOf = (index: number): Priority => {
 /** Numbers the lanes of one batch in the order of their first row. */
 class LaneTable {
   readonly #indexes = new Map<string, number>()
-  readonly #lanes: LaneKey[] = []
-  #last: LaneKey | null = null
+  readonly #lanes: LanePair[] = []
+  #last: LanePair | null = null
   #lastIndex = -1
   bytesMax = 4
 
-  indexOf(row: LaneKey): number {
+  indexOf(row: LanePair): number {
     const last = this.#last
     if (last !== null && last.domain === row.domain && last.brand === row.brand && last.priority === row.priority)
       return this.#lastIndex
@@ -131,7 +131,7 @@ class LaneTable {
     this.#last = row
     return this.#lastIndex
   }
-  #add(key: string, row: { readonly brand: Brand; readonly domain: Domain; readonly priority: Priority }): number {
+  #add(key: string, row: LanePair): number {
     this.bytesMax += 5 + 3 * (row.brand.length + row.domain.length)
     this.#indexes.set(key, this.#lanes.length)
     return this.#lanes.push(row) - 1

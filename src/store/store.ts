@@ -331,7 +331,10 @@ export type ReadQuery =
       readonly until: Instant
       readonly limit: number
     }
-  /** Lanes that have a row due at `now`, by (domain, brand, priority) after the cursor; one domain if named. */
+  /**
+   * Lanes that have a row due at `now`, by (domain, brand, priority, kind) after the cursor; one domain if named. A page may be
+   * short, even empty, before the end (bounded work per page): go on while there is a `next`.
+   */
   | {
       readonly type: 'due-lanes'
       readonly now: Instant

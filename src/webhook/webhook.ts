@@ -50,12 +50,26 @@ export interface Due {
   readonly expiresAt: Instant | null
 }
 
-/** A lane in the store: live rows that are not started, ordered by (nextAt, seq). */
-export interface LaneKey {
+/** The two lanes of one (domain, brand, priority): its first tries and its retries. */
+export interface LanePair {
   readonly domain: Domain
   readonly brand: Brand
   readonly priority: Priority
 }
+export const LANE_KINDS = ['first', 'retry'] as const
+export type LaneKind = (typeof LANE_KINDS)[number]
+/** A lane in the store: live rows that are not started, ordered by (nextAt, seq). Retries never stand in the way of first tries (D-21). */
+export interface LaneKey extends LanePair {
+  readonly kind: LaneKind
+}
+/** `attempts`: those made. A failed first try moves its row from one lane to the other, a hand-back of it moves it back. */
+export const laneKindOf = (attempts: number): LaneKind => (attempts > 0 ? 'retry' : 'first')
+export const laneOf = ({ domain, brand, priority, attempts }: LanePair & { readonly attempts: number }): LaneKey => ({
+  domain,
+  brand,
+  priority,
+  kind: laneKindOf(attempts),
+})
 /**
  * What can be set on a domain, a brand, or a brand in a domain; each is one row of the limit ladder with a value and a version.
  * `concurrency` and `rate` are the limits that people name; the others steer the guard (their units: `#guard/limits.ts`).

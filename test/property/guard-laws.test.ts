@@ -152,9 +152,9 @@ describe('order', () => {
   it('would not be, if a lane gave its second first', () => {
     const swapped: Sabotage = (queues, ground) => {
       for (const { windows } of queues.brands.values())
-        for (const { first } of windows) {
-          const [a, b] = first.entries.slice(first.head, first.head + 2)
-          if (a !== undefined && b !== undefined) first.entries.splice(first.head, 2, b, a)
+        for (const { lane } of windows) {
+          const [a, b] = lane.entries.slice(lane.head, lane.head + 2)
+          if (a !== undefined && b !== undefined) lane.entries.splice(lane.head, 2, b, a)
         }
       return ground
     }

@@ -3,10 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
 import { GuardStage } from '#test/support/guard-stage.ts'
-import type { Due } from '#webhook/webhook.ts'
+import type { Due, Outcome } from '#webhook/webhook.ts'
 
 const API = 'api.example.com'
-const LANE = { domain: API, brand: 'acme', priority: 'normal' } as const
+const LANE = { domain: API, brand: 'acme', priority: 'normal', kind: 'first' } as const
 
 const step = fc.oneof(
   {
@@ -90,6 +90,42 @@ describe('a window over a backlog on disk', () => {
       { numRuns: 25 },
     )
   }, 60_000)
+
+  describe('while the domain fails (D-21)', () => {
+    /** 3,000 of a kind on disk; `early` are due first. Every second answer is a 500; the breaker stays closed at half. */
+    const failing = async (early: 'retries' | 'first tries') => {
+      const outcome = (due: Due): Outcome => ({
+        kind: 'response',
+        status: due.seq % 2 === 0 ? 500 : 200,
+        retryAfterMs: null,
+        excerpt: null,
+      })
+      const stage = await new GuardStage({ serviceMs: () => 10, outcome }).raise()
+      const now = stage.world.wallNow()
+      for (let n = 0; n < 6_000; n += 1) {
+        const attempts = n < 3_000 === (early === 'retries') ? 1 : 0
+        stage.row(API, 'acme', { nextAt: now - 6_000 + n, attempts })
+      }
+      stage.tell(stage.row(API, 'acme'), stage.row(API, 'acme', { attempts: 1 }))
+      await stage.world.advance(2_000)
+      const retries = stage.starts.filter(({ due }) => due.attempts > 0)
+      for (const kind of [retries, stage.starts.filter(({ due }) => due.attempts === 0)]) {
+        const instants = kind.map(({ due }) => due.nextAt)
+        expect(instants).toEqual([...instants].sort((a, b) => a - b))
+      }
+      return { retries: retries.length, firsts: stage.starts.length - retries.length }
+    }
+    it('3,000 retries that are due earlier leave the starts to the first tries behind them', async () => {
+      const { retries, firsts } = await failing('retries')
+      expect(firsts).toBeGreaterThan(1_500)
+      expect(retries).toBeGreaterThan(100)
+    })
+    it('3,000 first tries that are due earlier leave the retries their share', async () => {
+      const { retries, firsts } = await failing('first tries')
+      expect(firsts).toBeGreaterThan(1_500)
+      expect(retries).toBeGreaterThan(100)
+    })
+  })
 
   it('keeps due order over all refills', async () => {
     const stage = await new GuardStage({ serviceMs: () => 5 }).raise()

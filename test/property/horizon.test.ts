@@ -6,7 +6,6 @@ import {
   createHorizon,
   handOver,
   isBefore,
-  laneOf,
   laneText,
   mergeLane,
   mergePage,
@@ -17,7 +16,7 @@ import {
   wishLanes,
   wishPage,
 } from '#schedule/horizon.ts'
-import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
+import { type Due, type Edge, type LaneKey, laneOf } from '#webhook/webhook.ts'
 
 const AHEAD_MS = 100
 const WINDOW = 2

@@ -17,10 +17,22 @@ import { type Answer, type Call, name } from '#runtime/protocol.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
+import { laneText } from '#schedule/horizon.ts'
 import type { StoredLimit } from '#store/store.ts'
 import { guardsSupervisor } from '#supervisors/guards.ts'
 import type { Event, Events } from '#telemetry/events.ts'
-import type { AttemptId, Brand, Domain, Due, Edge, LaneKey, LimitKind, Outcome, WebhookId } from '#webhook/webhook.ts'
+import {
+  type AttemptId,
+  type Brand,
+  type Domain,
+  type Due,
+  type Edge,
+  type LaneKey,
+  type LimitKind,
+  laneOf,
+  type Outcome,
+  type WebhookId,
+} from '#webhook/webhook.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
 export interface Row {
@@ -246,16 +258,15 @@ export class GuardStage {
         'due-lanes': ({ domain, now }, _from, state) => {
           if (this.storeFails) return reply(failed, state)
           const lanes = new Map<string, LaneKey>()
-          for (const { domain: of, brand, priority } of rowsDue(now))
-            if (domain === undefined || of === domain)
-              lanes.set(`${brand} ${priority}`, { domain: of, brand, priority })
+          for (const lane of rowsDue(now).map(laneOf))
+            if (domain === undefined || lane.domain === domain) lanes.set(laneText(lane), lane)
           return reply({ ok: true, value: { lanes: [...lanes.values()].slice(0, LANES_MAX), next: null } }, state)
         },
         lane: ({ lane, after, until, limit }, from, state, ctx) => {
           if (this.storeFails) return reply(failed, state)
           this.reads.push(lane)
           const all = rowsDue(until)
-            .filter((due) => due.domain === lane.domain && due.brand === lane.brand && due.priority === lane.priority)
+            .filter((due) => laneText(laneOf(due)) === laneText(lane))
             .filter((due) => after == null || (due.nextAt - after.nextAt || due.seq - after.seq) > 0)
             .sort((a, b) => a.nextAt - b.nextAt || a.seq - b.seq)
           const page = { ok: true, value: { rows: all.slice(0, limit), more: all.length > limit } } as const

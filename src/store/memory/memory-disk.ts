@@ -3,15 +3,16 @@
  * values that are put in the place of one another; every change since the last sync can be undone (power cut).
  */
 import { type LonelyDeaths, type StoredKey, type StoredLimit, StoreError } from '#store/store.ts'
-import type {
-  AttemptRecord,
-  Brand,
-  FinalState,
-  Instant,
-  LaneKey,
-  Priority,
-  RetryPolicy,
-  WebhookId,
+import {
+  type AttemptRecord,
+  type Brand,
+  type FinalState,
+  type Instant,
+  type LaneKey,
+  laneOf,
+  type Priority,
+  type RetryPolicy,
+  type WebhookId,
 } from '#webhook/webhook.ts'
 import { DueOrder } from './due-order.ts'
 
@@ -45,7 +46,7 @@ export interface MemoryRow {
   readonly finishedAt: Instant | null
 }
 
-export const laneText = (lane: LaneKey): string => `${lane.domain} ${lane.brand} ${lane.priority}`
+export const laneText = (lane: LaneKey): string => `${lane.domain} ${lane.brand} ${lane.priority} ${lane.kind}`
 
 export class MemoryDisk {
   readonly byId = new Map<WebhookId, MemoryRow>()
@@ -132,7 +133,7 @@ export class MemoryDisk {
     if (row.started !== null) this.started.set(row.seq, row)
     else {
       this.due.add(row)
-      this.#laneOf(row).due.add(row)
+      this.#lane(laneOf(row)).due.add(row)
       if (row.expiresAt !== null) this.expiring.set(row.seq, row)
     }
   }
@@ -141,16 +142,18 @@ export class MemoryDisk {
     if (row.started !== null) this.started.delete(row.seq)
     else {
       this.due.remove(row)
-      this.#laneOf(row).due.remove(row)
+      const lane = laneOf(row)
+      const { due } = this.#lane(lane)
+      due.remove(row)
+      if (due.size === 0) this.lanes.delete(laneText(lane))
       this.expiring.delete(row.seq)
     }
   }
-  #laneOf(row: LaneKey): { readonly due: DueOrder<MemoryRow> } {
-    const text = laneText(row)
+  #lane(key: LaneKey): { readonly due: DueOrder<MemoryRow> } {
+    const text = laneText(key)
     const known = this.lanes.get(text)
     if (known !== undefined) return known
-    const { domain, brand, priority } = row
-    const lane = { key: { domain, brand, priority }, due: new DueOrder<MemoryRow>() }
+    const lane = { key, due: new DueOrder<MemoryRow>() }
     this.lanes.set(text, lane)
     return lane
   }

@@ -7,7 +7,15 @@ import {
   WAITING_COUNT_MAX,
   type WebhookRecord,
 } from '#store/store.ts'
-import { type Brand, type Instant, type LaneKey, PRIORITIES, type WebhookState } from '#webhook/webhook.ts'
+import {
+  type Brand,
+  type Instant,
+  LANE_KINDS,
+  type LaneKey,
+  laneOf,
+  PRIORITIES,
+  type WebhookState,
+} from '#webhook/webhook.ts'
 import { laneText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
 import { dueOf } from './memory-writes.ts'
 
@@ -55,7 +63,7 @@ const horizon = (disk: MemoryDisk, query: Asked<'horizon'>): Answered<'horizon'>
   const except = new Set(query.except.map(laneText))
   const rows = disk.due
     .between(query.after, query.until)
-    .filter((row) => !except.has(laneText(row)))
+    .filter((row) => !except.has(laneText(laneOf(row))))
     .take(query.limit)
     .map(dueOf)
     .toArray()
@@ -85,7 +93,8 @@ const dueLanes = (disk: MemoryDisk, query: Asked<'due-lanes'>): Answered<'due-la
 export const compareLanes = (a: LaneKey, b: LaneKey): number =>
   compareText(a.domain, b.domain) ||
   compareText(a.brand, b.brand) ||
-  PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority)
+  PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) ||
+  LANE_KINDS.indexOf(a.kind) - LANE_KINDS.indexOf(b.kind)
 
 const started = (disk: MemoryDisk, query: Asked<'started'>): Answered<'started'> => {
   const found = [...disk.started.values()].filter((row) => row.seq > query.after).sort((a, b) => a.seq - b.seq)

@@ -16,6 +16,10 @@ export class CounterChanges {
   clear(): void {
     this.#changes.clear()
   }
+  /** Lanes of which something is not written yet. */
+  lanes(): ReadonlySet<number> {
+    return new Set(this.entries().map(([lane]) => lane))
+  }
   /** In ascending (lane, state), so that neighbours are written together. */
   *entries(): Generator<readonly [lane: number, state: number, n: number]> {
     const sorted = [...this.#changes].sort((a, b) => a[0] - b[0])

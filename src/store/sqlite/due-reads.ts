@@ -1,9 +1,9 @@
 /** What the scheduler and the guards ask: the horizon, the head of a lane, lanes with due work, started rows. Exact. */
-import { HORIZON_SCAN_MAX } from '#config/limits.ts'
+import { HORIZON_SCAN_MAX, LANES_SCAN_MAX } from '#config/limits.ts'
 import { firstNextAtOf, isWhole, retryOf } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
 import type { LonelyDeaths, ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
-import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
+import { type Due, type Edge, LANE_KINDS, type LaneKey, type LanePair } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { LaneBook } from './lane-book.ts'
 
@@ -18,7 +18,13 @@ type DueRow = readonly [
   timeoutMs: number,
   expiresAt: number | null,
 ]
-type LaneRow = readonly [domain: string, brand: string, priority: number]
+type PairRow = readonly [domain: string, brand: string, priority: number, firstDue: 0 | 1, retryDue: 0 | 1]
+interface PairsAsked {
+  readonly domain: string
+  readonly brand: string
+  readonly priority: number
+  readonly now: number
+}
 type StartedColumns = [
   ...DueRow,
   token: string,
@@ -38,13 +44,13 @@ export class DueReads {
   readonly #horizon
   readonly #passedOver
   readonly #lane
-  readonly #dueLanes
-  readonly #dueLanesOfDomain
+  readonly #pairs
+  readonly #pairsOfDomain
   readonly #started
 
   constructor(db: Connection, lanes: LaneBook) {
     this.#lanes = lanes
-    const scan = `SELECT seq AS s, next_at AS n, lane AS k FROM live INDEXED BY live_due
+    const scan = `SELECT seq AS s, next_at AS n, 2 * lane + (attempts > 0) AS k FROM live INDEXED BY live_due
       WHERE started_at IS NULL AND (next_at, seq) > (?, ?) AND next_at <= ? ORDER BY next_at, seq`
     this.#horizon = db
       .prepare<[number, number, number, string, number], DueRow>(
@@ -58,22 +64,23 @@ export class DueReads {
       )
       .raw()
     this.#lane = db
-      .prepare<[number, number, number, number, number], DueRow>(
+      .prepare<[number, number, number, number, number, number], DueRow>(
         `SELECT ${DUE} FROM live l INDEXED BY live_lane
-         WHERE started_at IS NULL AND lane = ? AND (next_at, seq) > (?, ?) AND next_at <= ? AND ${COMMITTED}
+         WHERE started_at IS NULL AND lane = ? AND (attempts > 0) = ? AND (next_at, seq) > (?, ?) AND next_at <= ? AND ${COMMITTED}
          ORDER BY next_at, seq LIMIT ?`,
       )
       .raw()
-    const dueLanes = (where: string): string =>
-      `SELECT domain, brand, priority FROM lanes k WHERE ${where} AND EXISTS (
-         SELECT 1 FROM live l INDEXED BY live_lane
-         WHERE l.started_at IS NULL AND l.lane = k.lane AND l.next_at <= ? AND ${COMMITTED})
-       ORDER BY domain, brand, priority LIMIT ?`
-    this.#dueLanes = db
-      .prepare<[string, string, number, number, number], LaneRow>(dueLanes('(domain, brand, priority) > (?, ?, ?)'))
+    const isDue = (retry: 0 | 1): string =>
+      `EXISTS (SELECT 1 FROM live l INDEXED BY live_lane WHERE l.started_at IS NULL
+         AND l.lane = k.lane AND (l.attempts > 0) = ${retry} AND l.next_at <= :now AND ${COMMITTED})`
+    const pairs = (where: string): string =>
+      `SELECT domain, brand, priority, ${isDue(0)}, ${isDue(1)} FROM lanes k WHERE ${where}
+       ORDER BY domain, brand, priority LIMIT ${LANES_SCAN_MAX}`
+    this.#pairs = db
+      .prepare<[PairsAsked], PairRow>(pairs('(domain, brand, priority) >= (:domain, :brand, :priority)'))
       .raw()
-    this.#dueLanesOfDomain = db
-      .prepare<[string, string, number, number, number], LaneRow>(dueLanes('domain = ? AND (brand, priority) > (?, ?)'))
+    this.#pairsOfDomain = db
+      .prepare<[PairsAsked], PairRow>(pairs('domain = :domain AND (brand, priority) >= (:brand, :priority)'))
       .raw()
     this.#started = db
       .prepare<[number, number], StartedColumns>(
@@ -86,7 +93,7 @@ export class DueReads {
 
   horizon(query: Asked<'horizon'>): Answered<'horizon'> {
     const { nextAt, seq } = query.after
-    const except = query.except.map((lane) => this.#lanes.find(lane)).filter((lane) => lane !== null)
+    const except = query.except.map((lane) => this.#numberOf(lane)).filter((lane) => lane !== null)
     const found = this.#horizon.all(nextAt, seq, query.until, JSON.stringify(except), query.limit)
     const rows = found.map((row) => this.#due(row))
     const last = rows.at(-1)
@@ -100,27 +107,29 @@ export class DueReads {
     const lane = this.#lanes.find(query.lane)
     if (lane === null) return { rows: [], more: false }
     const after = query.after ?? BEFORE_ALL
-    const found = this.#lane.all(lane, after.nextAt, after.seq, query.until, query.limit + 1)
+    const found = this.#lane.all(lane, retryBit(query.lane), after.nextAt, after.seq, query.until, query.limit + 1)
     const rows = found.slice(0, query.limit).map((row) => this.#due(row))
     return { rows, more: found.length > query.limit }
   }
 
   dueLanes(query: Asked<'due-lanes'>): Answered<'due-lanes'> {
-    const found = this.#dueLaneRows(query).map(([domain, brand, priority]) => {
-      return { domain, brand, priority: priorityOf(priority) }
-    })
-    const lanes = found.slice(0, query.limit)
-    return { lanes, next: found.length > lanes.length ? (lanes.at(-1) ?? null) : null }
-  }
-  #dueLaneRows(query: Asked<'due-lanes'>): LaneRow[] {
-    const { domain, after, now } = query
-    const limit = query.limit + 1
-    const priority = after === null ? -1 : priorityIndex(after.priority)
-    if (domain === undefined) return this.#dueLanes.all(after?.domain ?? '', after?.brand ?? '', priority, now, limit)
-    const order = after === null ? 1 : compare(domain, after.domain)
-    if (order < 0) return []
-    const inside: LaneKey | null = order === 0 ? after : null
-    return this.#dueLanesOfDomain.all(domain, inside?.brand ?? '', inside === null ? -1 : priority, now, limit)
+    const { domain, now, limit } = query
+    const order = domain === undefined || query.after === null ? 0 : compare(domain, query.after.domain)
+    if (order < 0) return { lanes: [], next: null }
+    const after = order === 0 ? query.after : null
+    const from = after ?? { domain: domain ?? '', brand: '', priority: 'high' as const }
+    const asked = { domain: from.domain, brand: from.brand, priority: priorityIndex(from.priority), now }
+    const pairs = domain === undefined ? this.#pairs : this.#pairsOfDomain
+    const lanes: LaneKey[] = []
+    let looked = 0
+    let last: LaneKey | null = null
+    for (const row of pairs.iterate(asked)) {
+      looked += 1
+      last = { ...pairOf(row), kind: 'retry' }
+      for (const lane of dueLanesOf(row)) if (after === null || isBehind(lane, after)) lanes.push(lane)
+      if (lanes.length > limit) return { lanes: lanes.slice(0, limit), next: lanes[limit - 1] ?? null }
+    }
+    return { lanes, next: looked === LANES_SCAN_MAX ? last : null }
   }
 
   started(query: Asked<'started'>): Answered<'started'> {
@@ -138,6 +147,12 @@ export class DueReads {
     return { due, attempt: attempts, token, startedAt, ...known, lonelyDeaths, alone: alone === 1 }
   }
 
+  /** As the horizon's scan numbers it. */
+  #numberOf(lane: LaneKey): number | null {
+    const pair = this.#lanes.find(lane)
+    return pair === null ? null : 2 * pair + retryBit(lane)
+  }
+
   #due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt]: DueRow): Due {
     const { brand, domain, priority } = this.#lanes.key(lane)
     return { id, seq, nextAt, brand, domain, priority, attempts, timeoutMs, expiresAt }
@@ -145,3 +160,13 @@ export class DueReads {
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const retryBit = (lane: LaneKey): 0 | 1 => (lane.kind === 'retry' ? 1 : 0)
+const pairOf = ([domain, brand, priority]: PairRow): LanePair => ({ domain, brand, priority: priorityOf(priority) })
+const dueLanesOf = (row: PairRow): LaneKey[] =>
+  LANE_KINDS.filter((_, at) => row[3 + at] === 1).map((kind) => ({ ...pairOf(row), kind }))
+/** `lane` is of the pair of `after` or of one behind it. */
+const isBehind = (lane: LaneKey, after: LaneKey): boolean =>
+  lane.domain !== after.domain ||
+  lane.brand !== after.brand ||
+  lane.priority !== after.priority ||
+  (lane.kind === 'retry' && after.kind === 'first')

@@ -1,13 +1,17 @@
-/** Lanes as small integers: a row carries a number, the words stand once. Kept in memory per connection. */
+/**
+ * Pairs of lanes as small integers: a row carries a number, the words stand once; which of the two a row is in follows from its
+ * attempts. Kept in memory per connection. A number is never given twice: what another connection remembers stays true when
+ * the pair is forgotten (`./pruning.ts` spares the highest).
+ */
 import { priorityIndex, priorityOf } from '#store/rows.ts'
-import type { LaneKey } from '#webhook/webhook.ts'
+import type { LanePair } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 
 type LaneRow = readonly [lane: number, domain: string, brand: string, priority: number]
 
 export class LaneBook {
   readonly #byText = new Map<string, number>()
-  readonly #byNumber = new Map<number, LaneKey>()
+  readonly #byNumber = new Map<number, LanePair>()
   readonly #find
   readonly #insert
   readonly #read
@@ -21,8 +25,8 @@ export class LaneBook {
     this.#insert = db.prepare<[string, string, number]>('INSERT INTO lanes (domain, brand, priority) VALUES (?, ?, ?)')
   }
 
-  /** The number of a lane, or null if no row was ever of it. */
-  find(key: LaneKey): number | null {
+  /** The number of a pair, or null if no row is of it. */
+  find(key: LanePair): number | null {
     const text = textOf(key)
     const known = this.#byText.get(text)
     if (known !== undefined) return known
@@ -32,14 +36,14 @@ export class LaneBook {
     return row[0]
   }
   /** Within a transaction of the writer. After a rollback call `forget`. */
-  findOrAdd(key: LaneKey): number {
+  findOrAdd(key: LanePair): number {
     const known = this.find(key)
     if (known !== null) return known
     const lane = Number(this.#insert.run(key.domain, key.brand, priorityIndex(key.priority)).lastInsertRowid)
     this.#remember(lane, key)
     return lane
   }
-  key(lane: number): LaneKey {
+  key(lane: number): LanePair {
     const known = this.#byNumber.get(lane)
     if (known !== undefined) return known
     const row = this.#read.get(lane)
@@ -53,7 +57,7 @@ export class LaneBook {
     this.#byNumber.clear()
   }
 
-  #remember(lane: number, key: LaneKey): void {
+  #remember(lane: number, key: LanePair): void {
     if (this.#byNumber.size >= LANES_REMEMBERED_MAX) this.forget()
     const { domain, brand, priority } = key
     this.#byText.set(textOf(key), lane)
@@ -63,4 +67,4 @@ export class LaneBook {
 
 /** ~250 bytes each. */
 const LANES_REMEMBERED_MAX = 20_000
-const textOf = (key: LaneKey): string => `${key.domain} ${key.brand} ${key.priority}`
+const textOf = (key: LanePair): string => `${key.domain} ${key.brand} ${key.priority}`

@@ -1,4 +1,8 @@
-/** Retention: removes finished webhooks, the longest finished first, with everything that hangs on them. */
+/**
+ * Retention: removes finished webhooks, the longest finished first, with everything that hangs on them; and, some at each
+ * call, pairs of lanes that no webhook is of any more.
+ */
+import { PRUNE_LANES } from '#config/limits.ts'
 import { idempotencyKeyOf } from '#store/row-codec.ts'
 import type { Prune, Pruned } from '#store/store.ts'
 import { FINAL_STATES } from '#webhook/webhook.ts'
@@ -14,6 +18,11 @@ export class Pruner {
   readonly #removals
   readonly #removeKey
   readonly #keepLastSeq
+  readonly #emptyPairs
+  readonly #removePair
+  readonly #removeCounters
+  /** Pairs up to this number have been looked at in this round. */
+  #lookedTo = 0
 
   constructor(db: Connection, lanes: LaneBook) {
     this.#lanes = lanes
@@ -34,6 +43,16 @@ export class Pruner {
     this.#keepLastSeq = db.prepare<[number]>(
       `INSERT INTO meta VALUES ('last_seq', ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
     )
+    // The highest number stays, so that none is ever given twice. Rows of an open batch are not counted yet.
+    this.#emptyPairs = db
+      .prepare<[number], readonly [lane: number, isEmpty: 0 | 1]>(
+        `SELECT lane, lane <> (SELECT max(lane) FROM lanes) AND NOT EXISTS (SELECT 1 FROM open_batches)
+           AND NOT EXISTS (SELECT 1 FROM counters c WHERE c.lane = k.lane AND n <> 0)
+         FROM lanes k WHERE lane > ? ORDER BY lane LIMIT ${PRUNE_LANES}`,
+      )
+      .raw()
+    this.#removePair = db.prepare<[number]>('DELETE FROM lanes WHERE lane = ?')
+    this.#removeCounters = db.prepare<[number]>('DELETE FROM counters WHERE lane = ?')
   }
 
   /** `lastSeq`: the highest number ever given, kept so that none is given twice. Within a transaction. */
@@ -46,7 +65,20 @@ export class Pruner {
       pruned += seqs.length
     }
     if (pruned > 0) this.#keepLastSeq.run(lastSeq)
+    this.#prunePairs(changes)
     return { ok: true, pruned }
+  }
+
+  #prunePairs(changes: CounterChanges): void {
+    const looked = this.#emptyPairs.all(this.#lookedTo)
+    this.#lookedTo = looked.length < PRUNE_LANES ? 0 : (looked.at(-1)?.[0] ?? 0)
+    const changing = changes.lanes()
+    const empty = looked.filter(([lane, isEmpty]) => isEmpty === 1 && !changing.has(lane))
+    for (const [lane] of empty) {
+      this.#removeCounters.run(lane)
+      this.#removePair.run(lane)
+    }
+    if (empty.length > 0) this.#lanes.forget()
   }
 
   #remove(seq: number, state: StoredState, changes: CounterChanges): void {

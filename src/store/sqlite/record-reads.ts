@@ -46,7 +46,8 @@ interface AttemptRow {
 const RECORD = `SELECT l.seq, l.id, l.lane, l.row, live.next_at, live.attempts AS live_attempts, live.started_at,
     done.state, done.attempts AS done_attempts, done.finished_at
   FROM webhooks l LEFT JOIN live ON live.seq = l.seq LEFT JOIN done ON done.seq = l.seq`
-const DUE_NOW = `FROM live l WHERE l.started_at IS NULL AND l.next_at <= ? AND ${COMMITTED}`
+/** Both kinds are named, so that a lane's rows are found by the index up to the instant and not beyond. */
+const DUE_NOW = `FROM live l WHERE l.started_at IS NULL AND (l.attempts > 0) IN (0, 1) AND l.next_at <= ? AND ${COMMITTED}`
 const FAR_DUE_NOW = `FROM far l WHERE l.bucket <= ? AND l.next_at <= ? AND ${COMMITTED}`
 
 export class RecordReads {

@@ -72,6 +72,13 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE live ADD COLUMN lonely_deaths INTEGER;
   ALTER TABLE live ADD COLUMN alone INTEGER;
   `,
+  // First tries and retries of a pair are lanes of their own (D-21), told apart by their attempts; far rows are first tries.
+  `
+  DROP INDEX live_due;
+  CREATE INDEX live_due ON live (next_at, seq, lane, attempts) WHERE started_at IS NULL;
+  DROP INDEX live_lane;
+  CREATE INDEX live_lane ON live (lane, (attempts > 0), next_at, seq) WHERE started_at IS NULL;
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { openMemoryStore } from '#store/memory/memory-store.ts'
 import type { NewWebhook, ReadQuery, Store, WriteOp } from '#store/store.ts'
-import { FINAL_STATES, PRIORITIES, WEBHOOK_STATES } from '#webhook/webhook.ts'
+import { FINAL_STATES, LANE_KINDS, PRIORITIES, WEBHOOK_STATES } from '#webhook/webhook.ts'
 import { appendOf, attemptRecord, HOUR_MS, idOf, newWebhook, noEvents, T0 } from './fixtures.ts'
 import { InlineSqlite } from './inline-sqlite.ts'
 
@@ -17,7 +17,12 @@ const instant = fc.oneof(
 )
 const brand = fc.constantFrom(...BRANDS)
 const domain = fc.constantFrom(...DOMAINS)
-const lane = fc.record({ domain, brand, priority: fc.constantFrom(...PRIORITIES) })
+const lane = fc.record({
+  domain,
+  brand,
+  priority: fc.constantFrom(...PRIORITIES),
+  kind: fc.constantFrom(...LANE_KINDS),
+})
 
 /** A row's content is a function of its number, as in life: an id is never used twice. Some share keys, some of those content. */
 const FAR = [0, 0, 1, -3, 4, HOUR_MS, 2 * HOUR_MS, 30 * HOUR_MS]

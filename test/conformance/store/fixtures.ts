@@ -94,5 +94,6 @@ export const outcomeOf = (
 export const alone = async (store: Store, id: string, attempt = 1) =>
   (await store.write([{ type: 'mark-alone', id, attempt }]))[0]
 export const DELIVERED = { state: 'delivered', finishedAt: T0 + 20 } as const
-export const LANE = { domain: 'api.example.com', brand: 'acme', priority: 'normal' } as const
+export const PAIR = { domain: 'api.example.com', brand: 'acme', priority: 'normal' } as const
+export const LANE = { ...PAIR, kind: 'first' } as const
 export const noEvents = { ended: () => undefined }

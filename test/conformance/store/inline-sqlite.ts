@@ -45,6 +45,9 @@ export class InlineSqlite {
         return query satisfies never
     }
   }
+  count(table: 'lanes' | 'counters'): number {
+    return Number(this.#db.prepare(`SELECT count(*) FROM ${table}`).pluck().get())
+  }
   reopen(): void {
     this.#db.close()
     this.#writer.close()

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NewWebhook, Store } from '#store/store.ts'
+import type { LaneKey } from '#webhook/webhook.ts'
 import {
   alone,
   append,
@@ -13,6 +14,7 @@ import {
   newWebhook,
   noEvents,
   outcomeOf,
+  PAIR,
   start,
   T0,
 } from './fixtures.ts'
@@ -238,7 +240,13 @@ describe.each(ENGINES)('a $name store', (engine) => {
       await start(store, idOf(1))
       await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 5_000 })])
       expect(await webhook(idOf(1))).toMatchObject({ state: 'retrying', attempts: 1, nextAt: T0 + 5_000 })
-      const { rows } = await store.read({ type: 'lane', lane: LANE, after: null, until: T0 + 5_000, limit: 10 })
+      const { rows } = await store.read({
+        type: 'lane',
+        lane: { ...LANE, kind: 'retry' },
+        after: null,
+        until: T0 + 5_000,
+        limit: 10,
+      })
       expect(rows).toMatchObject([{ id: idOf(1), attempts: 1, nextAt: T0 + 5_000 }])
       expect(await start(store, idOf(1), 1)).toEqual({ ok: false, why: 'other-attempt' })
       expect(await start(store, idOf(1), 2)).toMatchObject({ ok: true })
@@ -334,7 +342,7 @@ describe.each(ENGINES)('a $name store', (engine) => {
       await append(store, newWebhook(1))
       await start(store, idOf(1))
       const back = { type: 'hand-back', id: idOf(1), token: `${idOf(1)}/1` } as const
-      const due = { id: idOf(1), seq: 1, nextAt: T0 + 1, attempts: 0, timeoutMs: 30_000, expiresAt: null, ...LANE }
+      const due = { id: idOf(1), seq: 1, nextAt: T0 + 1, attempts: 0, timeoutMs: 30_000, expiresAt: null, ...PAIR }
       expect((await store.write([back]))[0]).toEqual({ ok: true, due })
       expect((await store.write([back]))[0]).toEqual({ ok: true, due })
       expect((await horizon(T0 + HOUR_MS)).rows).toEqual([due])
@@ -455,20 +463,48 @@ describe.each(ENGINES)('a $name store', (engine) => {
     })
     it('names the lanes that have a row due, in order, by page, and of one domain', async () => {
       const lanes = [
-        { domain: 'b.com', brand: 'x', priority: 'normal' },
-        { domain: 'a.com', brand: 'y', priority: 'low' },
-        { domain: 'a.com', brand: 'y', priority: 'high' },
-        { domain: 'a.com', brand: 'x', priority: 'low' },
-        { domain: 'c.com', brand: 'x', priority: 'low' },
+        { domain: 'b.com', brand: 'x', priority: 'normal', kind: 'first' },
+        { domain: 'a.com', brand: 'y', priority: 'low', kind: 'first' },
+        { domain: 'a.com', brand: 'y', priority: 'high', kind: 'first' },
+        { domain: 'a.com', brand: 'x', priority: 'low', kind: 'first' },
+        { domain: 'c.com', brand: 'x', priority: 'low', kind: 'first' },
       ] as const
-      await append(store, ...lanes.map((lane, n) => newWebhook(n, { ...lane, at: T0 + (n === 4 ? 50 : 0) })))
-      const ask = (after: (typeof lanes)[number] | null, limit: number, domain?: string) =>
+      const rows = lanes.map(({ kind: _kind, ...lane }, n) => newWebhook(n, { ...lane, at: T0 + (n === 4 ? 50 : 0) }))
+      await append(store, ...rows)
+      const ask = (after: LaneKey | null, limit: number, domain?: string) =>
         store.read({ type: 'due-lanes', now: T0, after, limit, ...(domain === undefined ? {} : { domain }) })
       expect(await ask(null, 3)).toEqual({ lanes: [lanes[3], lanes[2], lanes[1]], next: lanes[1] })
       expect(await ask(lanes[1], 3)).toEqual({ lanes: [lanes[0]], next: null })
       expect(await ask(lanes[3], 10, 'a.com')).toEqual({ lanes: [lanes[2], lanes[1]], next: null })
       await start(store, idOf(3))
       expect((await ask(null, 10, 'a.com')).lanes).toEqual([lanes[2], lanes[1]])
+    })
+    it('a failed first try moves to the lane of retries, a hand-back of the first attempt moves it back (D-21)', async () => {
+      await append(store, ...[1, 2, 3].map((n) => newWebhook(n)))
+      const retries = { ...LANE, kind: 'retry' } as const
+      const idsIn = async (lane: LaneKey): Promise<string[]> => {
+        const { rows } = await store.read({ type: 'lane', lane, after: null, until: T0 + 99, limit: 9 })
+        return rows.map((row) => row.id)
+      }
+      const dueKinds = async () =>
+        (await store.read({ type: 'due-lanes', now: T0 + 99, after: null, limit: 9 })).lanes.map(({ kind }) => kind)
+      const outside = async (...except: LaneKey[]): Promise<string[]> => {
+        const after = { nextAt: 0, seq: 0 }
+        const { rows } = await store.read({ type: 'horizon', after, until: T0 + 99, limit: 9, except })
+        return rows.map((row) => row.id)
+      }
+      for (const n of [1, 2]) await start(store, idOf(n))
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: T0 + 50 })])
+      expect(await dueKinds()).toEqual(['first', 'retry'])
+      expect([await idsIn(LANE), await idsIn(retries)]).toEqual([[idOf(3)], [idOf(1)]])
+      await store.write([{ type: 'hand-back', id: idOf(2), token: `${idOf(2)}/1` }])
+      expect([await idsIn(LANE), await idsIn(retries)]).toEqual([[idOf(2), idOf(3)], [idOf(1)]])
+      await start(store, idOf(1), 2)
+      expect(await dueKinds()).toEqual(['first'])
+      await store.write([{ type: 'hand-back', id: idOf(1), token: `${idOf(1)}/2` }])
+      expect([await outside(LANE), await outside(retries)]).toEqual([[idOf(1)], [idOf(2), idOf(3)]])
+      const page = await store.read({ type: 'due-lanes', now: T0 + 99, after: LANE, limit: 9 })
+      expect(page).toEqual({ lanes: [retries], next: null })
     })
     it('counts a backlog to a cap', async () => {
       await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n)), newWebhook(5, { domain: 'b.com', at: T0 - 5 }))

@@ -65,7 +65,7 @@ describe('D-1: refill has no cursor', () => {
     stage.runtime.cast(guardOf(API), {
       type: 'due',
       entries: [],
-      more: [{ domain: API, brand: 'acme', priority: 'normal' }],
+      more: [{ domain: API, brand: 'acme', priority: 'normal', kind: 'first' }],
     })
     await stage.world.advance(5)
     stage.due(1, API)

@@ -9,11 +9,11 @@ import {
   insert,
   laneSize,
   removeFrom,
+  tailOf,
   takeHead,
   takeTail,
 } from '#guard/lane.ts'
 import { caughtUp, dropWaiting, emptyQueues, fillWindow, offerDue, wantMore, windowAt } from '#guard/queues.ts'
-import { windowHead, windowSize, windowTail } from '#guard/window.ts'
 import type { Due } from '#webhook/webhook.ts'
 
 const due = (seq: number, nextAt: number, attempts = 0): Due => ({
@@ -75,20 +75,20 @@ describe('a window', () => {
   const filled = (count: number, max: number) => {
     const queues = emptyQueues('api.example.com', max)
     for (let seq = 1; seq <= count; seq += 1) offerDue(queues, due(seq, seq * 10), 0)
-    return { queues, window: windowAt(queues, 'acme', 'normal') }
+    return { queues, window: windowAt(queues, { brand: 'acme', priority: 'normal', kind: 'first' }) }
   }
   it('keeps its bound and leaves the tail to the store', () => {
     const { queues, window } = filled(10, 4)
-    expect(windowSize(window)).toBe(4)
+    expect(laneSize(window.lane)).toBe(4)
     expect(queues.waiting.size).toBe(4)
     expect(window.more).toBe(true)
-    expect(windowTail(window)?.seq).toBe(4)
+    expect(tailOf(window.lane)?.seq).toBe(4)
   })
   it('takes an earlier row and evicts the tail, and leaves a later one (D-1)', () => {
     const { queues, window } = filled(10, 4)
     offerDue(queues, due(11, 5), 0)
-    expect(windowHead(window)?.seq).toBe(11)
-    expect(windowTail(window)?.seq).toBe(3)
+    expect(headOf(window.lane)?.seq).toBe(11)
+    expect(tailOf(window.lane)?.seq).toBe(3)
     offerDue(queues, due(12, 35), 0)
     expect(queues.waiting.has('msg_12')).toBe(false)
     expect(queues.waiting.size).toBe(4)
@@ -119,7 +119,7 @@ describe('a window', () => {
       taken: 1,
       left: true,
     })
-    expect(windowTail(window)?.seq).toBe(3)
+    expect(tailOf(window.lane)?.seq).toBe(3)
     expect(window.more).toBe(true)
   })
   it('has no gap after a read: what was told before it goes back behind what is only in the store', () => {
@@ -131,8 +131,9 @@ describe('a window', () => {
   it('a newer word about a webhook replaces the older one', () => {
     const { queues, window } = filled(2, 4)
     offerDue(queues, { ...due(1, 30), attempts: 1 }, 0)
-    expect(windowSize(window)).toBe(2)
-    expect(windowHead(window)?.seq).toBe(2)
+    expect(headOf(window.lane)?.seq).toBe(2)
+    const retries = windowAt(queues, { brand: 'acme', priority: 'normal', kind: 'retry' })
+    expect([laneSize(window.lane), laneSize(retries.lane)]).toEqual([1, 1])
     expect(queues.waiting.get('msg_1')?.due.attempts).toBe(1)
   })
   it('holds fewer ids where many brands wait: a guard is bounded whatever the number of its lanes', () => {

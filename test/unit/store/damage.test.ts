@@ -187,7 +187,9 @@ describe('a store of the first schema', () => {
     await first.close()
     const db = new Database(join(dir, 'hookpulse.db'))
     db.exec('ALTER TABLE live DROP COLUMN lonely_deaths; ALTER TABLE live DROP COLUMN alone')
-    db.exec('DROP INDEX live_expiry; DROP INDEX far_expiry; PRAGMA user_version = 1')
+    db.exec(`DROP INDEX live_expiry; DROP INDEX far_expiry; DROP INDEX live_due; DROP INDEX live_lane;
+      CREATE INDEX live_due ON live (next_at, seq, lane) WHERE started_at IS NULL;
+      CREATE INDEX live_lane ON live (lane, next_at, seq) WHERE started_at IS NULL; PRAGMA user_version = 1`)
     db.close()
     const store = await openSqlite(dir)(noEvents)
     const [answer] = await store.write([{ type: 'expire', now: 2e12, limit: 10 }])

@@ -162,7 +162,7 @@ describe('a large append', () => {
     )
     await store.close()
     writer = new Writer(dataFiles(dir))
-    const lanes = (await acknowledged) ? [{ domain: 'a.com', brand: 'acme', priority: 'normal' }] : []
+    const lanes = (await acknowledged) ? [{ domain: 'a.com', brand: 'acme', priority: 'normal', kind: 'first' }] : []
     expect(writer.read({ type: 'due-lanes', now: 5_000_000, after: null, limit: 5 })).toEqual({ lanes, next: null })
     writer.close()
   })
