@@ -16,10 +16,10 @@ import { type Behaviour, type CastResult, keep, ok, stop } from '#runtime/behavi
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
-import type { HandedBack, Marked, OutcomeRecorded } from '#store/store.ts'
+import type { HandedBack, Marked, OutcomeRecorded, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { errorClassOf, isDelivered, isInDoubt } from '#webhook/outcome.ts'
-import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome, type RetryPolicy } from '#webhook/webhook.ts'
+import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome } from '#webhook/webhook.ts'
 
 /** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
 export type TakeUp =
@@ -70,8 +70,8 @@ interface State {
   readonly attempt: number
   phase: Phase
   startedAt: number
-  retry: RetryPolicy | null
-  firstAt: number
+  /** From the mark on. */
+  series: Series | null
   record: AttemptRecord | null
   failure: AttemptFailure | null
 }
@@ -93,8 +93,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       attempt,
       phase: 'marking',
       startedAt: ctx.world.wallNow(),
-      retry: null,
-      firstAt: 0,
+      series: null,
       record: null,
       failure: null,
     }
@@ -202,10 +201,12 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
         brand: admitted.due.brand,
         guard: admitted.permit.guard,
       })
+    // It has another instant now: whoever gave it, the horizon wakes it then.
+    if (marked.why === 'not-due')
+      ctx.cast(scheduler, { type: 'handed-back', due: { ...admitted.due, nextAt: marked.nextAt } })
     return end(state, ctx)
   }
-  state.retry = marked.retry
-  state.firstAt = marked.firstAt
+  state.series = marked
   if (takeUp?.how === 'ended') return onEnded(takeUp.report, state, ctx)
   if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
   ctx.world.failpoint('execution.marked')
@@ -271,15 +272,12 @@ const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
     })
   if (isDelivered(report.outcome)) state.phase = 'recording'
   else {
+    if (state.series === null) throw new Error('an attempt ends only after its mark')
+    const { retry, firstAt, attemptsBefore } = state.series
+    const series = { retry, firstAt, attemptsBefore }
+    const { due } = state.args.admitted
     state.phase = 'handing-over'
-    state.failure = {
-      due: state.args.admitted.due,
-      token: state.args.token,
-      attempt: record,
-      outcome: report.outcome,
-      retry: state.retry,
-      firstAt: state.firstAt,
-    }
+    state.failure = { due, token: state.args.token, attempt: record, outcome: report.outcome, series }
   }
   ask(state, ctx)
   return keep

@@ -9,17 +9,10 @@ import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Answer } from '#runtime/protocol.ts'
-import type { OutcomeRecorded, RecordOutcome } from '#store/store.ts'
+import type { OutcomeRecorded, RecordOutcome, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { DEFAULT_RETRY_POLICY, decideNext } from '#webhook/retry.ts'
-import {
-  type AttemptId,
-  type AttemptRecord,
-  attemptIdOf,
-  type Due,
-  type Outcome,
-  type RetryPolicy,
-} from '#webhook/webhook.ts'
+import { type AttemptId, type AttemptRecord, attemptIdOf, type Due, type Outcome } from '#webhook/webhook.ts'
 
 /** A failed attempt, with everything that the decision needs. */
 export interface AttemptFailure {
@@ -27,8 +20,7 @@ export interface AttemptFailure {
   readonly token: string
   readonly attempt: AttemptRecord
   readonly outcome: Outcome
-  readonly retry: RetryPolicy | null
-  readonly firstAt: number
+  readonly series: Series
 }
 
 /** A row of the table `retries`, by attempt id: there until the decision is durable. */
@@ -95,10 +87,10 @@ const decideOnce = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>
 }
 const decide = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>
   decideNext({
-    attempt: failure.attempt.number,
+    attempt: failure.attempt.number - failure.series.attemptsBefore,
     outcome: failure.outcome,
-    policy: failure.retry ?? DEFAULT_RETRY_POLICY,
-    firstAt: failure.firstAt,
+    policy: failure.series.retry ?? DEFAULT_RETRY_POLICY,
+    firstAt: failure.series.firstAt,
     expiresAt: failure.due.expiresAt,
     endedAt: failure.attempt.endedAt ?? ctx.world.wallNow(),
     inDoubt: failure.attempt.inDoubt,

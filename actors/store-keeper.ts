@@ -167,6 +167,8 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     'record-outcome': takeWrite,
     'hand-back': takeWrite,
     cancel: takeWrite,
+    reschedule: takeWrite,
+    replay: takeWrite,
     'set-limit': takeWrite,
     'put-brand': takeWrite,
     'put-key': takeWrite,

@@ -6,7 +6,8 @@
  *  0 u32 crc32 of the rest      8 f64 at             40 u32 timeoutMs
  *  4 u8  version                16 f64 first nextAt   44 u32 offset of the request
  *  5 u8  flags                  24 f64 createdAt      48 idempotency key, retry policy (JSON), content hash,
- *  6 u16 length of the key      32 f64 expiresAt         method, host, url, name, tags: each u16 length and bytes
+ *  6 u16 length of the key      32 f64 expiresAt         method, host, url, name, tags: each u16 length and bytes,
+ *                                                        u16 attempts before the last replay (if there was one)
  * ```
  */
 import { crc32 } from 'node:zlib'
@@ -19,6 +20,7 @@ const HAS_KEY = 1
 const HAS_NAME = 2
 const HAS_RETRY = 4
 const HAS_HASH = 8
+const IS_REPLAYED = 16
 
 /** What a row holds beside its id and its lane. */
 export type RowBody = Omit<NewWebhook, 'id' | 'brand' | 'domain' | 'priority'>
@@ -68,6 +70,30 @@ export const writeRowBody = (row: RowBody, into: Buffer, offset: number): number
   return end
 }
 
+/**
+ * A copy with other instants, of a whole row. `attemptsBefore` null: it goes on with the series it has; otherwise a new series
+ * begins there.
+ */
+export const retimedRow = (
+  row: Buffer,
+  { at, expiresAt, attemptsBefore }: { at: Instant; expiresAt: Instant | null; attemptsBefore: number | null },
+): Buffer => {
+  const requestAt = row.readUInt32LE(44)
+  const grows = attemptsBefore !== null && !isReplayed(row)
+  const gap = Buffer.alloc(grows ? 2 : 0)
+  const copy = Buffer.concat([row.subarray(0, requestAt), gap, row.subarray(requestAt)])
+  copy.writeDoubleLE(instant(at), 8)
+  copy.writeDoubleLE(at, 16)
+  copy.writeDoubleLE(expiresAt === null ? Number.NaN : instant(expiresAt), 32)
+  if (attemptsBefore !== null) {
+    copy.writeUInt8((row[5] ?? 0) | IS_REPLAYED, 5)
+    copy.writeUInt32LE(requestAt + gap.length, 44)
+    copy.writeUInt16LE(attemptsBefore, requestAt + gap.length - 2)
+  }
+  copy.writeUInt32LE(crc32(copy.subarray(4)), 0)
+  return copy
+}
+
 /** A row that does not carry what was written: a flipped bit, a foreign version, a cut. */
 export class BadRow extends Error {
   constructor(what: string) {
@@ -93,6 +119,10 @@ export const isWhole = (row: Buffer): boolean => {
   }
 }
 
+export const isReplayed = (row: Buffer): boolean => flag(row, IS_REPLAYED)
+/** Attempts of the series before the last replay. */
+export const attemptsBeforeOf = (row: Buffer): number =>
+  isReplayed(row) ? row.readUInt16LE(row.readUInt32LE(44) - 2) : 0
 export const firstNextAtOf = (row: Buffer): Instant => row.readDoubleLE(16)
 export const createdAtOf = (row: Buffer): Instant => row.readDoubleLE(24)
 export const expiresAtOf = (row: Buffer): Instant | null => orNull(row.readDoubleLE(32))

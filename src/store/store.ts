@@ -61,6 +61,8 @@ export type WriteOp =
   | RecordOutcome
   | HandBack
   | Cancel
+  | Reschedule
+  | Replay
   | SetLimit
   | PutBrand
   | PutKey
@@ -137,7 +139,8 @@ interface Whose {
  * Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced.
  * The token of the start that was handed back last never starts again (`other-attempt`): what was given back as unsent stays
  * unsent. A row whose `expiresAt` is not after `startedAt` ends as `expired`, and one whose bytes are damaged as `quarantined`:
- * `not-live`, with `ended` in the first answer only.
+ * `not-live`, with `ended` in the first answer only. `not-due`: it has a later instant (rescheduled, or the clock went back);
+ * nothing is changed.
  */
 export interface MarkStarted extends Whose {
   readonly type: 'mark-started'
@@ -147,17 +150,19 @@ export interface MarkStarted extends Whose {
   readonly startedAt: Instant
 }
 /** `request` is a view into the buffer of the whole group's answers: copy it before posting it to another thread. */
-/** `firstAt`: max(at, createdAt), from when the age of its retries counts. */
 export type Marked =
-  | {
-      readonly ok: true
-      readonly request: Uint8Array
-      readonly retry: RetryPolicy | null
-      readonly firstAt: Instant
-      readonly lonelyDeaths: LonelyDeaths
-    }
+  | ({ readonly ok: true; readonly request: Uint8Array; readonly lonelyDeaths: LonelyDeaths } & Series)
+  | { readonly ok: false; readonly why: 'not-due'; readonly nextAt: Instant }
   | { readonly ok: false; readonly why: 'not-found' | 'not-live' | 'other-attempt' | 'already-started' }
   | { readonly ok: false; readonly why: 'not-live'; readonly ended: Ended }
+/** What the decision on a retry needs of the series that an attempt belongs to. */
+export interface Series {
+  readonly retry: RetryPolicy | null
+  /** max(at, createdAt), or when it was replayed: from when the age of its retries counts. */
+  readonly firstAt: Instant
+  /** Attempts before it was replayed: they do not count against `maxAttempts`. */
+  readonly attemptsBefore: number
+}
 /**
  * Null: nobody suspects it. A number: it was in a thread, or in a process, that died of an error of its own, and runs alone until
  * an attempt of it comes back with a report; so often it was alone in what died (D-17). Outlives restarts.
@@ -215,6 +220,37 @@ export type Cancelled = {
   readonly outcome: 'cancelled' | 'alreadyRunning' | 'alreadyDone' | 'notFound'
   readonly due: Due | null
 }
+
+/**
+ * Another instant for a live webhook that is not started: max(at, now), from when the age of its retries counts anew. What is due
+ * already and is to run now keeps its place. `expiresBefore`: it would expire first. Synced.
+ */
+export interface Reschedule {
+  readonly type: 'reschedule'
+  readonly id: WebhookId
+  readonly brand: Brand | null
+  readonly at: Instant
+  readonly now: Instant
+}
+export type Rescheduled =
+  | { readonly outcome: 'rescheduled'; readonly due: Due }
+  | { readonly outcome: 'alreadyRunning' | 'alreadyDone' | 'expiresBefore' | 'damaged' | 'notFound' }
+
+/**
+ * A new series of attempts for a finished webhook, due at `at`, with the same id and without its expiry; its attempts are numbered
+ * on. With `newId` a new webhook of the same content instead, without its idempotency key; the finished one stays. Synced.
+ */
+export interface Replay {
+  readonly type: 'replay'
+  readonly id: WebhookId
+  readonly brand: Brand | null
+  readonly newId: WebhookId | null
+  /** Now. Also names this replay: sent again with the same instant it is answered `replayed` again. */
+  readonly at: Instant
+}
+export type Replayed =
+  | { readonly outcome: 'replayed'; readonly due: Due }
+  | { readonly outcome: 'notDone' | 'damaged' | 'notFound' }
 
 /** One limit. `domain` null = brand over all domains; `brand` null = domain over all brands. `value` null removes. Synced. */
 export interface SetLimit {
@@ -287,27 +323,22 @@ export interface Pruned {
   readonly pruned: number
 }
 
-export type WriteResult<Op> = Op extends Append
-  ? Appended
-  : Op extends MarkStarted
-    ? Marked
-    : Op extends MarkAlone
-      ? MarkedAlone
-      : Op extends RecordOutcome
-        ? OutcomeRecorded
-        : Op extends HandBack
-          ? HandedBack
-          : Op extends Cancel
-            ? Cancelled
-            : Op extends SetLimit
-              ? StoredLimit
-              : Op extends PutBrand | PutKey
-                ? { readonly ok: true }
-                : Op extends Expire
-                  ? Expired
-                  : Op extends Prune
-                    ? Pruned
-                    : never
+interface WriteResults {
+  readonly append: Appended
+  readonly 'mark-started': Marked
+  readonly 'mark-alone': MarkedAlone
+  readonly 'record-outcome': OutcomeRecorded
+  readonly 'hand-back': HandedBack
+  readonly cancel: Cancelled
+  readonly reschedule: Rescheduled
+  readonly replay: Replayed
+  readonly 'set-limit': StoredLimit
+  readonly 'put-brand': { readonly ok: true }
+  readonly 'put-key': { readonly ok: true }
+  readonly expire: Expired
+  readonly prune: Pruned
+}
+export type WriteResult<Op> = Op extends WriteOp ? WriteResults[Op['type']] : never
 
 // ---------------------------------------------------------------- reading
 
@@ -386,14 +417,11 @@ export interface ListFilter {
   readonly to?: Instant
 }
 
-export interface StartedRow {
+export interface StartedRow extends Series {
   readonly due: Due
   readonly attempt: number
   readonly token: string
   readonly startedAt: Instant
-  readonly retry: RetryPolicy | null
-  /** As in Marked. */
-  readonly firstAt: Instant
   readonly lonelyDeaths: LonelyDeaths
   /** A suspect that is not alone yet waits for its thread: nothing of it was sent. */
   readonly alone: boolean

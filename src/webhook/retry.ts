@@ -31,7 +31,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 const RETRY_AFTER_JITTER = 0.1
 
 export interface AttemptEnded {
-  /** Number of the attempt that ended, from 1. */
+  /** Which attempt of its series ended, from 1: a replay begins a new one. */
   readonly attempt: number
   readonly outcome: Outcome
   /** Null: the default policy. */

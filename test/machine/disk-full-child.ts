@@ -9,6 +9,9 @@ import type { Append, NewWebhook, ReadQuery, WriteOp } from '#store/store.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { RealWorld } from '#world/real-world.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const dir = process.argv[2] ?? ''
 const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
 const webhook = (n: number): NewWebhook => ({
@@ -65,7 +68,7 @@ for (const count of [...new Array<number>(400).fill(20), 2_000, 20]) {
   if (failed !== null) failures.push(failed)
 }
 const marks = Array.from({ length: 200 }, (_, n) =>
-  ask({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: 1 }),
+  ask({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: LATER }),
 )
 await new Promise((resolve) => setTimeout(resolve, 300))
 rmSync(join(dir, 'filler'))

@@ -44,6 +44,8 @@ export interface MemoryRow {
   readonly backToken: string | null
   readonly history: readonly { readonly token: string; readonly attempt: AttemptRecord }[]
   readonly finishedAt: Instant | null
+  /** Null: never replayed. */
+  readonly attemptsBefore: number | null
 }
 
 export const laneText = (lane: LaneKey): string => `${lane.domain} ${lane.brand} ${lane.priority} ${lane.kind}`

@@ -17,7 +17,7 @@ import {
   type WebhookState,
 } from '#webhook/webhook.ts'
 import { laneText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
-import { dueOf } from './memory-writes.ts'
+import { dueOf, seriesOf } from './memory-writes.ts'
 
 type Asked<T extends ReadQuery['type']> = Extract<ReadQuery, { type: T }>
 type Answered<T extends ReadQuery['type']> = ReadResult<Asked<T>>
@@ -103,8 +103,7 @@ const started = (disk: MemoryDisk, query: Asked<'started'>): Answered<'started'>
     attempt: row.attempts,
     token: row.started?.token ?? '',
     startedAt: row.started?.at ?? 0,
-    retry: row.retry,
-    firstAt: Math.max(row.at, row.createdAt),
+    ...seriesOf(row),
     lonelyDeaths: row.lonelyDeaths,
     alone: row.started?.alone ?? false,
   }))

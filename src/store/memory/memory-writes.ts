@@ -19,6 +19,11 @@ import {
   type Prune,
   type Pruned,
   type RecordOutcome,
+  type Replay,
+  type Replayed,
+  type Reschedule,
+  type Rescheduled,
+  type Series,
   type SetLimit,
   type StoredLimit,
   StoreError,
@@ -43,6 +48,10 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
       return handBack(disk, op)
     case 'cancel':
       return cancel(disk, op)
+    case 'reschedule':
+      return reschedule(disk, op)
+    case 'replay':
+      return replay(disk, op)
     case 'set-limit':
       return setLimit(disk, op)
     case 'put-brand':
@@ -60,6 +69,11 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
   }
 }
 
+export const seriesOf = (row: MemoryRow): Series => ({
+  retry: row.retry,
+  firstAt: Math.max(row.at, row.createdAt),
+  attemptsBefore: row.attemptsBefore ?? 0,
+})
 export const dueOf = (row: MemoryRow): Due => ({
   id: row.id,
   seq: row.seq,
@@ -116,6 +130,7 @@ const insert = (disk: MemoryDisk, webhook: NewWebhook): MemoryRow => {
     backToken: null,
     history: [],
     finishedAt: null,
+    attemptsBefore: null,
   }
   disk.place(null, row)
   return row
@@ -130,11 +145,10 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
     if (row.attempts !== op.attempt - 1 || row.backToken === op.token) return { ok: false, why: 'other-attempt' }
     if (row.expiresAt !== null && row.expiresAt <= op.startedAt)
       return { ok: false, why: 'not-live', ended: endExpired(disk, row, op.startedAt) }
+    if (row.nextAt > op.startedAt) return { ok: false, why: 'not-due', nextAt: row.nextAt }
     disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt, alone: false } })
   }
-  const { retry, lonelyDeaths } = row
-  const firstAt = Math.max(row.at, row.createdAt)
-  return { ok: true, request: Uint8Array.from(row.request), retry, firstAt, lonelyDeaths }
+  return { ok: true, request: Uint8Array.from(row.request), ...seriesOf(row), lonelyDeaths: row.lonelyDeaths }
 }
 
 const markAlone = (disk: MemoryDisk, op: MarkAlone): MarkedAlone => {
@@ -180,6 +194,39 @@ const cancel = (disk: MemoryDisk, op: Cancel): Cancelled => {
   if (row.started !== null) return { outcome: 'alreadyRunning', due: null }
   disk.place(row, { ...row, state: 'cancelled', finishedAt: op.at })
   return { outcome: 'cancelled', due: dueOf(row) }
+}
+
+const reschedule = (disk: MemoryDisk, op: Reschedule): Rescheduled => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined || (op.brand !== null && row.brand !== op.brand)) return { outcome: 'notFound' }
+  if (row.state !== 'live') return { outcome: 'alreadyDone' }
+  if (row.started !== null) return { outcome: 'alreadyRunning' }
+  if (op.at <= op.now && row.nextAt <= op.now) return { outcome: 'rescheduled', due: dueOf(row) }
+  const at = Math.max(op.at, op.now)
+  if (row.expiresAt !== null && row.expiresAt <= at) return { outcome: 'expiresBefore' }
+  const moved = { ...row, at, nextAt: at }
+  disk.place(row, moved)
+  return { outcome: 'rescheduled', due: dueOf(moved) }
+}
+
+const replay = (disk: MemoryDisk, op: Replay): Replayed => {
+  const row = disk.byId.get(op.id)
+  if (row === undefined || (op.brand !== null && row.brand !== op.brand)) return { outcome: 'notFound' }
+  if (op.newId !== null) return replayAsNew(disk, op, row, op.newId)
+  if (row.attemptsBefore !== null && row.at === op.at) return { outcome: 'replayed', due: dueOf(row) }
+  if (row.state === 'live') return { outcome: 'notDone' }
+  const instants = { at: op.at, nextAt: op.at, expiresAt: null, finishedAt: null }
+  const again = { ...row, ...instants, state: 'live' as const, attemptsBefore: row.attempts, backToken: null }
+  disk.place(row, again)
+  return { outcome: 'replayed', due: dueOf(again) }
+}
+const replayAsNew = (disk: MemoryDisk, { at }: Replay, row: MemoryRow, id: string): Replayed => {
+  const known = disk.byId.get(id)
+  if (known !== undefined) return { outcome: 'replayed', due: dueOf(known) }
+  if (row.state === 'live') return { outcome: 'notDone' }
+  const instants = { at, nextAt: at, createdAt: at, expiresAt: null }
+  const own = { host: row.domain, idempotencyKey: null, contentHash: null }
+  return { outcome: 'replayed', due: dueOf(insert(disk, { ...row, ...instants, ...own, id })) }
 }
 
 const setLimit = (disk: MemoryDisk, op: SetLimit): StoredLimit => {

@@ -1,11 +1,12 @@
 /** What the scheduler and the guards ask: the horizon, the head of a lane, lanes with due work, started rows. Exact. */
 import { HORIZON_SCAN_MAX, LANES_SCAN_MAX } from '#config/limits.ts'
-import { firstNextAtOf, isWhole, retryOf } from '#store/row-codec.ts'
+import { isWhole } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
 import type { LonelyDeaths, ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
 import { type Due, type Edge, LANE_KINDS, type LaneKey, type LanePair } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { LaneBook } from './lane-book.ts'
+import { seriesOf } from './live-rows.ts'
 
 type Asked<T extends ReadQuery['type']> = Extract<ReadQuery, { type: T }>
 type Answered<T extends ReadQuery['type']> = ReadResult<Asked<T>>
@@ -141,9 +142,7 @@ export class DueReads {
     const [seq, id, nextAt, lane, attempts, timeoutMs, expiresAt, ...rest] = columns
     const [token, startedAt, lonelyDeaths, alone, row] = rest
     const due = this.#due([seq, id, nextAt, lane, attempts, timeoutMs, expiresAt])
-    const known = isWhole(row)
-      ? { retry: retryOf(row), firstAt: firstNextAtOf(row) }
-      : { retry: null, firstAt: startedAt }
+    const known = isWhole(row) ? seriesOf(row) : { retry: null, firstAt: startedAt, attemptsBefore: 0 }
     return { due, attempt: attempts, token, startedAt, ...known, lonelyDeaths, alone: alone === 1 }
   }
 

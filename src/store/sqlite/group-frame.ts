@@ -108,11 +108,11 @@ export const unpackResults = ({ others, frame }: PackedGroup<WriteResult<WriteOp
 
 const unpackMarked = (from: Reader): Marked => {
   const firstAt = from.f64()
-  return { ok: true, request: from.bytes(), retry: null, firstAt, lonelyDeaths: null }
+  return { ok: true, request: from.bytes(), retry: null, firstAt, attemptsBefore: 0, lonelyDeaths: null }
 }
-/** The default policy, and nobody suspects it. */
-const isPlain = ({ retry, lonelyDeaths }: Extract<Marked, { ok: true }>): boolean =>
-  retry === null && lonelyDeaths === null
+/** The default policy, never replayed, and nobody suspects it. */
+const isPlain = ({ retry, attemptsBefore, lonelyDeaths }: Extract<Marked, { ok: true }>): boolean =>
+  retry === null && attemptsBefore === 0 && lonelyDeaths === null
 
 const nextOf = <Other>(rest: IterableIterator<Other>): Other => {
   const next = rest.next()

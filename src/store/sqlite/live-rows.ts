@@ -1,5 +1,13 @@
 /** The compare-and-set changes of one webhook: marks, outcome, hand-back, cancel. Each within a transaction of the writer. */
-import { expiresAtOf, firstNextAtOf, isWhole, requestOf, retryOf, timeoutMsOf } from '#store/row-codec.ts'
+import {
+  attemptsBeforeOf,
+  expiresAtOf,
+  firstNextAtOf,
+  isWhole,
+  requestOf,
+  retryOf,
+  timeoutMsOf,
+} from '#store/row-codec.ts'
 import type {
   Cancel,
   Cancelled,
@@ -12,6 +20,7 @@ import type {
   MarkStarted,
   OutcomeRecorded,
   RecordOutcome,
+  Series,
 } from '#store/store.ts'
 import type { AttemptRecord, Due } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
@@ -113,13 +122,13 @@ export class LiveRows {
       if (live.attempts !== op.attempt - 1 || live.back === op.token) return { ok: false, why: 'other-attempt' }
       if (live.expiresAt !== null && live.expiresAt <= op.startedAt)
         return this.#endUnsent('expired', op, row, live, changes)
+      if (live.nextAt > op.startedAt) return { ok: false, why: 'not-due', nextAt: live.nextAt }
       // Damaged bytes are never sent, never tried again, and stop nobody (reliability.md D9).
       if (!isWhole(body)) return this.#endUnsent('quarantined', op, row, live, changes)
       this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
-    const { lonelyDeaths } = live
-    return { ok: true, request: requestOf(body), retry: retryOf(body), firstAt: firstNextAtOf(body), lonelyDeaths }
+    return { ok: true, request: requestOf(body), ...seriesOf(body), lonelyDeaths: live.lonelyDeaths }
   }
 
   markAlone(op: MarkAlone): MarkedAlone {
@@ -232,3 +241,10 @@ const rowOf = (seq: number, columns: LiveColumns): Row => {
   const [, lane, nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths] = columns
   return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths } }
 }
+
+/** Of a whole row. */
+export const seriesOf = (row: Buffer): Series => ({
+  retry: retryOf(row),
+  firstAt: firstNextAtOf(row),
+  attemptsBefore: attemptsBeforeOf(row),
+})

@@ -11,6 +11,8 @@ import {
   isPromised,
   type ReadQuery,
   type ReadResult,
+  type Replay,
+  type Replayed,
   StoreError,
   type WriteOp,
   type WriteResult,
@@ -25,6 +27,7 @@ import { FarRows } from './far-rows.ts'
 import { LaneBook } from './lane-book.ts'
 import { LiveRows } from './live-rows.ts'
 import { Pruner } from './pruning.ts'
+import { Retimer } from './retiming.ts'
 import { checkOwner, migrate } from './schema.ts'
 import { Settings } from './settings.ts'
 import type { WriterRead } from './writer-reads.ts'
@@ -43,6 +46,7 @@ export class Writer {
   readonly #far: FarRows
   readonly #inserter: Inserter
   readonly #live: LiveRows
+  readonly #retimer: Retimer
   readonly #settings: Settings
   readonly #expirer: Expirer
   readonly #pruner: Pruner
@@ -83,6 +87,7 @@ export class Writer {
       this.#far = new FarRows(db)
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
       this.#live = new LiveRows(db, this.#lanes, this.#far, isOpen)
+      this.#retimer = new Retimer(db, this.#lanes, this.#far, isOpen)
       this.#settings = new Settings(db)
       this.#expirer = new Expirer(db, this.#lanes)
       this.#pruner = new Pruner(db, this.#lanes)
@@ -244,6 +249,10 @@ export class Writer {
         return this.#live.handBack(op, this.#changes)
       case 'cancel':
         return this.#live.cancel(op, this.#changes)
+      case 'reschedule':
+        return this.#retimer.reschedule(op)
+      case 'replay':
+        return this.#replay(op)
       case 'set-limit':
         return this.#settings.setLimit(op)
       case 'put-brand':
@@ -257,6 +266,11 @@ export class Writer {
       default:
         return op satisfies never
     }
+  }
+  #replay(op: Replay): Replayed {
+    const replayed = this.#retimer.replay(op, this.#nextSeq, this.#changes)
+    if (replayed.outcome === 'replayed' && replayed.due.seq === this.#nextSeq) this.#nextSeq += 1
+    return replayed
   }
   #append(op: Append): Appended {
     const work = new Appending(bufferOf(op.rows), this.#nextSeq)

@@ -68,8 +68,13 @@ export const append = async (store: Store, ...rows: readonly NewWebhook[]): Prom
   const [appended] = await store.write([appendOf(...rows)])
   return appended
 }
-export const start = async (store: Store, id: string, attempt = 1, token = `${id}/${attempt}`) => {
-  const [marked] = await store.write([{ type: 'mark-started', id, attempt, token, startedAt: T0 }])
+/** When first attempts start here: what is due within milliseconds is due, what expires in 50 has not. */
+export const SOON = T0 + 40
+/** When everything is due. */
+export const LATER = T0 + 100_000 * HOUR_MS
+export const start = async (store: Store, id: string, attempt = 1, token = `${id}/${attempt}`, at?: number) => {
+  const startedAt = at ?? (attempt === 1 ? SOON : LATER)
+  const [marked] = await store.write([{ type: 'mark-started', id, attempt, token, startedAt }])
   return marked
 }
 export const attemptRecord = (number: number, change: Partial<AttemptRecord> = {}): AttemptRecord => ({

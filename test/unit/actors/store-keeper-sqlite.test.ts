@@ -13,6 +13,9 @@ import type { Append, NewWebhook, ReadQuery, WriteOp } from '#store/store.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { RealWorld } from '#world/real-world.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
 const webhook = (n: number): NewWebhook => ({
   id: idOf(n),
@@ -86,7 +89,7 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
     for (let n = 0; n < 12; n++) {
       answers.push(insist(appendOf(n * 1_000, 1)), insist(appendOf(n * 1_000 + 1, 400)))
       await answers.at(-2)
-      const mark = { type: 'mark-started', id: idOf(n * 1_000), attempt: 1, token: `t${n}`, startedAt: 1 } as const
+      const mark = { type: 'mark-started', id: idOf(n * 1_000), attempt: 1, token: `t${n}`, startedAt: LATER } as const
       answers.push(insist(mark))
     }
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ ok: true })
@@ -119,7 +122,7 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
     await ask(appendOf(0, 10))
     const holder = fork(join(import.meta.dirname, 'holding-child.ts'), [join(dir, 'hookpulse.db')])
     await once(holder, 'message')
-    const mark = ask({ type: 'mark-started', id: idOf(1), attempt: 1, token: 't', startedAt: 1 })
+    const mark = ask({ type: 'mark-started', id: idOf(1), attempt: 1, token: 't', startedAt: LATER })
     const append = ask(appendOf(100, 1))
     holder.send('release')
     await once(holder, 'exit')

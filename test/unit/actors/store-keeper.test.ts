@@ -11,6 +11,9 @@ import { type NewWebhook, type OpenStore, type Store, StoreError, type WriteOp }
 import { EventHub } from '#telemetry/event-hub.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
 const webhook = (n: number, expiresAt: number | null = null): NewWebhook => ({
   id: idOf(n),
@@ -34,7 +37,8 @@ const webhook = (n: number, expiresAt: number | null = null): NewWebhook => ({
 })
 const appendOf = (...numbers: readonly number[]) =>
   ({ type: 'append', count: numbers.length, rows: encodeRows(numbers.map((n) => webhook(n))) }) as const
-const markOf = (n: number) => ({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: 0 }) as const
+const markOf = (n: number) =>
+  ({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: LATER }) as const
 const cancelOf = (n: number) => ({ type: 'cancel', id: idOf(n), brand: null, at: 1 }) as const
 
 /** A store that behaves as said where it is said, else as the one in memory. */

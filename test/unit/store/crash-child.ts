@@ -3,6 +3,9 @@ import { encodeRows } from '#store/rows.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { NewWebhook } from '#store/store.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
 const webhook = (n: number): NewWebhook => ({
   id: idOf(n),
@@ -45,7 +48,7 @@ for (;;) {
   await store.write([{ type: 'cancel', id: idOf(a), brand: null, at: 5 }])
   say('cancelled', a)
   const token = `t${b}`
-  await store.write([{ type: 'mark-started', id: idOf(b), attempt: 1, token, startedAt: 1 }])
+  await store.write([{ type: 'mark-started', id: idOf(b), attempt: 1, token, startedAt: LATER }])
   const record = { number: 1, startedAt: 1, endedAt: 2, status: 200, error: null, excerpt: null, inDoubt: false }
   const attempt = { ...record, timerMs: 0, guardMs: 0, networkMs: 0 }
   const outcome = { type: 'record-outcome', id: idOf(b), token, attempt } as const

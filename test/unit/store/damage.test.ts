@@ -18,6 +18,9 @@ import { checkVersion } from '#store/sqlite/connection.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { NewWebhook, Store } from '#store/store.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const noEvents = { ended: () => undefined }
 const webhook = (n: number): NewWebhook => ({
   id: `msg_${String(n).padStart(26, '0')}`,
@@ -120,7 +123,7 @@ describe('STOR-08: a damaged store', () => {
     writeFileSync(file(), bytes)
     const store = await openSqlite(dir)(noEvents)
     const mark = (n: number) =>
-      store.write([{ type: 'mark-started', id: webhook(n).id, attempt: 1, token: `t${n}`, startedAt: 5 }])
+      store.write([{ type: 'mark-started', id: webhook(n).id, attempt: 1, token: `t${n}`, startedAt: LATER }])
     expect((await mark(777))[0]).toMatchObject({ ok: false, why: 'not-live', ended: { state: 'quarantined' } })
     expect((await mark(778))[0]).toMatchObject({ ok: true })
     expect((await store.read({ type: 'webhook', id: webhook(777).id, brand: null }))?.state).toBe('quarantined')
@@ -137,7 +140,7 @@ describe('STOR-08: a damaged store', () => {
     writeFileSync(file(), bytes)
     const store = await openSqlite(dir)(noEvents)
     const checking = store.read({ type: 'check' })
-    const mark = { type: 'mark-started', id: webhook(3).id, attempt: 1, token: 't', startedAt: 5 } as const
+    const mark = { type: 'mark-started', id: webhook(3).id, attempt: 1, token: 't', startedAt: LATER } as const
     expect((await store.write([mark]))[0]).toMatchObject({ ok: true })
     const { problems } = await checking
     expect(problems.length).toBeGreaterThan(0)

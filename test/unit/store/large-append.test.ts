@@ -14,6 +14,9 @@ import { RecordReads } from '#store/sqlite/record-reads.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, WriteOp } from '#store/store.ts'
 
+/** When every row is due. */
+const LATER = 1e13
+
 const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
 const webhook = (n: number): NewWebhook => ({
   id: idOf(n),
@@ -128,7 +131,7 @@ describe('a large append', () => {
     await Promise.all([
       store.write([appendOf(1, 10_000)]).then(note('large')),
       store
-        .write([{ type: 'mark-started', id: idOf(50_000), attempt: 1, token: 't', startedAt: 1 }])
+        .write([{ type: 'mark-started', id: idOf(50_000), attempt: 1, token: 't', startedAt: LATER }])
         .then(note('mark')),
       store.write([appendOf(60_000, 1)]).then(note('small')),
       store.read({ ...HORIZON, until: 5_000_000 }).then(note('read')),
@@ -145,7 +148,7 @@ describe('a large append', () => {
     const [page] = await Promise.all([
       store.read({ ...HORIZON, until: 5_000_000 }).finally(() => order.push('horizon')),
       store
-        .write([{ type: 'mark-started', id: idOf(9_000), attempt: 1, token: 't', startedAt: 1 }])
+        .write([{ type: 'mark-started', id: idOf(9_000), attempt: 1, token: 't', startedAt: LATER }])
         .finally(() => order.push('mark')),
     ])
     expect(order).toEqual(['mark', 'horizon'])
