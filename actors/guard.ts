@@ -119,7 +119,8 @@ export interface GuardProtocol {
     | { readonly type: 'limits-changed' }
     /** From a brand-limiter. */
     | BrandGranted
-    | { readonly type: 'cancelled'; readonly id: WebhookId }
+    /** Cancelled, or it has another instant now. */
+    | { readonly type: 'withdrawn'; readonly id: WebhookId }
   readonly info:
     | { readonly type: 'wake' }
     | Answer<'registered', Registered, number>
@@ -298,7 +299,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       onGranted(granted, state, ctx)
       return turn(state, ctx)
     },
-    cancelled: ({ id }, state, ctx) => {
+    withdrawn: ({ id }, state, ctx) => {
       const attempts = state.queues.waiting.get(id)?.due.attempts
       if (attempts !== undefined && state.refilling > 0) state.gone.add(attemptIdOf(id, attempts + 1))
       dropWaiting(state.queues, id)

@@ -51,7 +51,7 @@ import {
   wishLanes,
   wishPage,
 } from '#schedule/horizon.ts'
-import type { Append, Appended, Cancelled } from '#store/store.ts'
+import type { Append, Appended, Cancelled, Replay, Replayed, Reschedule, Rescheduled } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import type { Brand, Domain, Due, Edge, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
 
@@ -70,6 +70,11 @@ interface Cancelling {
   /** Names this cancel at the store: asked again it is the same one (D-3). */
   readonly at: Instant
 }
+export type Retimed = Rescheduled | Replayed
+interface Retiming {
+  readonly from: From<Retimed | StoreFailed>
+  readonly op: Reschedule | Replay
+}
 
 export interface SchedulerProtocol {
   readonly call: /** Stores the webhooks and takes what is due soon into the horizon; answered when they are on disk. `heads[i]` belongs to row i; its seq is not known yet. */
@@ -78,6 +83,8 @@ export interface SchedulerProtocol {
         Appended | StoreFailed
       >
     | Call<{ readonly type: 'cancel'; readonly id: WebhookId; readonly brand: Brand | null }, Cancelled | StoreFailed>
+    /** Answered when it is on disk; wakes it at its new instant. The op names itself (D-3). */
+    | Call<{ readonly type: 'retime'; readonly op: Reschedule | Replay }, Retimed | StoreFailed>
     | Call<
         { readonly type: 'figures' },
         { readonly horizon: number; readonly edgeAt: Instant; readonly guards: number }
@@ -97,9 +104,11 @@ export interface SchedulerProtocol {
     | { readonly type: 'recover' }
     | { readonly type: 'append-again'; readonly scheduling: Scheduling }
     | { readonly type: 'cancel-again'; readonly cancelling: Cancelling }
+    | { readonly type: 'retime-again'; readonly retiming: Retiming }
     | Answer<'recovered', 'recovered'>
     | Answer<'appended', Appended | StoreFailed, Scheduling>
     | Answer<'cancelled', Cancelled | StoreFailed, Cancelling>
+    | Answer<'retimed', Retimed | StoreFailed, Retiming>
     | Answer<'page', Read<{ readonly rows: readonly Due[]; readonly edge: Edge }>>
     | Answer<'lane', Read<{ readonly rows: readonly Due[]; readonly more: boolean }>, LaneKey>
     | Answer<'scanned', Read<Lanes>, { readonly all: boolean }>
@@ -185,6 +194,10 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       requestCancel({ from, id, brand, at: ctx.world.wallNow() }, ctx)
       return keep
     },
+    retime: ({ op }, from, _state, ctx) => {
+      requestRetiming({ from, op }, ctx)
+      return keep
+    },
     figures: (_request, _from, state) =>
       reply({ horizon: sizeOf(state.horizon), edgeAt: state.horizon.edge.nextAt, guards: state.told.size }, state),
   },
@@ -243,6 +256,12 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
         return keep
       case 'cancel-again':
         requestCancel(message.cancelling, ctx)
+        return keep
+      case 'retimed':
+        onRetimed(message, state, ctx)
+        return keep
+      case 'retime-again':
+        requestRetiming(message.retiming, ctx)
         return keep
       case 'page':
         if (message.ok && message.value.ok)
@@ -392,9 +411,32 @@ const onCancelled = (
   const cancelled = message.value
   if ('outcome' in cancelled && cancelled.outcome === 'cancelled') {
     remove(state.horizon, id)
-    if (cancelled.due !== null) ctx.cast(guardOf(cancelled.due.domain), { type: 'cancelled', id })
+    if (cancelled.due !== null) ctx.cast(guardOf(cancelled.due.domain), { type: 'withdrawn', id })
   }
   ctx.reply(from, cancelled)
+}
+
+const requestRetiming = (retiming: Retiming, ctx: Ctx): void =>
+  ctx.request(storeKeeper, retiming.op, 'retimed', retiming, Number.POSITIVE_INFINITY)
+
+/** Its guard forgets the old instant; what was admitted at it is refused by its mark. */
+const onRetimed = (message: Answer<'retimed', Retimed | StoreFailed, Retiming>, state: State, ctx: Ctx): void => {
+  const { from, op } = message.data
+  if (!message.ok) {
+    ctx.sendAfter(ASK_AGAIN_MS, { type: 'retime-again', retiming: message.data })
+    return
+  }
+  const retimed = message.value
+  ctx.reply(from, retimed)
+  if (!('due' in retimed)) return
+  const { due } = retimed
+  const now = ctx.world.wallNow()
+  remove(state.horizon, due.id)
+  if (due.nextAt > now) ctx.cast(guardOf(due.domain), { type: 'withdrawn', id: due.id })
+  admitRow(state.horizon, due, now)
+  const type = op.type === 'replay' ? 'webhook.replayed' : 'webhook.rescheduled'
+  state.events.emit({ type, at: now, id: due.id, domain: due.domain, brand: due.brand, nextAt: due.nextAt })
+  tick(state, ctx)
 }
 
 // ---------------------------------------------------------------- telling guards

@@ -43,6 +43,14 @@ export type Event =
       readonly nextAt: Instant
       readonly error: ErrorClass | null
     }
+  | {
+      readonly type: 'webhook.rescheduled' | 'webhook.replayed'
+      readonly at: Instant
+      readonly id: WebhookId
+      readonly domain: Domain
+      readonly brand: Brand
+      readonly nextAt: Instant
+    }
   | { readonly type: 'attempt.in-doubt'; readonly at: Instant; readonly attemptId: AttemptId; readonly reason: string }
   | { readonly type: 'guard.started' | 'guard.stopped'; readonly at: Instant; readonly domain: Domain }
   /** It crashed so often that it is not started again before `until`; what is due of it waits in the store. */

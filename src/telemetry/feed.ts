@@ -17,7 +17,7 @@ export const FEED_EVENTS = {
     'breaker.half-opened',
     'breaker.closed',
   ],
-  webhooks: ['webhook.finished', 'webhook.retried'],
+  webhooks: ['webhook.finished', 'webhook.retried', 'webhook.rescheduled', 'webhook.replayed'],
 } as const
 export type FeedTopic = keyof typeof FEED_EVENTS
 export const FEED_TOPICS = ['supervision', 'backpressure', 'webhooks'] as const satisfies readonly FeedTopic[]

@@ -21,6 +21,8 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'attempt.finished': 'debug',
   'webhook.finished': 'debug',
   'webhook.retried': 'debug',
+  'webhook.rescheduled': 'debug',
+  'webhook.replayed': 'debug',
   'attempt.in-doubt': 'info',
   'guard.started': 'debug',
   'guard.stopped': 'debug',

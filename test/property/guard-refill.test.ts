@@ -55,7 +55,7 @@ const play = async (steps: readonly Step[]): Promise<GuardStage> => {
         for (const { id } of waiting(one.every)) {
           const row = stage.rows.get(id)
           if (row !== undefined) row.state = 'cancelled'
-          stage.runtime.cast(guardOf(API), { type: 'cancelled', id })
+          stage.runtime.cast(guardOf(API), { type: 'withdrawn', id })
         }
         break
       case 'again':

@@ -33,6 +33,8 @@ const TYPES: readonly EventType[] = [
   'attempt.finished',
   'webhook.finished',
   'webhook.retried',
+  'webhook.rescheduled',
+  'webhook.replayed',
   'attempt.in-doubt',
   'guard.started',
   'guard.stopped',

@@ -2,7 +2,7 @@
 
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type LimitChange, limits } from '#actors/limits.ts'
-import { scheduler } from '#actors/scheduler.ts'
+import { type Retimed, scheduler } from '#actors/scheduler.ts'
 import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
@@ -10,7 +10,7 @@ import { supervisor } from '#runtime/supervisor.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { encodeRows } from '#store/rows.ts'
-import type { NewWebhook } from '#store/store.ts'
+import type { NewWebhook, Replay, Reschedule } from '#store/store.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import type { Event } from '#telemetry/events.ts'
@@ -74,6 +74,8 @@ export class VirtualDaemon {
       [
         'webhook.finished',
         'webhook.retried',
+        'webhook.rescheduled',
+        'webhook.replayed',
         'attempt.started',
         'attempt.finished',
         'attempt.in-doubt',
@@ -165,6 +167,15 @@ export class VirtualDaemon {
     if (!appended.ok) throw new Error(`not stored: ${JSON.stringify(appended)}`)
     this.acknowledged.push(...appended.ids)
     return appended.ids
+  }
+
+  /** Resolves when it is acknowledged. */
+  async retime(op: Reschedule | Replay): Promise<Retimed['outcome']> {
+    const answer = this.runtime.call(scheduler, { type: 'retime', op }, Number.POSITIVE_INFINITY)
+    await this.world.settle()
+    const retimed = await answer
+    if (!('outcome' in retimed)) throw new Error(`not stored: ${JSON.stringify(retimed)}`)
+    return retimed.outcome
   }
 
   async setLimit(limit: Pick<LimitChange, 'kind' | 'value'> & Partial<LimitChange>): Promise<void> {

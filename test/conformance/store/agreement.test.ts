@@ -108,6 +108,29 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('reschedule' as const),
+      id: number.map(idOf),
+      brand: fc.option(brand, { nil: null }),
+      at: instant,
+      now: instant,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('replay' as const),
+      id: number.map(idOf),
+      brand: fc.option(brand, { nil: null }),
+      newId: fc.option(
+        fc.nat(3).map((n) => idOf(100 + n)),
+        { nil: null },
+      ),
+      at: instant,
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       type: fc.constant('set-limit' as const),

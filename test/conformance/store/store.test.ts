@@ -203,8 +203,16 @@ describe.each(ENGINES)('a $name store', (engine) => {
     })
     it('starts a row that is due in a year', async () => {
       await append(store, newWebhook(1, { at: T0 + 8_760 * HOUR_MS }))
-      expect(await start(store, idOf(1))).toMatchObject({ ok: true })
+      expect(await start(store, idOf(1), 1, 't', LATER)).toMatchObject({ ok: true })
       expect((await store.read({ type: 'started', after: 0, limit: 10 })).rows).toHaveLength(1)
+    })
+    it('starts nothing before its instant, and says when that is', async () => {
+      await append(store, newWebhook(1, { at: T0 + 50 }), newWebhook(2, { at: T0 + 8_760 * HOUR_MS }))
+      expect(await start(store, idOf(1), 1, 't', T0 + 49)).toEqual({ ok: false, why: 'not-due', nextAt: T0 + 50 })
+      const far = T0 + 8_760 * HOUR_MS
+      expect(await start(store, idOf(2), 1, 't', T0 + 49)).toEqual({ ok: false, why: 'not-due', nextAt: far })
+      expect(await counts()).toMatchObject({ executing: 0, scheduled: 2 })
+      expect(await start(store, idOf(1), 1, 't', T0 + 50)).toMatchObject({ ok: true })
     })
     it('answers several marks of one group each with its own request', async () => {
       await append(store, ...[1, 2, 3].map((n) => newWebhook(n)))
@@ -401,6 +409,106 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect(await cancel(9)).toEqual({ outcome: 'notFound', due: null })
       expect(await cancel(2, 'other')).toEqual({ outcome: 'notFound', due: null })
       expect(await cancel(2, 'acme')).toMatchObject({ outcome: 'cancelled' })
+    })
+  })
+
+  describe('reschedule', () => {
+    const move = async (n: number, at: number, now = T0, brand: string | null = null) =>
+      (await store.write([{ type: 'reschedule', id: idOf(n), brand, at, now }]))[0]
+    const year = T0 + 8_760 * HOUR_MS
+
+    it('gives a waiting row another instant, near or far, and its retries age from there', async () => {
+      await append(store, newWebhook(1), newWebhook(2, { at: year }))
+      expect(await move(1, year)).toMatchObject({ outcome: 'rescheduled', due: { id: idOf(1), seq: 1, nextAt: year } })
+      expect(await move(2, T0 + 5)).toMatchObject({ outcome: 'rescheduled', due: { id: idOf(2), nextAt: T0 + 5 } })
+      expect(await move(2, T0 + 5)).toMatchObject({ outcome: 'rescheduled', due: { id: idOf(2), nextAt: T0 + 5 } })
+      expect((await horizon(T0 + HOUR_MS)).rows.map((row) => row.id)).toEqual([idOf(2)])
+      expect(await webhook(idOf(1))).toMatchObject({ at: year, nextAt: year, state: 'scheduled' })
+      expect(await start(store, idOf(2))).toMatchObject({ ok: true, firstAt: T0 + 5 })
+      expect(await start(store, idOf(1))).toEqual({ ok: false, why: 'not-due', nextAt: year })
+      await reopen()
+      expect((await horizon(year)).rows.map((row) => row.id)).toEqual([idOf(1)])
+      expect(await counts()).toMatchObject({ scheduled: 1, executing: 1 })
+    })
+    it('now means now, and what is due already keeps its place', async () => {
+      await append(store, newWebhook(1, { at: T0 + 10 }), newWebhook(2, { at: T0 + HOUR_MS }))
+      expect(await move(2, 0, T0 + 20)).toMatchObject({ outcome: 'rescheduled', due: { nextAt: T0 + 20 } })
+      expect(await move(1, T0, T0 + 30)).toMatchObject({ outcome: 'rescheduled', due: { nextAt: T0 + 10 } })
+      expect((await horizon(T0 + 30)).rows.map((row) => row.id)).toEqual([idOf(1), idOf(2)])
+    })
+    it('brings a retry forward without counting it anew', async () => {
+      await append(store, newWebhook(1))
+      await start(store, idOf(1))
+      await store.write([outcomeOf(idOf(1), { state: 'retrying', nextAt: year })])
+      expect(await move(1, T0 + 90)).toMatchObject({ outcome: 'rescheduled', due: { attempts: 1, nextAt: T0 + 90 } })
+      expect(await start(store, idOf(1), 2)).toMatchObject({ ok: true, attemptsBefore: 0 })
+    })
+    it('tells the truth about what runs, is over, would expire, and is not there', async () => {
+      await append(store, newWebhook(1), newWebhook(2), newWebhook(3, { expiresAt: T0 + 50 }))
+      await start(store, idOf(1))
+      expect(await move(1, year)).toEqual({ outcome: 'alreadyRunning' })
+      await store.write([outcomeOf(idOf(1), DELIVERED)])
+      expect(await move(1, year)).toEqual({ outcome: 'alreadyDone' })
+      expect(await move(3, T0 + 50)).toEqual({ outcome: 'expiresBefore' })
+      expect(await move(2, year, T0, 'other')).toEqual({ outcome: 'notFound' })
+      expect(await move(9, year)).toEqual({ outcome: 'notFound' })
+    })
+  })
+
+  describe('replay', () => {
+    const again = async (n: number, newId: string | null = null, at = T0 + HOUR_MS, brand: string | null = null) =>
+      (await store.write([{ type: 'replay', id: idOf(n), brand, newId, at }]))[0]
+    const finished = async (n: number, state: 'dead' | 'delivered' = 'dead', change: Partial<NewWebhook> = {}) => {
+      await append(store, newWebhook(n, change))
+      await start(store, idOf(n))
+      await store.write([outcomeOf(idOf(n), { state, finishedAt: T0 + 20 })])
+    }
+
+    it('begins a new series under the same id; its attempts are numbered on', async () => {
+      await finished(1, 'dead', { expiresAt: T0 + HOUR_MS })
+      const replayed = await again(1)
+      const due = { id: idOf(1), seq: 1, nextAt: T0 + HOUR_MS, attempts: 1, expiresAt: null }
+      expect(replayed).toMatchObject({ outcome: 'replayed', due })
+      expect(await again(1)).toEqual(replayed)
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'retrying', attempts: 1, finishedAt: null })
+      expect((await horizon(T0 + HOUR_MS)).rows).toMatchObject([due])
+      expect(await counts()).toMatchObject({ dead: 0, retrying: 1 })
+      const series = { firstAt: T0 + HOUR_MS, attemptsBefore: 1 }
+      expect(await start(store, idOf(1), 2)).toMatchObject({ ok: true, ...series })
+      await reopen()
+      const { rows } = await store.read({ type: 'started', after: 0, limit: 1 })
+      expect(rows).toMatchObject([{ attempt: 2, ...series }])
+      await store.write([outcomeOf(idOf(1), DELIVERED, attemptRecord(2))])
+      expect(await again(1)).toMatchObject({ outcome: 'replayed' })
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'delivered', attempts: 2 })
+      expect(await store.read({ type: 'attempts', id: idOf(1), brand: null })).toHaveLength(2)
+      expect(await again(1, null, T0 + 2 * HOUR_MS)).toMatchObject({ outcome: 'replayed', due: { attempts: 2 } })
+      const request = await start(store, idOf(1), 3)
+      expect(request).toMatchObject({ ok: true, attemptsBefore: 2 })
+      if (request.ok) expect(Buffer.from(request.request).toString()).toBe('{"n":1}')
+    })
+    it('with a new id makes another webhook of the same content, once', async () => {
+      await finished(1, 'delivered', { idempotencyKey: 'k', contentHash: new Uint8Array([1]), tags: ['x'] })
+      const replayed = await again(1, idOf(7))
+      const due = { id: idOf(7), seq: 2, nextAt: T0 + HOUR_MS, attempts: 0 }
+      expect(replayed).toMatchObject({ outcome: 'replayed', due })
+      expect(await again(1, idOf(7))).toEqual(replayed)
+      expect(await webhook(idOf(1))).toMatchObject({ state: 'delivered' })
+      expect(await webhook(idOf(7))).toMatchObject({ state: 'scheduled', tags: ['x'], createdAt: T0 + HOUR_MS })
+      expect(await counts()).toMatchObject({ delivered: 1, scheduled: 1 })
+      const same = newWebhook(8, { idempotencyKey: 'k', contentHash: new Uint8Array([1]) })
+      expect(await append(store, same)).toMatchObject({ ok: true, ids: [idOf(1)], duplicates: [true] })
+      expect(await append(store, newWebhook(9))).toMatchObject({ ok: true, seqs: [3] })
+    })
+    it('tells the truth about what is not over and what is not there', async () => {
+      await append(store, newWebhook(1))
+      expect(await again(1)).toEqual({ outcome: 'notDone' })
+      expect(await again(1, idOf(5))).toEqual({ outcome: 'notDone' })
+      await start(store, idOf(1))
+      expect(await again(1)).toEqual({ outcome: 'notDone' })
+      expect(await again(2)).toEqual({ outcome: 'notFound' })
+      await store.write([outcomeOf(idOf(1), DELIVERED)])
+      expect(await again(1, null, T0 + HOUR_MS, 'other')).toEqual({ outcome: 'notFound' })
     })
   })
 

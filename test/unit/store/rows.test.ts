@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createdAtOf, requestOf, retryOf } from '#store/row-codec.ts'
+import {
+  attemptsBeforeOf,
+  createdAtOf,
+  isWhole,
+  readRowBody,
+  requestOf,
+  retimedRow,
+  retryOf,
+} from '#store/row-codec.ts'
 import { bufferOf, decodeRows, encodeRows, openBatch, readPackedRow, SHARED_BATCH_BYTES } from '#store/rows.ts'
 import type { NewWebhook } from '#store/store.ts'
 import { PRIORITIES } from '#webhook/webhook.ts'
@@ -62,6 +70,30 @@ describe('a batch of rows', () => {
         expect(Uint8Array.from(requestOf(body))).toEqual(row.request)
         expect(retryOf(body)).toEqual(row.retry)
         expect(createdAtOf(body)).toBe(row.createdAt)
+      }),
+    )
+  })
+  it('takes other instants, and the attempts before a replay, and is otherwise what it was', () => {
+    const times = fc.record({
+      at: instant,
+      expiresAt: fc.option(instant, { nil: null }),
+      attemptsBefore: fc.option(fc.nat(65_535), { nil: null }),
+    })
+    fc.assert(
+      fc.property(webhook, fc.array(times, { maxLength: 3 }), (row, changes) => {
+        const packed = bufferOf(encodeRows([row]))
+        const { body } = readPackedRow(packed, openBatch(packed).firstAt)
+        let before = 0
+        let expected = readRowBody(body)
+        let bytes = body
+        for (const { at, expiresAt, attemptsBefore } of changes) {
+          bytes = retimedRow(bytes, { at, expiresAt, attemptsBefore })
+          before = attemptsBefore ?? before
+          expected = { ...expected, at, nextAt: at, expiresAt }
+        }
+        expect(isWhole(bytes)).toBe(true)
+        expect(readRowBody(bytes)).toEqual(expected)
+        expect(attemptsBeforeOf(bytes)).toBe(before)
       }),
     )
   })
