@@ -216,7 +216,14 @@ const replay = (disk: MemoryDisk, op: Replay): Replayed => {
   if (row.attemptsBefore !== null && row.at === op.at) return { outcome: 'replayed', due: dueOf(row) }
   if (row.state === 'live') return { outcome: 'notDone' }
   const instants = { at: op.at, nextAt: op.at, expiresAt: null, finishedAt: null }
-  const again = { ...row, ...instants, state: 'live' as const, attemptsBefore: row.attempts, backToken: null }
+  const again = {
+    ...row,
+    ...instants,
+    state: 'live' as const,
+    attemptsBefore: row.attempts,
+    backToken: null,
+    lonelyDeaths: null,
+  }
   disk.place(row, again)
   return { outcome: 'replayed', due: dueOf(again) }
 }
