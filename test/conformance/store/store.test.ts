@@ -191,7 +191,7 @@ describe.each(ENGINES)('a $name store', (engine) => {
     it('goes by the id where the number is of another, by both in each operation of a start', async () => {
       await append(store, newWebhook(1), newWebhook(2))
       const start = (seq: number) =>
-        ({ type: 'mark-started', id: idOf(1), seq, attempt: 1, token: 't', startedAt: T0 }) as const
+        ({ type: 'mark-started', id: idOf(1), seq, attempt: 1, token: 't', startedAt: SOON }) as const
       for (const seq of [2, 1, 7]) expect((await store.write([start(seq)]))[0]).toMatchObject({ ok: true })
       expect((await store.read({ type: 'started', after: 0, limit: 9 })).rows.map(({ due }) => due.seq)).toEqual([1])
       const [back] = await store.write([{ type: 'hand-back', id: idOf(1), seq: 2, token: 't' }])
