@@ -330,13 +330,15 @@ class Simulation {
     await this.#world.advance(REST_MS)
     const daemon = this.#daemon
     if (daemon === null) return this.#ledger.fail('U3', 'nothing runs at the end')
-    const figures = daemon.figures()
+    const figures = daemon.figures().catch((error: unknown) => String(error))
     await this.#world.settle()
+    const shown = await figures
+    if (typeof shown === 'string') return this.#ledger.fail('U3', `does not answer at the end: ${shown}`)
     judgeBooks(this.#disk, this.#ledger)
     judgeRates(this.#ledger, !this.#isNoisyEver)
     const { faults, brands, carrierStartFails } = this.#options
     if (faults.length + carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
-    judgeRest(daemon, await figures, this.#options, this.#ledger)
+    judgeRest(daemon, shown, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }
   get #isNoisyEver(): boolean {
