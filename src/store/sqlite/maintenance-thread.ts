@@ -1,13 +1,7 @@
-/**
- * Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). And of the one
- * that is started for a check or a backup and ends with it: both go on in steps, so that it can be ended between two.
- */
+/** Entry of the second thread: lists, counts and checkpoints, so that none of them makes a commit wait (D-16). */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
 import { type ReadQuery, type ReadResult, StoreError } from '#store/store.ts'
-import { RealWorld } from '#world/real-world.ts'
-import { backUp } from './backup.ts'
-import { checking } from './checking.ts'
 import { type Connection, isFatal, openConnection, storeErrorOf } from './connection.ts'
 import { dataFiles } from './data-files.ts'
 import { LaneBook } from './lane-book.ts'
@@ -18,8 +12,6 @@ class MaintenanceThread {
   readonly #port: MessagePort
   readonly #db: Connection
   readonly #reads: RecordReads
-  readonly #world = new RealWorld()
-  #isClosed = false
 
   constructor(port: MessagePort, db: Connection) {
     this.#port = port
@@ -33,15 +25,12 @@ class MaintenanceThread {
       case 'open':
         return
       case 'read':
-        if (message.query.type === 'check') return this.#check(message.id)
-        if (message.query.type === 'backup') return this.#backUp(message.id, message.query.to)
         return this.#attempt(message.id, () => {
           this.#say({ type: 'answered', id: message.id, value: this.#answer(message.query) })
         })
       case 'checkpoint':
         return this.#attempt(0, () => this.#checkpoint())
       case 'close':
-        this.#isClosed = true
         this.#db.close()
         return this.#port.close()
       case 'write':
@@ -67,27 +56,8 @@ class MaintenanceThread {
       case 'backlog':
         return this.#reads.backlog(query)
       default:
-        throw new StoreError('invalid', `${query.type} is the writer's to answer`)
+        throw new StoreError('invalid', `${query.type} is not this thread's to answer`)
     }
-  }
-  #backUp(id: number, to: string): void {
-    void backUp(this.#db.name, to).then((value) => {
-      if (!this.#isClosed) this.#say({ type: 'answered', id, value })
-    })
-  }
-  #check(id: number): void {
-    const run = checking(this.#db)
-    const step = (): void =>
-      this.#attempt(id, () => {
-        if (this.#isClosed) return
-        const { done, value } = run.next()
-        if (done !== true) this.#world.yieldToIo(step)
-        else this.#say({ type: 'answered', id, value: { problems: value.map((line) => this.#named(line)) } })
-      })
-    step()
-  }
-  #named(problem: string): string {
-    return problem.startsWith(this.#db.name) ? problem : `${this.#db.name}: ${problem}`
   }
   #checkpoint(): void {
     const [row] = this.#db.pragma('wal_checkpoint(PASSIVE)') as readonly CheckpointRow[]

@@ -14,6 +14,8 @@ import { unfinished } from './backup.ts'
 import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
 import { makeDirectory } from './file-errors.ts'
 import { packGroup, unpackResults } from './group-frame.ts'
+import type { Inspection } from './inspection-entry.ts'
+import { InspectionProcess } from './inspection-process.ts'
 import { StoreThread } from './store-thread.ts'
 import { isWriterRead } from './writer-reads.ts'
 
@@ -23,7 +25,7 @@ export const openSqlite =
   async (events) => {
     makeDirectory(dir)
     const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
-    const maintenance = new StoreThread(MAINTENANCE, dir)
+    const maintenance = new StoreThread(import.meta.resolve('#store/sqlite/maintenance-thread.ts'), dir)
     try {
       await writer.open()
       await maintenance.open()
@@ -32,16 +34,13 @@ export const openSqlite =
       markEnded(dataFiles(dir))
       throw error
     }
-    return new SqliteStore(dir, writer, maintenance, events.ended)
+    return new SqliteStore(dataFiles(dir), writer, maintenance, events.ended)
   }
-const MAINTENANCE = import.meta.resolve('#store/sqlite/maintenance-thread.ts')
 
-/** What takes long and reads everything: it has a thread of its own for as long as it takes, so that no list waits for it. */
-type Inspection = Extract<ReadQuery, { type: 'check' | 'backup' }>
+/** What takes long and reads everything: it has a process of its own for as long as it takes, so that nobody waits for it. */
 const isInspection = (query: ReadQuery): query is Inspection => query.type === 'check' || query.type === 'backup'
 
 class SqliteStore implements Store {
-  readonly #dir: string
   readonly #files: DataFiles
   readonly #writer: StoreThread
   readonly #maintenance: StoreThread
@@ -50,13 +49,12 @@ class SqliteStore implements Store {
   readonly #atExit = (): void => markClosed(this.#files)
   #closing: Promise<void> | null = null
   #isCheckpointing = false
-  readonly #inspectors = new Set<StoreThread>()
+  readonly #inspectors = new Set<InspectionProcess>()
   #inspecting: Promise<unknown> = Promise.resolve()
   #isBackingUp = false
 
-  constructor(dir: string, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
-    this.#dir = dir
-    this.#files = dataFiles(dir)
+  constructor(files: DataFiles, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+    this.#files = files
     this.#writer = writer
     this.#maintenance = maintenance
     this.#ended = ended
@@ -119,22 +117,21 @@ class SqliteStore implements Store {
   }
   async #inspect(query: Inspection): Promise<unknown> {
     this.#mustBeOpen()
-    const thread = new StoreThread(MAINTENANCE, this.#dir)
-    this.#inspectors.add(thread)
+    const inspector = new InspectionProcess()
+    this.#inspectors.add(inspector)
     try {
-      await thread.open()
-      return await thread.read(query)
+      return await inspector.ask(this.#files.database, query)
     } catch (error) {
       // Cut short: what there is of the copy is of no use to anybody.
       if (query.type === 'backup') rmSync(unfinished(query.to), { force: true })
       throw error
     } finally {
-      await thread.end()
-      this.#inspectors.delete(thread)
+      await inspector.end()
+      this.#inspectors.delete(inspector)
     }
   }
   async #endInspections(): Promise<void> {
-    await Promise.all([...this.#inspectors].map((thread) => thread.end()))
+    await Promise.all([...this.#inspectors].map((inspector) => inspector.end()))
   }
 
   #checkpoint(): void {
