@@ -60,7 +60,7 @@ import {
   type Read,
   type State,
 } from './guard/state.ts'
-import { onWake, turn } from './guard/turn.ts'
+import { onWake, owedTurn, turn } from './guard/turn.ts'
 
 /** The guard's yes: one attempt may start now. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
 export interface Permit {
@@ -123,6 +123,8 @@ export interface GuardProtocol {
     | { readonly type: 'withdrawn'; readonly id: WebhookId }
   readonly info:
     | { readonly type: 'wake' }
+    /** From itself, behind the messages that it had when one of them ended. */
+    | { readonly type: 'turn' }
     | Answer<'registered', Registered, number>
     | Answer<'lanes', Read<LanePage>, number>
     | Answer<
@@ -231,6 +233,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       watched: [],
       limiters: new Map(),
       block: null,
+      turnOwed: false,
       pressure: noPressure(),
       starts: emptyCounter(),
       overshoot: 0,
@@ -311,6 +314,8 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       case 'wake':
         state.wake = null
         return onWake(state, ctx)
+      case 'turn':
+        return owedTurn(state, ctx)
       case 'registered':
         onRegistered(message, state, ctx)
         return turn(state, ctx)

@@ -36,7 +36,7 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
 }
 
 /** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */
-const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions => {
+export const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions => {
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const there = table.get(state.domain)
   if (there !== undefined) return there

@@ -4,14 +4,17 @@ import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import { BREAKER_OPEN_MS_DEFAULT } from '#guard/breaker.ts'
 import { type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
 import { concurrencyOf, type LimitTable, settingOf } from '#guard/limits.ts'
+import { LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
 import type { AttemptId, Brand, Outcome } from '#webhook/webhook.ts'
-import { groundOf } from './ground.ts'
+import { conditionsOf } from './ground.ts'
 import { type Ctx, limits, type State } from './state.ts'
 
 export const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, state: State, ctx: Ctx): void => {
   const flight = state.flights.get(attemptId)
   if (flight === undefined) return
-  const { conditions, limits, nowMono } = groundOf(state, ctx)
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
+  const conditions = conditionsOf(state, limits, ctx)
+  const nowMono = ctx.world.monoNow()
   const changes = hear(conditions, policyOf(state, limits), {
     brand,
     outcome,

@@ -60,6 +60,8 @@ export interface State extends GuardArgs {
   watched: MonitorRef[]
   readonly limiters: Map<Brand, { readonly pid: Pid; readonly ref: MonitorRef } | 'starting'>
   block: Block | null
+  /** It has told itself to take its turn when it has heard what waits. */
+  turnOwed: boolean
   readonly pressure: Pressure
   readonly starts: StartCounter
   overshoot: number

@@ -1,5 +1,5 @@
 /** A turn: what every message to a guard ends with. And time: one wake-up for everything. */
-import type { Admitted } from '#actors/guard.ts'
+import type { Admitted, GuardProtocol } from '#actors/guard.ts'
 import { FIGURES_MS, GUARD_IDLE_MS } from '#config/limits.ts'
 import { type Ground, nextVerdict } from '#guard/admission.ts'
 import { endDueMono } from '#guard/backpressure.ts'
@@ -18,11 +18,22 @@ import { tellChange } from './receiver.ts'
 import { register } from './registration.ts'
 import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type State } from './state.ts'
 
-/** What every message ends with: admit what may start, read what runs low, tell what changed, arm the one wake-up. */
+/**
+ * What every message ends with: admit what may start, read what runs low, tell what changed, arm the one wake-up. Once for all
+ * that waits in the mailbox: the ends of attempts come in groups, and what they free is given away together.
+ */
 export const turn = (state: State, ctx: Ctx): Result => {
   state.figuresStale = true
-  step(state, ctx)
+  if (ctx.mailboxLength() === 0) step(state, ctx)
+  else if (!state.turnOwed) {
+    state.turnOwed = true
+    ctx.send<GuardProtocol>(ctx.self, { type: 'turn' })
+  }
   return keep
+}
+export const owedTurn = (state: State, ctx: Ctx): Result => {
+  state.turnOwed = false
+  return turn(state, ctx)
 }
 
 const step = (state: State, ctx: Ctx): void => {

@@ -61,8 +61,14 @@ const remember = (breaker: Breaker, failed: boolean): void => {
 }
 const isBroken = (breaker: Breaker): boolean => {
   if (breaker.failuresInRow >= FAILURES_IN_ROW) return true
-  const failed = breaker.recent.filter((one) => one).length
-  return breaker.recent.length >= RECENT_MIN && failed >= FAILED_SHARE * breaker.recent.length
+  const { length } = breaker.recent
+  return length >= RECENT_MIN && failuresOf(breaker, length) >= FAILED_SHARE * length
+}
+/** Failures of the last `count`. */
+const failuresOf = ({ recent }: Breaker, count: number): number => {
+  let failures = 0
+  for (let at = recent.length - count; at < recent.length; at += 1) if (recent[at] === true) failures += 1
+  return failures
 }
 const probed = (breaker: Breaker, failed: boolean, policy: BreakerPolicy, nowMono: number): BreakerChange | null => {
   if (failed) {
@@ -108,6 +114,6 @@ export const noteStart = (breaker: Breaker, nowMono: number): void => {
 /** At least half of the last ten failed, or it is not closed (D-21). */
 export const isFailing = (breaker: Breaker): boolean => {
   if (breaker.state !== 'closed') return true
-  const last = breaker.recent.slice(-10)
-  return last.length > 0 && last.filter((failed) => failed).length * 2 >= Math.max(last.length, 5)
+  const last = Math.min(breaker.recent.length, 10)
+  return last > 0 && failuresOf(breaker, last) * 2 >= Math.max(last, 5)
 }
