@@ -16,11 +16,11 @@ import { AUDIT_MS, IN_DOUBT_HOLD_MS, PAGE_ROWS_MAX } from '#config/limits.ts'
 import type { AttemptReport } from '#dispatch/dispatch.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
-import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChild } from '#runtime/dynamic-supervisor.ts'
+import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChildren } from '#runtime/dynamic-supervisor.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
-import { worker } from '#runtime/supervisor-spec.ts'
+import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
 import type { StartedRow } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
@@ -53,7 +53,7 @@ export interface ExecutorProtocol {
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
   readonly info:
-    | Answer<'execution-started', DynamicChildStarted, Starting>
+    | Answer<'executions-started', readonly DynamicChildStarted[], readonly Starting[]>
     | Answer<'started-page', { readonly ok: true; readonly value: StartedPage } | StoreFailed>
     | Answer<'in-flight', readonly InFlight[], StartedPage>
     | { readonly type: 'start-again'; readonly starting: Starting }
@@ -86,6 +86,8 @@ interface State extends ExecutorArgs {
 }
 type Ctx = Context<ExecutorProtocol>
 const ASK_AGAIN_MS = 50
+/** Executions started in one callback of their supervisor: well under a millisecond. */
+const START_GROUP_MAX = 64
 /** What kills an execution may kill its successor: from the third time on it waits, longer each time. */
 const TAKE_UPS_AT_ONCE = 2
 const TAKE_UP_MS_MAX = 5_000
@@ -129,8 +131,11 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   },
   cast: {
     start: ({ admitted }, state, ctx) => {
-      for (const one of admitted)
-        startExecution({ admitted: one, token: `${state.runId}.${ctx.uniqueInteger()}`, takeUp: null }, state, ctx)
+      startExecutions(
+        admitted.map((one) => ({ admitted: one, token: `${state.runId}.${ctx.uniqueInteger()}`, takeUp: null })),
+        state,
+        ctx,
+      )
       return keep
     },
     'attempt-ended': ({ attemptId, report, held }, state, ctx) => {
@@ -148,8 +153,9 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   },
   info(message, state, ctx) {
     switch (message.type) {
-      case 'execution-started':
-        onExecutionStarted(message, state, ctx)
+      case 'executions-started':
+        for (const [at, starting] of message.data.entries())
+          onExecutionStarted(starting, message.ok ? message.value[at] : undefined, state, ctx)
         return keep
       case 'DOWN':
         if (message.name === dispatchPool) onPoolDown(state, ctx)
@@ -165,7 +171,7 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
         else reconcileLater(ASK_AGAIN_MS, state, ctx)
         return keep
       case 'start-again':
-        startExecution(message.starting, state, ctx)
+        startExecutions([message.starting], state, ctx)
         return keep
       case 'hold-over':
         onHoldOver(message.token, state, ctx)
@@ -188,28 +194,35 @@ const watch = (pid: Pid, token: string, state: State, ctx: Ctx): void => {
   state.watched.set(ctx.monitor(pid), { token, pid })
 }
 
-const startExecution = (starting: Starting, state: State, ctx: Ctx): void => {
-  const spec = worker(execution, { ...starting, events: state.events }, { restart: 'temporary' })
-  if (starting.takeUp !== null) state.starting.add(starting.token)
-  ctx.request(executions, startChild(spec), 'execution-started', starting, Number.POSITIVE_INFINITY)
+/** What was admitted together starts together: one message to the supervisor, and one back. */
+const startExecutions = (startings: readonly Starting[], state: State, ctx: Ctx): void => {
+  for (const { token, takeUp } of startings) if (takeUp !== null) state.starting.add(token)
+  for (let at = 0; at < startings.length; at += START_GROUP_MAX) {
+    const group = startings.slice(at, at + START_GROUP_MAX)
+    const specs = group.map((starting) => specOf(starting, state))
+    ctx.request(executions, startChildren(specs), 'executions-started', group, Number.POSITIVE_INFINITY)
+  }
 }
+const specOf = ({ admitted, token, takeUp }: Starting, { events }: State): ChildSpec =>
+  worker(execution, { admitted, token, takeUp, events }, { restart: 'temporary' })
 
 /**
  * A first start that fails gives the webhook back, or, if its supervisor died after it had begun, its successor does; a
  * take-up is tried until it succeeds, because nobody else would.
  */
 const onExecutionStarted = (
-  message: Answer<'execution-started', DynamicChildStarted, Starting>,
+  starting: Starting,
+  started: DynamicChildStarted | undefined,
   state: State,
   ctx: Ctx,
 ): void => {
-  const { admitted, token, takeUp } = message.data
-  if (message.ok && message.value.ok) {
+  const { admitted, token, takeUp } = starting
+  if (started?.ok === true) {
     state.starting.delete(token)
-    return watch(message.value.pid, token, state, ctx)
+    return watch(started.pid, token, state, ctx)
   }
   if (takeUp !== null) {
-    ctx.sendAfter(ASK_AGAIN_MS, { type: 'start-again', starting: message.data })
+    ctx.sendAfter(ASK_AGAIN_MS, { type: 'start-again', starting })
     return
   }
   const begun = running(ctx).get(token)
@@ -267,7 +280,7 @@ const takeUp = (row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): voi
   const count = (state.takeUps.get(token) ?? 0) + 1
   state.takeUps.set(token, count)
   const starting = { admitted, token, takeUp: how }
-  if (count <= TAKE_UPS_AT_ONCE) return startExecution(starting, state, ctx)
+  if (count <= TAKE_UPS_AT_ONCE) return startExecutions([starting], state, ctx)
   state.starting.add(token)
   ctx.sendAfter(Math.min(TAKE_UP_MS_MAX, ASK_AGAIN_MS * 2 ** (count - TAKE_UPS_AT_ONCE)), {
     type: 'start-again',

@@ -49,6 +49,7 @@ const meetLimiter = (brand: Brand, pid: Pid, state: State, ctx: Ctx): void => {
 /** Holds of a dead process are not this guard's to tell: the limiter has them from their table, and keeps them when a guard dies. */
 const unlimitedFlights = (brand: Brand, state: State): readonly AttemptId[] => {
   const attempts: AttemptId[] = []
+  // Of a dead process's the limiter knows by itself; told by a guard they would end with the guard.
   for (const [attemptId, flight] of state.flights)
     if (flight.brand === brand && flight.limiter === null && flight.heldUntilMono === null) attempts.push(attemptId)
   return attempts

@@ -40,6 +40,8 @@ export type DynamicChildStarted =
 export type DynamicSupervisorProtocol = {
   readonly call:
     | Call<{ readonly type: 'start-child'; readonly spec: ChildSpec }, DynamicChildStarted>
+    /** Several in one message, in order; each has its own answer. */
+    | Call<{ readonly type: 'start-children'; readonly specs: readonly ChildSpec[] }, readonly DynamicChildStarted[]>
     | Call<{ readonly type: 'terminate-child'; readonly pid: Pid }, ChildDone<'not_found'>>
     | Call<{ readonly type: 'which-children' }, readonly ChildInfo[]>
     | Call<{ readonly type: 'count-children' }, ChildCounts>
@@ -84,6 +86,28 @@ export const addChild = (spec: ChildSpec, state: State, ctx: Ctx): Maybe<Dynamic
     }
     return { ok: false, error: started.ignore ? { type: 'ignore' } : startError(started.reason) }
   })
+}
+
+/** One after the other, as if each had been asked for by itself. */
+const addChildren = (specs: readonly ChildSpec[], state: State, ctx: Ctx): Maybe<readonly DynamicChildStarted[]> => {
+  const started: DynamicChildStarted[] = []
+  for (const [at, spec] of specs.entries()) {
+    const one = addChild(spec, state, ctx)
+    if (one instanceof Promise) return addRest(one, started, specs.slice(at + 1), state, ctx)
+    started.push(one)
+  }
+  return started
+}
+const addRest = async (
+  pending: Promise<DynamicChildStarted>,
+  started: DynamicChildStarted[],
+  rest: readonly ChildSpec[],
+  state: State,
+  ctx: Ctx,
+): Promise<readonly DynamicChildStarted[]> => {
+  started.push(await pending)
+  for (const spec of rest) started.push(await addChild(spec, state, ctx))
+  return started
 }
 
 export const exited = ({ pid, reason }: Exited, state: State, ctx: Ctx): Result => {
@@ -179,6 +203,7 @@ export const dynamicSupervisor: Behaviour<DynamicSupervisorProtocol, DynamicSupe
   },
   call: {
     'start-child': ({ spec }, _from, state, ctx) => answered(addChild(spec, state, ctx), state),
+    'start-children': ({ specs }, _from, state, ctx) => answered(addChildren(specs, state, ctx), state),
     'terminate-child': ({ pid }, _from, state, ctx) => answered(endChild(pid, state, ctx), state),
     'which-children': (_request, _from, state) => reply([...state.dynamicChildren].map(which), state),
     'count-children': (_request, _from, state, ctx) => reply(count(state, ctx), state),
@@ -202,6 +227,7 @@ export const dynamicSupervisor: Behaviour<DynamicSupervisorProtocol, DynamicSupe
 
 /** The requests, for `ctx.request(executions, startChild(spec), 'label', data)`. */
 export const startChild = (spec: ChildSpec) => ({ type: 'start-child', spec }) as const
+export const startChildren = (specs: readonly ChildSpec[]) => ({ type: 'start-children', specs }) as const
 export const terminateChild = (pid: Pid) => ({ type: 'terminate-child', pid }) as const
 export const whichChildren = { type: 'which-children' } as const
 

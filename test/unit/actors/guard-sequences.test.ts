@@ -245,6 +245,25 @@ describe('D-12: attempts in doubt hold their permits', () => {
     await stage.world.advance(600)
     expect(stage.openMax.get(API)).toBe(2)
   })
+
+  it('at the brand-limiter too, when the guard that counts them as well is killed', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 5_000 }).raise()
+    await stage.limit('concurrency', { brand: 'acme' }, 3)
+    await inside(stage, (ctx) => {
+      const untilMono = ctx.world.monoNow() + 1_000
+      holdPermits(ctx, [{ attemptId: 'msg_old.1', brand: 'acme', domain: API, untilMono }])
+    })
+    stage.due(1, 'first.example.com')
+    await stage.world.advance(50)
+    stage.due(1, API)
+    await stage.world.advance(50)
+    stage.kill(guardOf(API))
+    stage.due(5, 'other.example.com')
+    await stage.world.advance(500)
+    expect(stage.openMax.get('brand acme')).toBe(2)
+    await stage.world.advance(1_000)
+    expect(stage.openMax.get('brand acme')).toBe(3)
+  })
 })
 
 describe('D-14: slow domains leave room', () => {

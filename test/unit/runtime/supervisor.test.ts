@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { type Behaviour, ok, reply } from '#runtime/behaviour.ts'
-import { type DynamicSupervisorProtocol, dynamicSupervisorSpec, startChild } from '#runtime/dynamic-supervisor.ts'
+import {
+  type DynamicSupervisorProtocol,
+  dynamicSupervisorSpec,
+  startChild,
+  startChildren,
+} from '#runtime/dynamic-supervisor.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
@@ -97,5 +102,42 @@ describe('a supervisor', () => {
     expect(tree?.children.map(({ name }) => name)).toEqual(['a', 'sub', 'pool'])
     expect(tree?.children[2]?.children[0]).toMatchObject({ name: 'x', kind: 'worker', behaviour: 'w', restarts: 0 })
     expect(runtime.table('rates').size).toBe(0)
+  })
+
+  it('starts several dynamic children from one message, in their order, each with its own answer', async () => {
+    const { runtime } = setUp()
+    const children = [dynamicSupervisorSpec({ name: pool, flags })]
+    await runtime.start(supervisor, { flags, children }, { name: root })
+    log.length = 0
+    const named = (id: string) => worker(actor, id, { restart: 'temporary', name: id })
+    const answers = await runtime.call(pool, startChildren([named('x'), named('x'), named('y')]))
+    expect(answers).toMatchObject([{ ok: true }, { error: { type: 'already_started' } }, { ok: true }])
+    expect(log).toEqual(['start x', 'start y'])
+    expect(answers.map((answer) => answer.ok && answer.pid.id)).toEqual([
+      runtime.whereis('x')?.id,
+      false,
+      runtime.whereis('y')?.id,
+    ])
+  })
+
+  it('starts them one after the other also where one takes its time', async () => {
+    const { runtime } = setUp()
+    const children = [dynamicSupervisorSpec({ name: pool, flags })]
+    await runtime.start(supervisor, { flags, children }, { name: root })
+    log.length = 0
+    const slow = Promise.withResolvers<void>()
+    const patient: Behaviour<WorkerProtocol, string, { readonly id: string }> = {
+      ...actor,
+      async init(id) {
+        await slow.promise
+        log.push(`start ${id}`)
+        return ok({ id })
+      },
+    }
+    const specs = [worker(patient, 'slow', { restart: 'temporary' }), worker(actor, 'z', { restart: 'temporary' })]
+    const answers = runtime.call(pool, startChildren(specs))
+    slow.resolve()
+    expect((await answers).map(({ ok }) => ok)).toEqual([true, true])
+    expect(log).toEqual(['start slow', 'start z'])
   })
 })
