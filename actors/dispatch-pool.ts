@@ -9,9 +9,12 @@
  * costs the attempts in flight a retry.
  */
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
+import { conviction, suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
+import type { TakeUp } from '#actors/execution.ts'
 import type { ExecutorProtocol } from '#actors/executor.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
-import { LONELY_DEATHS_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
+import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
+import { ATTEMPTS_IN_FLIGHT_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
 import { departAt, isCalledBack, keepUntil, takeReady, type Waiting } from '#guard/departure.ts'
 import {
@@ -29,11 +32,12 @@ import { describeReason } from '#runtime/exit.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
+import type { MarkedAlone } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import {
-  acquit,
   emptyPlacement,
   type Given,
+  isConvicted,
   isReady,
   join,
   leave,
@@ -75,6 +79,8 @@ export interface DispatchPoolProtocol {
     | { readonly type: 'execution-died'; readonly attemptId: AttemptId; readonly permit: Permit }
   readonly info:
     | Answer<'carrier-started', Carrier, number>
+    | Answer<'isolated', MarkedAlone | StoreFailed, AttemptId>
+    | { readonly type: 'isolate-again'; readonly attemptId: AttemptId }
     | { readonly type: 'start-carrier' }
     | { readonly type: 'lonely-idle' }
     | { readonly type: 'send-early' }
@@ -89,12 +95,12 @@ export type PoolSays =
   | { readonly type: 'attempt-reported'; readonly report: AttemptReport }
   /** Not a byte was sent: its permit is of an older incarnation, or the daemon is stopping. The permit is void: nobody gives it back. */
   | { readonly type: 'attempt-refused'; readonly attemptId: AttemptId }
-  /** Its thread has died: in doubt. `suspects`: how many died with it, itself included (D-17). */
+  /** Its thread has died: in doubt, and suspect from now on (D-17). */
   | {
       readonly type: 'attempt-lost'
       readonly attemptId: AttemptId
       readonly reason: string
-      readonly suspects: number
+      readonly lonelyDeaths: number
     }
 
 export interface DispatchFigures {
@@ -129,6 +135,10 @@ interface State {
   readonly carriers: Map<number, Carrier>
   /** The spare carrier for suspects, from the start of its thread to the end of it. */
   lonely: number | null
+  /** Suspects that have their thread, and are sent once the store knows that. */
+  readonly isolating: Set<AttemptId>
+  /** Refused as unsent, the latest: their executions may have died before they heard it. */
+  readonly refused: Set<AttemptId>
   readonly guards: Map<Domain, Incarnation>
   readonly limiters: Map<Brand, Incarnation>
   /** Guards that wait for the first thread. */
@@ -147,6 +157,7 @@ const executor: Name<ExecutorProtocol> = name('executor')
 const NEVER = Number.POSITIVE_INFINITY
 /** A thread that could not even start is tried again after this; one that has run is replaced at once. */
 const START_AGAIN_MS = 200
+const ISOLATE_AGAIN_MS = 50
 
 export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs, State> = {
   name: 'dispatch-pool',
@@ -161,6 +172,8 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       placement: emptyPlacement(dispatch.capacity),
       carriers: new Map(),
       lonely: null,
+      isolating: new Set(),
+      refused: new Set(),
       guards: new Map(),
       limiters: new Map(),
       unready: new Map(),
@@ -211,6 +224,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       }
       const held = { order, permit, execution }
       state.held.set(order.attemptId, held)
+      state.refused.delete(order.attemptId)
       if (atMono > ctx.world.monoNow()) holdUntil(atMono, held, state, ctx)
       else send(held, state, ctx)
       return keep
@@ -218,13 +232,15 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     'execution-died': ({ attemptId }, state, ctx) => {
       const held = state.held.get(attemptId)
       const number = state.placement.places.get(attemptId)
-      if (held !== undefined && number !== undefined) {
+      if (held !== undefined && number !== undefined && !state.isolating.has(attemptId)) {
         held.execution = null
         state.carriers.get(number)?.abort([attemptId])
         return keep
       }
       if (held !== undefined) ended(attemptId, null, state, ctx)
-      ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
+      const unsent = state.refused.delete(attemptId) || held !== undefined
+      const how: TakeUp = unsent ? { how: 'unsent' } : { how: 'in-doubt', reason: 'its execution died with the report' }
+      ctx.cast(executor, { type: 'attempt-ended', attemptId, how })
       return keep
     },
   },
@@ -232,7 +248,13 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     switch (message.type) {
       case 'carrier-reported':
         for (const report of message.reports) reported(report, state, ctx)
-        for (const given of placeWaiting(state.placement)) hand(given, state)
+        for (const given of placeWaiting(state.placement)) hand(given, state, ctx)
+        return keep
+      case 'isolated':
+        onIsolated(message, state, ctx)
+        return keep
+      case 'isolate-again':
+        isolate(message.attemptId, state, ctx)
         return keep
       case 'carrier-started':
         onCarrierStarted(message, state, ctx)
@@ -264,7 +286,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
     carriers: state.placement.carriers.size,
     held: state.held.size,
     queued: state.held.size - state.placement.places.size,
-    suspects: state.placement.suspects.size,
+    suspects: state.placement.lonelyQueue.size + state.isolating.size,
     guards: state.guards.size,
     limiters: state.limiters.size,
     draining: state.draining !== null,
@@ -318,8 +340,9 @@ const handBack = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
   if (held === undefined) return
   state.held.delete(attemptId)
   unplace(state.placement, attemptId)
+  state.isolating.delete(attemptId)
   if (held.execution !== null) refuse(held.permit, held.execution, state, ctx)
-  else ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: false })
+  else ctx.cast(executor, { type: 'attempt-ended', attemptId, how: { how: 'unsent' } })
   endDrain(state, ctx)
 }
 
@@ -351,6 +374,9 @@ const refuse = (permit: Permit, execution: Pid, state: State, ctx: Ctx): void =>
   if (permit.limiter !== null && limiterIsCurrent(permit, state))
     ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId, guard: permit.guard })
   ctx.send<ExecutionHears>(execution, { type: 'attempt-refused', attemptId })
+  state.refused.add(attemptId)
+  if (state.refused.size > ATTEMPTS_IN_FLIGHT_MAX)
+    for (const oldest of state.refused) return void state.refused.delete(oldest)
 }
 
 // ---------------------------------------------------------------- attempts
@@ -381,7 +407,7 @@ const departureOf = ({ rates }: Permit, ctx: Ctx): number =>
       })
 
 const send = ({ order }: Held, state: State, ctx: Ctx): void => {
-  hand(place(state.placement, order), state)
+  hand(place(state.placement, order), state, ctx)
   startLonely(state, ctx)
 }
 const holdUntil = (atMono: number, held: Held, state: State, ctx: Ctx): void => {
@@ -405,45 +431,64 @@ const sendEarly = (state: State, ctx: Ctx): void => {
 }
 
 /** What is handed over within one turn travels as one group. */
-const hand = (given: Given<AttemptOrder> | null, state: State): void => {
-  if (given !== null) state.carriers.get(given.carrier)?.dispatch([given.order])
+const hand = (given: Given<AttemptOrder> | null, state: State, ctx: Ctx): void => {
+  if (given === null) return
+  if (given.carrier !== state.lonely) return state.carriers.get(given.carrier)?.dispatch([given.order])
+  state.isolating.add(given.order.attemptId)
+  isolate(given.order.attemptId, state, ctx)
+}
+
+/** If it takes the whole process with it, only the store can say who was alone (D-17). */
+const isolate = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  const held = state.held.get(attemptId)
+  if (held === undefined || !state.isolating.has(attemptId)) return
+  const { webhookId: id, attempt } = held.order
+  ctx.request(storeKeeper, { type: 'mark-alone', id, attempt }, 'isolated', attemptId, Number.POSITIVE_INFINITY)
+}
+const onIsolated = (
+  message: Answer<'isolated', MarkedAlone | StoreFailed, AttemptId>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const attemptId = message.data
+  const held = state.held.get(attemptId)
+  const number = state.placement.places.get(attemptId)
+  if (held === undefined || number === undefined || !state.isolating.has(attemptId)) return
+  // The keeper died before its answer, or its disk is full: it is asked the same again.
+  if (!message.ok || 'failed' in message.value)
+    return void ctx.sendAfter(ISOLATE_AGAIN_MS, { type: 'isolate-again', attemptId })
+  if (!message.value.ok) return handBack(attemptId, state, ctx)
+  state.isolating.delete(attemptId)
+  state.carriers.get(number)?.dispatch([held.order])
 }
 
 /** Permits first, then the execution. */
 const reported = (report: AttemptReport, state: State, ctx: Ctx): void => {
   const held = ended(report.attemptId, report.outcome, state, ctx)
   if (held === null) return
-  acquit(state.placement, held.order.webhookId)
   ctx.world.failpoint('dispatch-pool.reported')
   tellReport(report, held, ctx)
 }
 const tellReport = (report: AttemptReport, held: Held, ctx: Ctx): void => {
   if (held.execution !== null) ctx.send<ExecutionHears>(held.execution, { type: 'attempt-reported', report })
-  else ctx.cast(executor, { type: 'attempt-ended', attemptId: report.attemptId, report, held: true })
+  else
+    ctx.cast(executor, {
+      type: 'attempt-ended',
+      attemptId: report.attemptId,
+      how: { how: 'ended', report, lonelyDeaths: suspicionAfter(report, held.order.lonelyDeaths) },
+    })
 }
 
-const lost = (
-  { order, convicted }: Victim<AttemptOrder>,
-  reason: string,
-  suspects: number,
-  state: State,
-  ctx: Ctx,
-): void => {
+const lost = ({ order, lonelyDeaths }: Victim<AttemptOrder>, reason: string, state: State, ctx: Ctx): void => {
   const { attemptId } = order
+  if (state.isolating.has(attemptId)) return handBack(attemptId, state, ctx)
   const held = ended(attemptId, null, state, ctx)
   if (held === null) return
-  if (convicted) tellReport(conviction(attemptId, reason, ctx), held, ctx)
+  // Not in doubt any more, but quarantined: nobody else was in that thread.
+  if (isConvicted(lonelyDeaths)) tellReport(conviction(attemptId, reason, ctx.world.wallNow()), held, ctx)
   else if (held.execution !== null)
-    ctx.send<ExecutionHears>(held.execution, { type: 'attempt-lost', attemptId, reason, suspects })
-  else ctx.cast(executor, { type: 'attempt-ended', attemptId, report: null, held: true })
-}
-
-/** Not in doubt any more, but quarantined: nobody else was in that thread. */
-const conviction = (attemptId: AttemptId, reason: string, ctx: Ctx): AttemptReport => {
-  const now = ctx.world.wallNow()
-  const detail = `alone in a dispatch thread that died ${LONELY_DEATHS_MAX} times: ${reason}`
-  const outcome = { kind: 'error', error: 'poison', detail } as const
-  return { attemptId, outcome, startedAt: now, endedAt: now, networkMs: 0, sent: true }
+    ctx.send<ExecutionHears>(held.execution, { type: 'attempt-lost', attemptId, reason, lonelyDeaths })
+  else ctx.cast(executor, { type: 'attempt-ended', attemptId, how: { how: 'in-doubt', reason, lonelyDeaths } })
 }
 
 /** Nothing of it is open any more: its permit goes back. Null if it is not held. */
@@ -452,6 +497,7 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
   if (held === undefined) return null
   state.held.delete(attemptId)
   unplace(state.placement, attemptId)
+  state.isolating.delete(attemptId)
   const { domain, brand, limiter } = held.permit
   ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
   // A limiter that registered while it was in flight counts it, whoever admitted it.
@@ -467,12 +513,15 @@ const endDrain = (state: State, ctx: Ctx): void => {
 
 // ---------------------------------------------------------------- carriers
 
-const startCarrier = (state: State, ctx: Ctx): number => {
+const startCarrier = (state: State, ctx: Ctx, lonely = false): number => {
   const carrier = ctx.uniqueInteger()
-  const started = state.dispatch.startCarrier({
-    reported: (reports) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-reported', carrier, reports }),
-    ended: (reason) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-ended', carrier, reason }),
-  })
+  const started = state.dispatch.startCarrier(
+    {
+      reported: (reports) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-reported', carrier, reports }),
+      ended: (reason) => ctx.send<DispatchPoolProtocol>(ctx.self, { type: 'carrier-ended', carrier, reason }),
+    },
+    lonely,
+  )
   ctx.pipe(started, 'carrier-started', carrier)
   return carrier
 }
@@ -481,7 +530,7 @@ const onCarrierStarted = (message: Answer<'carrier-started', Carrier, number>, s
   const lonely = message.data === state.lonely
   if (message.ok) {
     state.carriers.set(message.data, message.value)
-    for (const given of join(state.placement, message.data, lonely)) hand(given, state)
+    for (const given of join(state.placement, message.data, lonely)) hand(given, state, ctx)
     if (!lonely) answerUnready(state, ctx)
     state.args.events.emit({ type: 'carrier.started', at: ctx.world.wallNow(), reason: `carrier ${message.data}` })
     return
@@ -499,14 +548,14 @@ const onCarrierEnded = (number: number, reason: string, state: State, ctx: Ctx):
   if (number === state.lonely) state.lonely = null
   else startCarrier(state, ctx)
   state.args.events.emit({ type: 'carrier.ended', at: ctx.world.wallNow(), reason })
-  for (const victim of victims) lost(victim, reason, victims.length, state, ctx)
+  for (const victim of victims) lost(victim, reason, state, ctx)
   if (!isReady(state.placement)) suspendGuards(state, ctx)
   startLonely(state, ctx)
 }
 
 const startLonely = (state: State, ctx: Ctx): void => {
   if (state.lonely !== null || state.placement.lonelyQueue.size === 0) return
-  state.lonely = startCarrier(state, ctx)
+  state.lonely = startCarrier(state, ctx, true)
   ctx.sendAfter(LONELY_IDLE_MS, { type: 'lonely-idle' })
 }
 const endIdleLonely = (state: State, ctx: Ctx): void => {

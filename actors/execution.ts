@@ -5,6 +5,8 @@
  * of the attempt is durable, or the retry-manager has taken it over. A crash costs nothing but time: the request goes on in
  * its dispatch thread, the executor sees the death, aborts it, and starts an execution that takes up where it ended.
  */
+
+import { suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
 import { dispatchPool, type PoolSays } from '#actors/dispatch-pool.ts'
 import { type Admitted, guardOf } from '#actors/guard.ts'
 import type { AttemptFailure } from '#actors/retry.ts'
@@ -16,15 +18,16 @@ import { type Behaviour, type CastResult, keep, ok, stop } from '#runtime/behavi
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
-import type { HandedBack, Marked, OutcomeRecorded, Series } from '#store/store.ts'
+import type { HandedBack, LonelyDeaths, Marked, OutcomeRecorded, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { errorClassOf, isDelivered, isInDoubt } from '#webhook/outcome.ts'
 import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome } from '#webhook/webhook.ts'
 
 /** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
 export type TakeUp =
-  | { readonly how: 'ended'; readonly report: AttemptReport }
-  | { readonly how: 'in-doubt'; readonly reason: string }
+  | { readonly how: 'ended'; readonly report: AttemptReport; readonly lonelyDeaths: LonelyDeaths }
+  /** `lonelyDeaths`: what it is suspected of now; absent: what the store says. */
+  | { readonly how: 'in-doubt'; readonly reason: string; readonly lonelyDeaths?: LonelyDeaths }
   | { readonly how: 'unsent' }
 
 export interface ExecutionArgs {
@@ -72,6 +75,8 @@ interface State {
   startedAt: number
   /** From the mark on. */
   series: Series | null
+  /** As the store said at the mark; from the end on, what is recorded. */
+  lonelyDeaths: LonelyDeaths
   record: AttemptRecord | null
   failure: AttemptFailure | null
 }
@@ -94,6 +99,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       phase: 'marking',
       startedAt: ctx.world.wallNow(),
       series: null,
+      lonelyDeaths: null,
       record: null,
       failure: null,
     }
@@ -108,11 +114,11 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       case 'marked':
         return message.ok ? onMarked(message.value, state, ctx) : askLater(ctx)
       case 'attempt-reported':
-        return onEnded(message.report, state, ctx)
+        return onEnded(message.report, suspicionAfter(message.report, state.lonelyDeaths), state, ctx)
       case 'attempt-refused':
         return handBack(state, ctx)
       case 'attempt-lost':
-        return onEnded(inDoubtReport(state, message.reason, ctx), state, ctx)
+        return onEnded(inDoubtReport(state, message.reason, ctx), message.lonelyDeaths, state, ctx)
       case 'DOWN':
         return onPoolDown(message, state, ctx)
       case 'recorded':
@@ -207,8 +213,12 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
     return end(state, ctx)
   }
   state.series = marked
-  if (takeUp?.how === 'ended') return onEnded(takeUp.report, state, ctx)
-  if (takeUp?.how === 'in-doubt') return onEnded(inDoubtReport(state, takeUp.reason, ctx), state, ctx)
+  state.lonelyDeaths = marked.lonelyDeaths
+  if (takeUp?.how === 'ended') return onEnded(takeUp.report, takeUp.lonelyDeaths, state, ctx)
+  if (takeUp?.how === 'in-doubt') {
+    const { reason, lonelyDeaths = marked.lonelyDeaths } = takeUp
+    return onEnded(inDoubtReport(state, reason, ctx), lonelyDeaths, state, ctx)
+  }
   ctx.world.failpoint('execution.marked')
   state.phase = 'sent'
   const row = rows(ctx).get(state.args.token)
@@ -223,6 +233,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
       brand: admitted.due.brand,
       domain: admitted.due.domain,
       request: marked.request,
+      lonelyDeaths: marked.lonelyDeaths,
       timeoutMs: admitted.due.timeoutMs,
     },
     permit: admitted.permit,
@@ -242,7 +253,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
 const onPoolDown = (down: Down, state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent') return keep
   if (down.reason === 'noproc') return handBack(state, ctx)
-  return onEnded(inDoubtReport(state, 'the dispatch pool has ended', ctx), state, ctx)
+  return onEnded(inDoubtReport(state, 'the dispatch pool has ended', ctx), state.lonelyDeaths, state, ctx)
 }
 
 const inDoubtReport = (state: State, detail: string, ctx: Ctx): AttemptReport => {
@@ -257,9 +268,10 @@ const inDoubtReport = (state: State, detail: string, ctx: Ctx): AttemptReport =>
   }
 }
 
-const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
+const onEnded = (report: AttemptReport, lonelyDeaths: LonelyDeaths, state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent' && state.phase !== 'marking') return keep
-  learn({ how: 'ended', report }, state, ctx)
+  learn({ how: 'ended', report, lonelyDeaths }, state, ctx)
+  state.lonelyDeaths = lonelyDeaths
   ctx.world.failpoint('execution.ended')
   const record = recordOf(report, state)
   state.record = record
@@ -277,7 +289,8 @@ const onEnded = (report: AttemptReport, state: State, ctx: Ctx): Result => {
     const series = { retry, firstAt, attemptsBefore }
     const { due } = state.args.admitted
     state.phase = 'handing-over'
-    state.failure = { due, token: state.args.token, attempt: record, outcome: report.outcome, series }
+    const { outcome } = report
+    state.failure = { due, token: state.args.token, attempt: record, outcome, lonelyDeaths, series }
   }
   ask(state, ctx)
   return keep

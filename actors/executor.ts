@@ -6,6 +6,8 @@
  * neither an execution nor a retry process nor the dispatch pool holds: they are in doubt (D-3). A crash costs what was in
  * its mailbox: the guards see the death, register again, and the scheduler tells those webhooks anew.
  */
+
+import { conviction } from '#actors/dispatch-pool/conviction.ts'
 import { dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import { EXECUTIONS_TABLE, execution, type RunningExecution, type TakeUp } from '#actors/execution.ts'
 import { type Admitted, guardOf, holdPermits, type Permit } from '#actors/guard.ts'
@@ -13,7 +15,6 @@ import { type PendingRetry, RETRIES_TABLE } from '#actors/retry.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { AUDIT_MS, IN_DOUBT_HOLD_MS, PAGE_ROWS_MAX } from '#config/limits.ts'
-import type { AttemptReport } from '#dispatch/dispatch.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import { type DynamicChildStarted, type DynamicSupervisorProtocol, startChildren } from '#runtime/dynamic-supervisor.ts'
@@ -23,6 +24,7 @@ import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef
 import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
 import type { StartedRow } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
+import { isConvicted } from '#webhook/placement.ts'
 import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
 
 /** An execution that is being started; `takeUp`: it takes up a lost one's work. */
@@ -43,13 +45,8 @@ export interface ExecutorProtocol {
     | Call<{ readonly type: 'drain' }, 'drained'>
   readonly cast: /** From a guard: each of these may start now. */
     | { readonly type: 'start'; readonly admitted: readonly Admitted[] }
-    /** From the dispatch pool, after `execution-died`: nothing of it is open any more. `report` null: it was never held, or its thread died. */
-    | {
-        readonly type: 'attempt-ended'
-        readonly attemptId: AttemptId
-        readonly report: AttemptReport | null
-        readonly held: boolean
-      }
+    /** From the dispatch pool, after `execution-died`: nothing of it is open any more. */
+    | { readonly type: 'attempt-ended'; readonly attemptId: AttemptId; readonly how: TakeUp }
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
   readonly info:
@@ -64,10 +61,17 @@ export interface ExecutorProtocol {
 export const executor: Name<ExecutorProtocol> = name('executor')
 export const executions: Name<DynamicSupervisorProtocol> = name('executions')
 
+/** Whose heap it was. */
+export type FatalHeap = 'shared' | 'lonely'
 export interface ExecutorArgs {
   readonly events: Events
   /** Names this run of the daemon in the tokens of its marks: a token of another run is in doubt. */
   readonly runId: string
+  /**
+   * Runs that ended with a fatal error, by `runId`: a thread that all share died of it, or the one in which a suspect is alone.
+   * Only their attempts are suspects; a run that was killed from outside is not among them (D-17).
+   */
+  readonly fatalRuns: Readonly<Record<string, FatalHeap>>
 }
 interface State extends ExecutorArgs {
   /** By monitor: whose, and the token of its start. */
@@ -138,11 +142,13 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
       )
       return keep
     },
-    'attempt-ended': ({ attemptId, report, held }, state, ctx) => {
+    'attempt-ended': ({ attemptId, how }, state, ctx) => {
       for (const [token, row] of [...state.orphans]) {
         if (row.admitted.permit.attemptId !== attemptId) continue
         state.orphans.delete(token)
-        takeUp(row, howEnded(report, held), state, ctx)
+        // The pool has ended the permit already.
+        row.known = how
+        takeUp(row, how, state, ctx)
       }
       return keep
     },
@@ -253,12 +259,6 @@ const onOrphan = (row: RunningExecution, state: State, ctx: Ctx): void => {
   ctx.cast(dispatchPool, { type: 'execution-died', attemptId: permit.attemptId, permit })
 }
 
-/** The pool says once how an attempt ended: what it does not hold any more it has told to the dead one. */
-const howEnded = (report: AttemptReport | null, held: boolean): TakeUp =>
-  report !== null
-    ? { how: 'ended', report }
-    : { how: 'in-doubt', reason: held ? 'its dispatch thread has ended' : 'its execution died with the report' }
-
 /** The pool's threads have ended before this: what was handed to it is in doubt; live executions find out by themselves. */
 const onPoolDown = (state: State, ctx: Ctx): void => {
   state.poolWatched = false
@@ -354,15 +354,35 @@ const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, 
   const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token, sent: true, known: null }
   running(ctx).set(row.token, lost)
   if (held.has(attemptId)) return onOrphan(lost, state, ctx)
+  const how = howLost(row, state, ctx)
   // Until its hold is over it stays started in the store: whoever comes after a second death holds its permit again (D-12).
-  if (isOfDeadProcess(row, state)) ctx.sendAfter(Math.ceil(holdMsOf(row)), { type: 'hold-over', token: row.token })
-  else takeUp(lost, UNKNOWN_END, state, ctx)
+  if (!isOfDeadProcess(row, state) || how.how === 'unsent') return takeUp(lost, how, state, ctx)
+  lost.known = how
+  ctx.sendAfter(Math.ceil(holdMsOf(row)), { type: 'hold-over', token: row.token })
 }
-const UNKNOWN_END: TakeUp = { how: 'in-doubt', reason: 'nobody knows how it ended' }
 
 const onHoldOver = (token: string, state: State, ctx: Ctx): void => {
   const row = running(ctx).get(token)
-  if (row !== undefined && row.pid.id === ctx.self.id) takeUp(row, UNKNOWN_END, state, ctx)
+  if (row?.pid.id === ctx.self.id && row.known !== null) takeUp(row, row.known, state, ctx)
+}
+
+/**
+ * What can be said of an attempt of an earlier run. Who waited for its turn alone was not sent. If that run died of a fatal
+ * error, who was in it is suspect: whoever was alone in the thread that died has one lonely death more (D-17).
+ */
+const howLost = ({ due, attempt, token, lonelyDeaths, alone }: StartedRow, state: State, ctx: Ctx): TakeUp => {
+  const run = token.slice(0, token.lastIndexOf('.'))
+  const inDoubt = { how: 'in-doubt', reason: 'nobody knows how it ended' } as const
+  if (run === state.runId) return inDoubt
+  if (lonelyDeaths !== null && !alone) return { how: 'unsent' }
+  const heap = state.fatalRuns[run]
+  if (heap === undefined || (heap === 'lonely') !== alone) return inDoubt
+  const reason = 'the process died of a fatal error'
+  if (heap === 'shared') return { how: 'in-doubt', reason, lonelyDeaths: 0 }
+  const deaths = (lonelyDeaths ?? 0) + 1
+  if (!isConvicted(deaths)) return { how: 'in-doubt', reason, lonelyDeaths: deaths }
+  const report = conviction(attemptIdOf(due.id, attempt), reason, ctx.world.wallNow())
+  return { how: 'ended', report, lonelyDeaths: deaths }
 }
 
 /** What is known of the permit of an attempt that was found in the store: it is over, so no guard is named. */

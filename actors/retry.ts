@@ -9,7 +9,7 @@ import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Answer } from '#runtime/protocol.ts'
-import type { OutcomeRecorded, RecordOutcome, Series } from '#store/store.ts'
+import type { LonelyDeaths, OutcomeRecorded, RecordOutcome, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { DEFAULT_RETRY_POLICY, decideNext } from '#webhook/retry.ts'
 import { type AttemptId, type AttemptRecord, attemptIdOf, type Due, type Outcome } from '#webhook/webhook.ts'
@@ -20,6 +20,8 @@ export interface AttemptFailure {
   readonly token: string
   readonly attempt: AttemptRecord
   readonly outcome: Outcome
+  /** What it is suspected of from now on. */
+  readonly lonelyDeaths: LonelyDeaths
   readonly series: Series
 }
 
@@ -99,10 +101,10 @@ const decide = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>
 const pendingOf = (ctx: Ctx) => ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE)
 
 const ask = ({ failure, next }: State, ctx: Ctx): void => {
-  const { due, token, attempt } = failure
+  const { due, token, attempt, lonelyDeaths } = failure
   ctx.request(
     storeKeeper,
-    { type: 'record-outcome', id: due.id, seq: due.seq, token, attempt, next },
+    { type: 'record-outcome', id: due.id, seq: due.seq, token, attempt, lonelyDeaths, next },
     'recorded',
     null,
     Number.POSITIVE_INFINITY,

@@ -45,6 +45,7 @@ const order = () => {
     brand: 'default',
     domain: receiver.domain,
     request,
+    lonelyDeaths: null,
     timeoutMs: 30_000,
   }
 }

@@ -10,7 +10,7 @@
  */
 import { type DispatchPoolArgs, dispatchPool, dispatchPoolActor } from '#actors/dispatch-pool.ts'
 import { EXECUTIONS_TABLE } from '#actors/execution.ts'
-import { executions, executor, executorActor } from '#actors/executor.ts'
+import { type ExecutorArgs, executions, executor, executorActor } from '#actors/executor.ts'
 import { RETRIES_TABLE } from '#actors/retry.ts'
 import { retries, retryManager, retryManagerActor } from '#actors/retry-manager.ts'
 import { scheduler, schedulerActor } from '#actors/scheduler.ts'
@@ -23,6 +23,7 @@ import { HOUSE_FLAGS } from './house.ts'
 export interface DeliveryArgs extends DispatchPoolArgs {
   readonly events: Events
   readonly runId: string
+  readonly fatalRuns: ExecutorArgs['fatalRuns']
 }
 
 export const delivery = (args: DeliveryArgs): ChildSpec =>
@@ -34,7 +35,7 @@ export const delivery = (args: DeliveryArgs): ChildSpec =>
     children: [
       worker(dispatchPoolActor, args, { name: dispatchPool, shutdownMs: 10_000 }),
       dynamicSupervisorSpec({ id: executions, name: executions, flags: HOUSE_FLAGS }),
-      worker(executorActor, { events: args.events, runId: args.runId }, { name: executor }),
+      worker(executorActor, { events: args.events, runId: args.runId, fatalRuns: args.fatalRuns }, { name: executor }),
       dynamicSupervisorSpec({ id: retries, name: retries, flags: HOUSE_FLAGS }),
       worker(retryManagerActor, { events: args.events }, { name: retryManager }),
       worker(schedulerActor, { events: args.events }, { name: scheduler }),

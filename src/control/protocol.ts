@@ -13,7 +13,6 @@ import {
   RETRY_BUDGET_MAX,
 } from '#config/limits.ts'
 import { BREAKER_OPEN_MS_MAX } from '#guard/breaker.ts'
-import type { Shed } from '#overload/levels.ts'
 import { WEBHOOK_STATES } from '#webhook/webhook.ts'
 import type {
   AllLimits,
@@ -69,18 +68,12 @@ export interface MethodSpec {
   readonly summary: string
   /** Only with an admin key. */
   readonly admin?: true
-  /** Refused from this level of overload on (reliability.md O2); left out: never. */
-  readonly shed?: Exclude<Shed, 'streams'>
 }
 
 const byId = z.strictObject({ id: webhookId, brand: brand.optional() })
 
 export const METHODS = {
-  scheduleWebhook: {
-    params: webhook,
-    summary: 'Schedules one webhook; answered when it is on disk.',
-    shed: 'schedules',
-  },
+  scheduleWebhook: { params: webhook, summary: 'Schedules one webhook; answered when it is on disk.' },
   scheduleWebhooks: {
     params: z.strictObject({
       webhooks: z
@@ -92,7 +85,6 @@ export const METHODS = {
       brand: brand.optional(),
     }),
     summary: 'Schedules up to 10,000 webhooks, all or none; `defaults` are merged into each.',
-    shed: 'schedules',
   },
   getWebhook: { params: byId, summary: 'One webhook with its state.' },
   listWebhooks: {
@@ -111,7 +103,6 @@ export const METHODS = {
       brand: brand.optional(),
     }),
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
-    shed: 'lists',
   },
   getAttempts: { params: byId, summary: 'Every attempt of one webhook.' },
   explainWebhook: { params: byId, summary: 'What a webhook waits for, where it stands, and until when.' },
@@ -214,7 +205,6 @@ export const METHODS = {
       bucketMs: whole(1, RETRY_AGE_MAX_MS, 'whole milliseconds').optional(),
     }),
     summary: 'What is scheduled for a domain against its limits: due, admitted and backlog per bucket of time.',
-    shed: 'lists',
   },
   listGuards: { params: z.strictObject({}), summary: 'Every guard that is at work, the busiest first.', admin: true },
   listBrands: { params: z.strictObject({}), summary: 'Every brand.', admin: true },
@@ -248,7 +238,6 @@ export const METHODS = {
       fromSeq: whole(0, Number.MAX_SAFE_INTEGER, 'a whole number').optional(),
     }),
     summary: 'Events of these topics, as notifications `event` on this socket.',
-    shed: 'lists',
   },
   unsubscribe: {
     params: z.strictObject({

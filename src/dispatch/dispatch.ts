@@ -12,6 +12,8 @@ export interface AttemptOrder {
   readonly brand: Brand
   readonly domain: Domain
   readonly request: Uint8Array
+  /** A number: a suspect, which runs alone (D-17); so often it was alone in a thread that died. */
+  readonly lonelyDeaths: number | null
   /** Total deadline in milliseconds from the moment the thread takes it: DNS, connect, TLS, request, headers. */
   readonly timeoutMs: number
 }
@@ -55,7 +57,8 @@ export interface Dispatch {
   readonly capacity: number
   /** How many carriers to keep. */
   readonly carriers: number
-  startCarrier(events: CarrierEvents): Promise<Carrier>
+  /** `lonely`: the spare one for suspects, which is given one attempt at a time. */
+  startCarrier(events: CarrierEvents, lonely?: boolean): Promise<Carrier>
   /** Ends every carrier and the pool; resolves when all threads have exited. */
   close(): Promise<void>
 }

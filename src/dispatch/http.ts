@@ -176,6 +176,7 @@ class HttpAttempt extends Expiring implements Dispatcher.DispatchHandler {
   }
 
   #odd(status: number): void {
+    this.#attempts.world.failpoint('dispatch.info')
     this.#infos += 1
     if (status >= 100 && status < 200 && this.#infos <= RESPONSE_INFOS_MAX) return
     const detail =

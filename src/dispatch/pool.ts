@@ -4,7 +4,7 @@
  */
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB } from '#config/limits.ts'
+import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB, CARRIER_YOUNG_HEAP_MB, LONELY_HEAP_MB } from '#config/limits.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import type { World } from '#world/world.ts'
 import { ThreadCarrier } from './carrier.ts'
@@ -25,8 +25,9 @@ export interface PoolOptions {
   /** Only for tests: another entry of the thread. */
   readonly worker?: string
 }
-/** Threads beyond the kept ones: one being replaced while it still exits, one for a lonely suspect (D-17). */
-const SPARE_THREADS = 2
+/** Threads beyond the kept ones: one being replaced while it still exits. */
+const SPARE_THREADS = 1
+type Threads = Piscina<SessionTask, void>
 
 export const openDispatchPool = (options: PoolOptions): Dispatch => new PiscinaDispatch(options)
 
@@ -34,7 +35,9 @@ class PiscinaDispatch implements Dispatch {
   readonly capacity: number
   readonly carriers: number
   readonly #options: PoolOptions
-  readonly #piscina: Piscina<SessionTask, void>
+  readonly #shared: Threads
+  /** One suspect at a time, in a thread of another heap: it is made when there is one (D-17). */
+  readonly #lonely: Threads
   readonly #live = new Set<ThreadCarrier>()
   readonly #unfollow: () => void
   #closing: Promise<void> | null = null
@@ -44,37 +47,27 @@ class PiscinaDispatch implements Dispatch {
     this.carriers = options.threads
     // Few threads must not mean few attempts: 26 dead domains would fill 256 places (D-14).
     this.capacity = Math.ceil(ATTEMPTS_IN_FLIGHT_MAX / options.threads)
-    const threads = options.threads + SPARE_THREADS
-    this.#piscina = new Piscina({
-      filename: options.worker ?? import.meta.resolve('#dispatch/worker.ts'),
-      minThreads: options.threads,
-      maxThreads: threads,
-      maxQueue: threads,
-      concurrentTasksPerWorker: 1,
-      // The default freezes an idle thread: no timers, no DNS, no heartbeats.
-      atomics: 'disabled',
-      idleTimeout: Number.POSITIVE_INFINITY,
-      resourceLimits: { maxOldGenerationSizeMb: CARRIER_HEAP_MB },
-    })
-    this.#piscina.on('error', options.failed)
+    this.#shared = threadsOf(options, options.threads, CARRIER_HEAP_MB)
+    this.#lonely = threadsOf(options, 0, LONELY_HEAP_MB)
     this.#unfollow =
       options.own?.follow(() => {
         for (const carrier of this.#live) carrier.setPolicy(this.#policy())
       }) ?? (() => {})
   }
 
-  async startCarrier(events: CarrierEvents): Promise<Carrier> {
+  async startCarrier(events: CarrierEvents, lonely = false): Promise<Carrier> {
     if (this.#closing !== null) throw new Error('the dispatch pool is closed')
     const { port1: port, port2: threadPort } = new MessageChannel()
     const heartbeat = new SharedArrayBuffer(4)
     const started = new Promise<Started>((resolve) => port.once('message', resolve))
-    const task = this.#piscina.run(
+    const threads = lonely ? this.#lonely : this.#shared
+    const task = threads.run(
       { port: threadPort, settings: { ...this.#options.settings, policy: this.#policy() }, heartbeat },
       { transferList: [threadPort] },
     )
     // The session never ends by itself before its carrier is there; later its thread's exit tells, not the task (D-8).
     const worker = await Promise.race([started, task.then(neverStarted, neverStarted)])
-      .then(({ threadId }) => this.#worker(threadId))
+      .then(({ threadId }) => workerOf(threads, threadId))
       .catch((error: unknown) => {
         port.close()
         throw error
@@ -106,15 +99,32 @@ class PiscinaDispatch implements Dispatch {
   async #close(): Promise<void> {
     this.#unfollow()
     // Piscina first: it would replace a thread that ended by itself.
-    const ended = this.#piscina.destroy()
-    await Promise.all([ended, ...[...this.#live].map((carrier) => carrier.end('closed'))])
+    const ended = [this.#shared.destroy(), this.#lonely.destroy()]
+    await Promise.all([...ended, ...[...this.#live].map((carrier) => carrier.end('closed'))])
   }
+}
 
-  #worker(threadId: number): Worker {
-    const worker = this.#piscina.threads.find((thread) => thread.threadId === threadId)
-    if (worker === undefined) throw new Error(`dispatch thread ${threadId} ended at its start`)
-    return worker
-  }
+const threadsOf = (options: PoolOptions, kept: number, heapMb: number): Threads => {
+  const most = kept + SPARE_THREADS
+  const threads = new Piscina<SessionTask, void>({
+    filename: options.worker ?? import.meta.resolve('#dispatch/worker.ts'),
+    minThreads: kept,
+    maxThreads: most,
+    maxQueue: most,
+    concurrentTasksPerWorker: 1,
+    // The default freezes an idle thread: no timers, no DNS, no heartbeats.
+    atomics: 'disabled',
+    idleTimeout: Number.POSITIVE_INFINITY,
+    resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: CARRIER_YOUNG_HEAP_MB },
+  })
+  threads.on('error', options.failed)
+  return threads
+}
+
+const workerOf = (threads: Threads, threadId: number): Worker => {
+  const worker = threads.threads.find((thread) => thread.threadId === threadId)
+  if (worker === undefined) throw new Error(`dispatch thread ${threadId} ended at its start`)
+  return worker
 }
 
 const neverStarted = (reason: unknown): never => {

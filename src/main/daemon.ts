@@ -22,6 +22,7 @@ import { type AddressPolicy, parseAllowedTarget } from '#webhook/address.ts'
 import { RealWorld } from '#world/real-world.ts'
 import type { World } from '#world/world.ts'
 import { controlParts } from './control-parts.ts'
+import { leaveFatalReport, readFatalRuns, suspectRuns } from './fatal-reports.ts'
 import { processEvent } from './process-events.ts'
 import { shutDown } from './shutdown.ts'
 
@@ -39,6 +40,11 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
   const events = new EventHub((error) => log.error('a subscriber of events threw', error))
   const broken = (what: string, detail: unknown): void => breakDown(what, detail, log)
+  const runId = Buffer.from(world.randomBytes(9)).toString('base64url')
+  const fatalRuns = readFatalRuns(lock.dir)
+  leaveFatalReport(lock.dir, runId)
+  const [last] = fatalRuns
+  if (last !== undefined) log.error('an earlier run ended with a fatal error', last)
   process.on('uncaughtException', (error) => broken('an error outside every actor', error))
   process.on('unhandledRejection', (error) => broken('a rejection outside every actor', error))
 
@@ -63,7 +69,8 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   )
   const tree = rootSupervisor({
     events,
-    runId: Buffer.from(world.randomBytes(9)).toString('base64url'),
+    runId,
+    fatalRuns: suspectRuns(fatalRuns),
     openStore: openSqlite(lock.dir),
     openDispatch,
     control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own }),

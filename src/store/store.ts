@@ -73,7 +73,6 @@ export type WriteOp =
 export const isPromised = (op: WriteOp): boolean => !UNPROMISED.has(op.type)
 const UNPROMISED: ReadonlySet<WriteOp['type']> = new Set([
   'mark-started',
-  'mark-alone',
   'record-outcome',
   'hand-back',
   'expire',
@@ -168,7 +167,10 @@ export interface Series {
  * an attempt of it comes back with a report; so often it was alone in what died (D-17). Outlives restarts.
  */
 export type LonelyDeaths = number | null
-/** The suspect that was started as this attempt has its thread for itself from now on, and is about to be sent. Not synced. */
+/**
+ * The suspect that was started as this attempt has its thread for itself from now on, and is about to be sent. Synced: until
+ * it is on disk nothing of it may be sent, since a suspect that is not alone counts as unsent.
+ */
 export interface MarkAlone {
   readonly type: 'mark-alone'
   readonly id: WebhookId

@@ -16,7 +16,6 @@ export const FEED_EVENTS = {
     'breaker.opened',
     'breaker.half-opened',
     'breaker.closed',
-    'overload.changed',
   ],
   webhooks: ['webhook.finished', 'webhook.retried', 'webhook.rescheduled', 'webhook.replayed'],
 } as const

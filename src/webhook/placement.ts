@@ -1,15 +1,17 @@
 /**
  * Which attempt goes into which carrier (dispatch thread): the least loaded one that has room, else first come first served.
  * What was in a thread that died is suspect: it runs alone from then on, one at a time in a spare thread, so that a poisonous
- * request takes no bystander with it twice; three lonely deaths convict it (D-17). Plain state, changed by the functions here.
+ * request takes no bystander with it twice; three lonely deaths convict it (D-17). Who is suspect the store remembers, and the
+ * order says. Plain state, changed by the functions here.
  */
-import { LONELY_DEATHS_MAX, SUSPECTS_MAX } from '#config/limits.ts'
-import type { AttemptId, WebhookId } from './webhook.ts'
+import { LONELY_DEATHS_MAX } from '#config/limits.ts'
+import type { AttemptId } from './webhook.ts'
 
 /** What is placed; more of it is nobody's business here. */
 export interface Placeable {
   readonly attemptId: AttemptId
-  readonly webhookId: WebhookId
+  /** Null: nobody suspects it. */
+  readonly lonelyDeaths: number | null
 }
 interface PlacedCarrier<Order> {
   readonly lonely: boolean
@@ -24,8 +26,6 @@ export interface Placement<Order extends Placeable> {
   readonly places: Map<AttemptId, number>
   readonly queue: Map<AttemptId, Order>
   readonly lonelyQueue: Map<AttemptId, Order>
-  /** Lonely deaths of each suspect. */
-  readonly suspects: Map<WebhookId, number>
 }
 /** To be handed to that carrier now. */
 export interface Given<Order> {
@@ -34,8 +34,8 @@ export interface Given<Order> {
 }
 export interface Victim<Order> {
   readonly order: Order
-  /** It has died alone so often that it is held to be the cause. */
-  readonly convicted: boolean
+  /** What it is suspected of from now on. */
+  readonly lonelyDeaths: number
 }
 
 export const emptyPlacement = <Order extends Placeable>(capacity: number): Placement<Order> => ({
@@ -44,7 +44,6 @@ export const emptyPlacement = <Order extends Placeable>(capacity: number): Place
   places: new Map(),
   queue: new Map(),
   lonelyQueue: new Map(),
-  suspects: new Map(),
 })
 
 /** A thread for everybody is there (not only the spare one for suspects). */
@@ -55,7 +54,7 @@ export const isReady = <Order extends Placeable>(placement: Placement<Order>): b
 
 /** Null: it waits. */
 export const place = <Order extends Placeable>(placement: Placement<Order>, order: Order): Given<Order> | null => {
-  if (placement.suspects.has(order.webhookId)) {
+  if (order.lonelyDeaths !== null) {
     placement.lonelyQueue.set(order.attemptId, order)
     return placeLonely(placement)
   }
@@ -88,10 +87,8 @@ export const unplace = <Order extends Placeable>(placement: Placement<Order>, at
   placement.carriers.get(number)?.attempts.delete(attemptId)
 }
 
-/** It came back with a report: whatever killed the thread, it was not this one. */
-export const acquit = <Order extends Placeable>(placement: Placement<Order>, webhookId: WebhookId): void => {
-  placement.suspects.delete(webhookId)
-}
+/** It has died alone so often that it is held to be the cause. */
+export const isConvicted = (lonelyDeaths: number): boolean => lonelyDeaths >= LONELY_DEATHS_MAX
 
 /** A carrier is live; what waited for it is given. */
 export const join = <Order extends Placeable>(
@@ -108,27 +105,14 @@ export const leave = <Order extends Placeable>(placement: Placement<Order>, numb
   const left = placement.carriers.get(number)
   placement.carriers.delete(number)
   if (left === undefined) return []
-  return [...left.attempts.values()].map((order) => ({ order, convicted: suspect(placement, order, left.lonely) }))
+  const more = left.lonely ? 1 : 0
+  return [...left.attempts.values()].map((order) => ({ order, lonelyDeaths: (order.lonelyDeaths ?? 0) + more }))
 }
 
 /** Takes the carrier out if it holds nothing, so that nothing goes into it any more; false if it does, or is not there. */
 export const retire = <Order extends Placeable>(placement: Placement<Order>, number: number): boolean => {
   const placed = placement.carriers.get(number)
   return placed !== undefined && placed.attempts.size === 0 && placement.carriers.delete(number)
-}
-
-const suspect = <Order extends Placeable>(
-  { suspects }: Placement<Order>,
-  { webhookId }: Order,
-  lonely: boolean,
-): boolean => {
-  const deaths = (suspects.get(webhookId) ?? 0) + (lonely ? 1 : 0)
-  suspects.delete(webhookId)
-  if (deaths >= LONELY_DEATHS_MAX) return true
-  suspects.set(webhookId, deaths)
-  // The longest unheard of goes: it was cancelled, or given up.
-  if (suspects.size > SUSPECTS_MAX) for (const [oldest] of suspects) return !suspects.delete(oldest)
-  return false
 }
 
 const placeLonely = <Order extends Placeable>(placement: Placement<Order>): Given<Order> | null => {

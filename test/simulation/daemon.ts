@@ -86,6 +86,7 @@ export class SimDaemon {
     const tree = rootSupervisor({
       events,
       runId: `run-${run}`,
+      fatalRuns: {},
       openStore: whileAlive(world, openMemoryStore(disk, faults)),
       openDispatch,
       control: { before: [], after: [] },

@@ -168,9 +168,9 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'a killed execution that had sent counts as unsent',
-    'actors/executor.ts',
-    ": { how: 'in-doubt', reason: held ? ",
-    ": !held ? { how: 'unsent' } : { how: 'in-doubt', reason: held ? ",
+    'actors/dispatch-pool.ts',
+    'const unsent = state.refused.delete(attemptId) || held !== undefined',
+    'const unsent = held === undefined || held !== undefined',
   ),
   bug(
     'a group under way when the store dies is not sent again',

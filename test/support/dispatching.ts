@@ -45,6 +45,7 @@ export const orderFor = (
     brand: options.brand ?? 'default',
     domain: new URL(url).host,
     request: packed(url, options),
+    lonelyDeaths: null,
     timeoutMs: options.timeoutMs ?? 5_000,
   }
 }

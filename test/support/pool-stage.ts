@@ -1,15 +1,20 @@
-/** A dispatch-pool on a scripted network in virtual time, with ears where guards, limiters, executions and the executor would be. */
+/**
+ * A dispatch-pool on a scripted network in virtual time, with ears where guards, limiters, executions and the executor would be,
+ * and a store-keeper that knows nothing but who is suspect.
+ */
 import { expect } from 'vitest'
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { dispatchPool, dispatchPoolActor, type Registered } from '#actors/dispatch-pool.ts'
 import { guardOf, type Permit } from '#actors/guard.ts'
+import { storeKeeper } from '#actors/store-keeper.ts'
 import { type FakeAnswer, FakeNetwork } from '#dispatch/fake.ts'
 import { GUARDS_TABLES, LIMITS_TABLE } from '#guard/tables.ts'
-import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Call } from '#runtime/protocol.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
+import type { MarkAlone, MarkedAlone } from '#store/store.ts'
 import type { Event, Events } from '#telemetry/events.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
@@ -46,6 +51,29 @@ const ear: Behaviour<EarProtocol, (heard: Heard) => void, (heard: Heard) => void
   },
 }
 
+/** Says yes to every suspect, until it is told to be silent. */
+interface KeeperStandIn {
+  readonly isolated: string[]
+  silent: boolean
+}
+interface KeeperProtocol {
+  readonly call: Call<MarkAlone, MarkedAlone>
+  readonly cast: never
+  readonly info: never
+  readonly continue: never
+}
+const keeper: Behaviour<KeeperProtocol, KeeperStandIn, KeeperStandIn> = {
+  name: 'keeper',
+  version: 1,
+  init: (standIn) => ok(standIn),
+  call: {
+    'mark-alone': ({ id, attempt }, _from, state) => {
+      state.isolated.push(`${id}.${attempt}`)
+      return state.silent ? keep : reply({ ok: true }, state)
+    },
+  },
+}
+
 export const DOMAIN = 'api.acme.com'
 
 export class PoolStage {
@@ -60,11 +88,15 @@ export class PoolStage {
   readonly emitted: Event[] = []
   readonly events: Events = { emit: (event) => void this.emitted.push(event), on: () => () => {} }
   readonly pids = new Map<string, Pid>()
+  /** As the store remembers it: by webhook. */
+  readonly suspicion = new Map<string, number>()
+  readonly keeper: KeeperStandIn = { isolated: [], silent: false }
   /** Called at each message, when it is heard. */
   onHeard: (heard: Heard & { readonly by: string }) => void = () => {}
 
   async open(options: { readonly carriers?: number; readonly capacity?: number } = {}): Promise<this> {
     await this.startPool(options)
+    await this.startKeeper()
     await this.listen('executor')
     return this
   }
@@ -81,6 +113,10 @@ export class PoolStage {
     const started = await this.runtime.start(dispatchPoolActor, args, { name: dispatchPool })
     await this.world.settle()
     return started.ok ? started.pid : expect.fail('the pool did not start')
+  }
+  async startKeeper(): Promise<void> {
+    const started = await this.runtime.start(keeper, this.keeper, { name: storeKeeper })
+    if (!started.ok) expect.fail('the keeper did not start')
   }
   async listen(as: string): Promise<Pid> {
     const options = as.startsWith('execution ') ? {} : { name: as }
@@ -129,7 +165,9 @@ export class PoolStage {
   async dispatch(webhookId: string, permit: Permit, timeoutMs = 30_000): Promise<void> {
     const execution = await this.listen(`execution ${webhookId}`)
     const { attemptId, domain, brand } = permit
-    const order = { attemptId, webhookId, attempt: 1, brand, domain, request: new Uint8Array(0), timeoutMs }
+    const lonelyDeaths = this.suspicion.get(webhookId) ?? null
+    const request = new Uint8Array(0)
+    const order = { attemptId, webhookId, attempt: 1, brand, domain, request, lonelyDeaths, timeoutMs }
     this.runtime.cast(dispatchPool, { type: 'dispatch', order, permit, execution })
     await this.world.settle()
   }
@@ -142,6 +180,9 @@ export class PoolStage {
   }
 
   #hear(heard: Heard & { readonly by: string }): void {
+    const webhookId = heard.by.replace('execution ', '')
+    if (heard.type === 'attempt-lost') this.suspicion.set(webhookId, Number(heard['lonelyDeaths']))
+    if (heard.type === 'attempt-reported') this.suspicion.delete(webhookId)
     this.heard.push(heard)
     this.onHeard(heard)
   }

@@ -1,5 +1,6 @@
 /** The daemon without its doors, in virtual time: real actors and supervisors, memory store, scripted network. */
 
+import type { FatalHeap } from '#actors/executor.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type LimitChange, limits } from '#actors/limits.ts'
 import { type Retimed, scheduler } from '#actors/scheduler.ts'
@@ -7,14 +8,13 @@ import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
-import type { ChildSpec } from '#runtime/supervisor-spec.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { encodeRows } from '#store/rows.ts'
 import type { NewWebhook, Replay, Reschedule } from '#store/store.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
-import type { Event, Events } from '#telemetry/events.ts'
+import type { Event } from '#telemetry/events.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import { packRequest } from '#webhook/request.ts'
 import type { Instant, Priority, RetryPolicy } from '#webhook/webhook.ts'
@@ -36,8 +36,6 @@ export interface VirtualOptions {
   readonly faults?: MemoryFaults
   /** Copy or freeze messages (default): switched off where the size of a run matters. */
   readonly safeMessages?: boolean
-  /** Children of root before delivery. */
-  readonly before?: (events: Events) => readonly ChildSpec[]
 }
 
 export class VirtualDaemon {
@@ -49,13 +47,14 @@ export class VirtualDaemon {
   readonly acknowledged: string[] = []
   runtime: Runtime
   ended: string | null = null
+  /** What the reports of earlier runs, `run-1` and so on, say at the next start. */
+  readonly fatalRuns: Record<string, FatalHeap> = {}
   /** Called at each event that is kept. */
   onEvent: (event: Event) => void = () => undefined
   #runs = 0
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
   readonly #safeMessages: boolean
-  readonly #before: (events: Events) => readonly ChildSpec[]
 
   constructor(options: VirtualOptions = {}) {
     this.world = new VirtualWorld({ seed: options.seed ?? 1 })
@@ -63,7 +62,6 @@ export class VirtualDaemon {
     this.#ids = new WebhookIds()
     this.#faults = options.faults ?? {}
     this.#safeMessages = options.safeMessages ?? true
-    this.#before = options.before ?? (() => [])
     this.runtime = this.#newRuntime()
   }
 
@@ -88,7 +86,6 @@ export class VirtualDaemon {
         'guard.stopped',
         'backpressure.started',
         'backpressure.ended',
-        'overload.changed',
       ],
       (event) => {
         this.events.push(event)
@@ -101,9 +98,10 @@ export class VirtualDaemon {
       rootSupervisor({
         events: hub,
         runId: `run-${this.#runs}`,
+        fatalRuns: this.fatalRuns,
         openStore: openMemoryStore(this.disk, this.#faults),
         openDispatch: () => this.network.openDispatch(),
-        control: { before: this.#before(hub), after: [] },
+        control: { before: [], after: [] },
       }),
       { name: root },
     )

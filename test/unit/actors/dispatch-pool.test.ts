@@ -114,9 +114,9 @@ describe('dispatch-pool', () => {
     await stage.world.advance(10)
     expect(stage.world.monoNow() - died).toBe(10)
     const lost = stage.heard.filter(({ type }) => type === 'attempt-lost')
-    expect(lost.map(({ attemptId, reason, suspects }) => ({ attemptId, reason, suspects }))).toEqual([
-      { attemptId: 'a.1', reason: 'out of memory', suspects: 2 },
-      { attemptId: 'c.1', reason: 'out of memory', suspects: 2 },
+    expect(lost.map(({ attemptId, reason, lonelyDeaths }) => ({ attemptId, reason, lonelyDeaths }))).toEqual([
+      { attemptId: 'a.1', reason: 'out of memory', lonelyDeaths: 0 },
+      { attemptId: 'c.1', reason: 'out of memory', lonelyDeaths: 0 },
     ])
     expect(stage.by(guardOf(DOMAIN))).toEqual(['attempt-ended', 'attempt-ended'])
     expect(await stage.runtime.call(dispatchPool, { type: 'figures' })).toEqual({ carriers: 2, inFlight: 2, queued: 0 })
@@ -137,7 +137,7 @@ describe('dispatch-pool', () => {
     const ids = ['a', 'poison', 'b']
     for (const id of ids) await stage.dispatch(id, stage.permit(id, incarnation))
     await stage.world.advance(60)
-    expect(stage.heard.filter(({ type }) => type === 'attempt-lost').map(({ suspects }) => suspects)).toEqual([3, 3, 3])
+    expect([...stage.suspicion]).toEqual(ids.map((id) => [id, 0]))
     ;({ incarnation } = await stage.registerAgain())
     const again = async (id: string) => {
       await stage.dispatch(id, stage.permit(id, incarnation))
@@ -155,13 +155,68 @@ describe('dispatch-pool', () => {
     await stage.world.advance(150)
     expect(stage.by('execution b').at(-1), 'it waited until the poison had died alone').toBe('attempt-reported')
     for (let death = 2; death <= 3; death++) {
-      expect(stage.by('execution poison').at(-1)).toBe('attempt-lost')
+      expect(stage.suspicion.get('poison')).toBe(death - 1)
       await again('poison')
       await stage.world.advance(100)
     }
     const last = stage.heard.findLast(({ by }) => by === 'execution poison')
     expect(last).toMatchObject({ type: 'attempt-reported', report: { outcome: { kind: 'error', error: 'poison' } } })
     expect(await stage.runtime.call(dispatchPool, { type: 'in-flight' })).toEqual([])
+  })
+
+  it('D-17: a suspect is sent once the store knows that it is alone; until then it is unsent', async () => {
+    const stage = await new PoolStage().open()
+    const { incarnation } = await stage.guard()
+    stage.keeper.silent = true
+    stage.suspicion.set('a', 1)
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    await stage.world.advance(1_000)
+    expect(stage.keeper.isolated).toEqual(['a.1'])
+    expect(stage.network.arrivals).toEqual([])
+    stage.network.killCarrier('died before it was given anything', 1)
+    await stage.world.advance(10)
+    expect(stage.by('execution a'), 'not a lonely death').toEqual(['attempt-refused'])
+    await stage.dispatch('a', stage.permit('a', incarnation))
+    await stage.world.advance(10)
+    await stage.kill('store-keeper')
+    stage.keeper.silent = false
+    await stage.startKeeper()
+    await stage.world.advance(1_000)
+    expect(stage.network.arrivals, 'the next keeper is asked again').toHaveLength(1)
+    expect(stage.by('execution a').at(-1)).toBe('attempt-reported')
+  })
+
+  it.each([
+    ['waits for a place', { carriers: 1, capacity: 1 }, false],
+    ['waits to be alone', { carriers: 1, capacity: 10 }, true],
+  ])('what %s when its execution dies is unsent, not in doubt', async (_what, options, suspect) => {
+    const stage = await new PoolStage().open(options)
+    const { incarnation } = await stage.guard()
+    stage.keeper.silent = true
+    await stage.dispatch('first', stage.permit('first', incarnation), 30_000)
+    if (suspect) stage.suspicion.set('a', 0)
+    const permit = stage.permit('a', incarnation)
+    await stage.dispatch('a', permit)
+    await stage.kill('execution a')
+    stage.runtime.cast(dispatchPool, { type: 'execution-died', attemptId: 'a.1', permit })
+    await stage.world.settle()
+    expect(stage.heard.find(({ by }) => by === 'executor')).toMatchObject({ attemptId: 'a.1', how: { how: 'unsent' } })
+    await stage.world.advance(1_000)
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['first'])
+    expect(await stage.runtime.call(dispatchPool, { type: 'in-flight' })).toEqual([])
+  })
+
+  it('what it refused to an execution that died of something else is unsent, not in doubt', async () => {
+    const stage = await new PoolStage().open()
+    const permit = stage.permit('a', 0)
+    await stage.dispatch('a', permit)
+    stage.runtime.cast(dispatchPool, { type: 'execution-died', attemptId: 'a.1', permit })
+    stage.runtime.cast(dispatchPool, { type: 'execution-died', attemptId: 'b.1', permit })
+    await stage.world.settle()
+    expect(stage.heard.filter(({ by }) => by === 'executor').map(({ how }) => how)).toEqual([
+      { how: 'unsent' },
+      { how: 'in-doubt', reason: 'its execution died with the report' },
+    ])
   })
 
   it('D-17: the spare thread ends when nobody needs it', async () => {
@@ -200,7 +255,9 @@ describe('dispatch-pool', () => {
       `guard ${DOMAIN}: attempt-ended`,
       'executor: attempt-ended',
     ])
-    expect(stage.heard[1]).toMatchObject({ held: true, report: { outcome: { error: 'in_doubt' }, sent: true } })
+    expect(stage.heard[1]).toMatchObject({
+      how: { how: 'ended', report: { outcome: { error: 'in_doubt' }, sent: true } },
+    })
     expect(stage.network.open(DOMAIN)).toBe(0)
   })
 
@@ -217,8 +274,8 @@ describe('dispatch-pool', () => {
     await stage.world.settle()
     const told = stage.heard.filter(({ by }) => by === 'executor')
     expect(told).toMatchObject([
-      { attemptId: 'b.1', report: null, held: false },
-      { attemptId: 'zzz.1', report: null, held: false },
+      { attemptId: 'b.1', how: { how: 'unsent' } },
+      { attemptId: 'zzz.1', how: { how: 'in-doubt', reason: 'its execution died with the report' } },
     ])
     await stage.world.advance(1_000)
     expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['a'])
@@ -237,8 +294,7 @@ describe('dispatch-pool', () => {
     await stage.world.advance(3_010)
     expect(stage.heard.find(({ by }) => by === 'executor')).toMatchObject({
       attemptId: 'a.1',
-      report: null,
-      held: true,
+      how: { how: 'in-doubt', lonelyDeaths: 0 },
     })
   })
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { LONELY_DEATHS_MAX, SUSPECTS_MAX } from '#config/limits.ts'
+import { LONELY_DEATHS_MAX } from '#config/limits.ts'
 import {
-  acquit,
   emptyPlacement,
+  isConvicted,
   isReady,
   join,
   leave,
@@ -13,7 +13,7 @@ import {
   unplace,
 } from '#webhook/placement.ts'
 
-const order = (id: string): Placeable => ({ attemptId: `${id}.1`, webhookId: id })
+const order = (id: string, lonelyDeaths: number | null = null): Placeable => ({ attemptId: `${id}.1`, lonelyDeaths })
 const filled = (capacity: number, ...carriers: number[]) => {
   const placement = emptyPlacement<Placeable>(capacity)
   for (const number of carriers) join(placement, number, false)
@@ -28,7 +28,7 @@ describe('placement', () => {
     unplace(placement, 'b.1')
     expect(place(placement, order('g')), 'nobody overtakes').toBeNull()
     expect(placeWaiting(placement)).toEqual([{ carrier: 2, order: order('e') }])
-    expect(join(placement, 3, false).map(({ order: { webhookId } }) => webhookId)).toEqual(['f', 'g'])
+    expect(join(placement, 3, false).map(({ order: { attemptId } }) => attemptId)).toEqual(['f.1', 'g.1'])
   })
 
   it('forgets what ended while it waited', () => {
@@ -42,39 +42,30 @@ describe('placement', () => {
   it('D-17: suspects go alone into a spare carrier, which takes nothing else', () => {
     const placement = filled(10, 1)
     for (const id of ['a', 'b']) place(placement, order(id))
-    expect(leave(placement, 1).map(({ convicted }) => convicted)).toEqual([false, false])
+    expect(leave(placement, 1).map(({ lonelyDeaths }) => lonelyDeaths)).toEqual([0, 0])
     expect(isReady(placement)).toBe(false)
-    for (const id of ['a', 'b', 'c']) expect(place(placement, order(id))).toBeNull()
-    expect(join(placement, 2, true)).toEqual([{ carrier: 2, order: order('a') }])
+    for (const one of [order('a', 0), order('b', 0), order('c')]) expect(place(placement, one)).toBeNull()
+    expect(join(placement, 2, true)).toEqual([{ carrier: 2, order: order('a', 0) }])
     expect(isReady(placement)).toBe(false)
     expect(join(placement, 3, false)).toEqual([{ carrier: 3, order: order('c') }])
     expect(retire(placement, 2)).toBe(false)
     unplace(placement, 'a.1')
-    acquit(placement, 'a')
-    expect(placeWaiting(placement)).toEqual([{ carrier: 2, order: order('b') }])
+    expect(placeWaiting(placement)).toEqual([{ carrier: 2, order: order('b', 0) }])
     unplace(placement, 'b.1')
     expect(retire(placement, 2)).toBe(true)
     expect(place(placement, order('a'))).toEqual({ carrier: 3, order: order('a') })
   })
 
-  it(`convicts after ${LONELY_DEATHS_MAX} lonely deaths, and only then`, () => {
-    const placement = filled(10, 1)
-    place(placement, order('a'))
-    expect(leave(placement, 1)).toEqual([{ order: order('a'), convicted: false }])
-    const deaths = Array.from({ length: LONELY_DEATHS_MAX }, (_, i) => {
-      place(placement, order('a'))
-      join(placement, 10 + i, true)
-      return leave(placement, 10 + i)[0]?.convicted
+  it(`convicts after ${LONELY_DEATHS_MAX} lonely deaths, and only then: a death in company adds nothing`, () => {
+    let lonelyDeaths: number | null = null
+    const verdicts = [false, false, true, true, true].map((lonely, number) => {
+      const placement = filled(10)
+      join(placement, number, lonely)
+      if (lonely) place(placement, order('a', lonelyDeaths))
+      else placement.carriers.get(number)?.attempts.set('a.1', order('a', lonelyDeaths))
+      lonelyDeaths = leave(placement, number)[0]?.lonelyDeaths ?? null
+      return isConvicted(lonelyDeaths ?? 0)
     })
-    expect(deaths).toEqual([false, false, true])
-    expect(placement.suspects.size).toBe(0)
-  })
-
-  it('remembers a bounded number of suspects', () => {
-    const placement = filled(SUSPECTS_MAX * 2, 1)
-    for (let i = 0; i < SUSPECTS_MAX + 5; i++) place(placement, order(`w${i}`))
-    expect(leave(placement, 1).every(({ convicted }) => !convicted)).toBe(true)
-    expect(placement.suspects.size).toBe(SUSPECTS_MAX)
-    expect(placement.suspects.has('w0')).toBe(false)
+    expect(verdicts).toEqual([false, false, false, false, true])
   })
 })

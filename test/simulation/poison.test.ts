@@ -1,0 +1,87 @@
+/** D-17 in virtual time: webhooks that end the whole process, and those that only were there. */
+import { expect, it } from 'vitest'
+import { LONELY_DEATHS_MAX } from '#config/limits.ts'
+import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
+import { DEFAULT_RETRY_POLICY } from '#webhook/retry.ts'
+
+const PATIENT = {
+  ...DEFAULT_RETRY_POLICY,
+  maxAttempts: 30,
+  backoff: 'fixed',
+  initialDelayMs: 1_000,
+  jitter: 0,
+} as const
+
+/** A service manager around a daemon that dies 20 ms after a poisonous request: with a report that says whose heap it was, or without. */
+const withPoison = (poisons: number, leavesReport: boolean) => {
+  const daemon = new VirtualDaemon({ seed: 5 })
+  const poisonous = new Set<string>()
+  const deaths: { readonly of: string; readonly lonely: boolean }[] = []
+  let dying: (typeof deaths)[number] | null = null
+  daemon.network.script = (order) => {
+    if (!poisonous.has(order.webhookId)) return { latencyMs: 50 }
+    dying ??= { of: order.webhookId, lonely: order.lonelyDeaths !== null }
+    return { never: true }
+  }
+  const live = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 20) {
+      await daemon.world.advance(20)
+      if (dying === null) continue
+      deaths.push(dying)
+      const run = `run-${deaths.length}`
+      if (leavesReport) daemon.fatalRuns[run] = dying.lonely ? 'lonely' : 'shared'
+      await daemon.crash()
+      dying = null
+      await daemon.start()
+    }
+  }
+  const begin = async (neighbours: number): Promise<readonly string[]> => {
+    await daemon.start()
+    const ids = await daemon.schedule(
+      Array.from({ length: neighbours + poisons }, (_, n) => ({
+        inMs: 100 + n,
+        retry: PATIENT,
+        domain: `d${n % 7}.com`,
+      })),
+    )
+    for (let n = 0; n < poisons; n++) poisonous.add(ids[n * 3] ?? '')
+    return ids
+  }
+  return { daemon, poisonous, deaths, live, begin }
+}
+
+it('each of three webhooks that end the process is quarantined after three lonely deaths; all others are delivered', async () => {
+  const { daemon, poisonous, deaths, live, begin } = withPoison(3, true)
+  const ids = await begin(60)
+  await live(120_000)
+  for (const id of ids) expect(daemon.stateOf(id), id).toBe(poisonous.has(id) ? 'quarantined' : 'delivered')
+  for (const id of poisonous)
+    expect(deaths.filter(({ of, lonely }) => of === id && lonely)).toHaveLength(LONELY_DEATHS_MAX)
+  const inCompany = deaths.length - 3 * LONELY_DEATHS_MAX
+  expect(inCompany).toBeGreaterThanOrEqual(1)
+  expect(inCompany).toBeLessThanOrEqual(3)
+  const errors = [...poisonous].map((id) => daemon.disk.byId.get(id)?.history.at(-1)?.attempt.error)
+  expect(errors).toEqual(['poison', 'poison', 'poison'])
+})
+
+it('a process that dies without a report puts nobody under suspicion', async () => {
+  const { daemon, poisonous, deaths, live, begin } = withPoison(1, false)
+  const ids = await begin(20)
+  await live(15_000)
+  expect(deaths.length).toBeGreaterThan(LONELY_DEATHS_MAX + 2)
+  expect(deaths.some(({ lonely }) => lonely)).toBe(false)
+  for (const id of ids) if (!poisonous.has(id)) expect(daemon.stateOf(id)).toBe('delivered')
+  const [poison = ''] = poisonous
+  expect(daemon.stateOf(poison)).toBe('live')
+})
+
+it('who waits for its turn alone when the process dies was not sent, and no attempt of it is counted', async () => {
+  const { daemon, poisonous, live, begin } = withPoison(1, true)
+  const ids = await begin(30)
+  await live(60_000)
+  for (const id of ids) {
+    if (poisonous.has(id)) continue
+    const attempts = daemon.disk.byId.get(id)?.attempts ?? 0
+    expect(attempts, id).toBe(daemon.arrivals().get(id))
+  }
+})
