@@ -6,15 +6,34 @@ import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { BACKUP_MS_MAX, REQUEST_MS_MAX } from '#config/limits.ts'
 import type { Backend, GuardRow, Host } from '#control/backend.ts'
-import { type BacklogRow, newBacklog } from '#control/backlog.ts'
+import {
+  type BacklogRow,
+  backlogFull,
+  isStale,
+  newBacklog,
+  recount,
+  takeRoomFor,
+  unfinished,
+} from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
 import { FIGURES_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
 import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
 import type { Protocol } from '#runtime/protocol.ts'
 import type { Table } from '#runtime/table.ts'
-import type { BackedUp, ReadQuery, ReadResult, StoredKey, StoredLimit, StoreErrorCode } from '#store/store.ts'
+import type {
+  BackedUp,
+  ReadQuery,
+  ReadResult,
+  Replay,
+  Reschedule,
+  StoredKey,
+  StoredLimit,
+  StoreErrorCode,
+  WriteResult,
+} from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
+import type { WebhookIds } from '#webhook/id.ts'
 import type { Brand } from '#webhook/webhook.ts'
 
 /** Brands that are known to exist, by name. Owned by the supervisor `control`. */
@@ -30,7 +49,7 @@ const STORE_RETRY_MS = 1_000
 
 export const backendOf = <P extends Protocol>(
   ctx: Context<P>,
-  shared: { readonly monitor: Monitor; readonly host: Host },
+  shared: { readonly monitor: Monitor; readonly ids: WebhookIds; readonly host: Host },
 ): Backend => ({
   now: () => ctx.world.wallNow(),
   monitor: shared.monitor,
@@ -41,6 +60,12 @@ export const backendOf = <P extends Protocol>(
       ctx.call<SchedulerProtocol, 'cancel'>(scheduler, { type: 'cancel', id, brand }, timeoutMs),
     ),
   backUp: (path) => backUp(path, ctx),
+  retime: <O extends Reschedule | Replay>(op: O) =>
+    patiently(ctx, (timeoutMs) =>
+      ctx.call<SchedulerProtocol, 'retime'>(scheduler, { type: 'retime', op }, timeoutMs),
+    ) as Promise<WriteResult<O>>,
+  takeRoom: (brand) => takeRoom(brand, ctx),
+  newWebhookId: () => shared.ids.next(ctx.world.wallNow(), (length) => ctx.world.randomBytes(length)),
   setLimit: async (limit) => {
     const { limit: stored } = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))
     boundBacklog(stored, ctx)
@@ -73,6 +98,25 @@ export const boundBacklog = <P extends Protocol>({ kind, brand, value }: StoredL
   const table = ctx.table<Brand, BacklogRow>(BACKLOGS_TABLE)
   if (value === null) table.delete(brand)
   else table.set(brand, { ...(table.get(brand) ?? newBacklog(value)), bound: value })
+}
+
+/** Counts again what a bounded brand has; nothing to do for the others. */
+export const recountBacklog = async <P extends Protocol>(brand: Brand, ctx: Context<P>): Promise<void> => {
+  const counts = await read({ type: 'counts', brand, domain: null, now: ctx.world.wallNow() }, ctx)
+  const backlogs = ctx.table<Brand, BacklogRow>(BACKLOGS_TABLE)
+  const row = backlogs.get(brand)
+  if (row !== undefined) backlogs.set(brand, recount(row, unfinished(counts), ctx.world.monoNow()))
+}
+
+const takeRoom = async <P extends Protocol>(brand: Brand, ctx: Context<P>): Promise<void> => {
+  const backlogs = ctx.table<Brand, BacklogRow>(BACKLOGS_TABLE)
+  const before = backlogs.get(brand)
+  if (before === undefined) return
+  if (isStale(before, ctx.world.monoNow())) await recountBacklog(brand, ctx)
+  const row = backlogs.get(brand) ?? before
+  const after = takeRoomFor(row, 1)
+  if (after === null) throw Refusal.of(backlogFull(brand, row, 1))
+  backlogs.set(brand, after)
 }
 
 /** What concerns the whole node is no limit of anybody's. */

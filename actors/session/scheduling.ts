@@ -5,6 +5,7 @@ import {
   BRANDS_TABLE,
   ensureBrand,
   isPassing,
+  recountBacklog,
   timedOut,
   unavailable,
 } from '#actors/backend.ts'
@@ -12,7 +13,7 @@ import { scheduler } from '#actors/scheduler.ts'
 import { type Ctx, type Info, refusalOf, refuse, type State, settle } from '#actors/session/state.ts'
 import { REQUEST_MS_MAX } from '#config/limits.ts'
 import type { Backend } from '#control/backend.ts'
-import { type BacklogRow, backlogFull, isStale, recount, takeRoomFor, unfinished } from '#control/backlog.ts'
+import { type BacklogRow, backlogFull, isStale, takeRoomFor } from '#control/backlog.ts'
 import { type Asked, Group, scheduledManyText, scheduledText } from '#control/flight.ts'
 import { expectedStarts } from '#control/foresight.ts'
 import type { Taken } from '#control/new-webhook.ts'
@@ -53,16 +54,11 @@ export const admit = (group: Group, state: State, ctx: Ctx): void => {
     return row !== undefined && isStale(row, ctx.world.monoNow())
   })
   if (stale.length === 0) return letIn(group, state, ctx)
-  ctx.pipe(countBacklogs(stale, state.backend, ctx), 'backlogs-counted', group)
+  ctx.pipe(countBacklogs(stale, ctx), 'backlogs-counted', group)
 }
 
-const countBacklogs = async (brands: readonly Brand[], backend: Backend, ctx: Ctx): Promise<void> => {
-  for (const brand of brands) {
-    const counts = await backend.read({ type: 'counts', brand, domain: null, now: backend.now() })
-    const backlogs = ctx.table<Brand, BacklogRow>(BACKLOGS_TABLE)
-    const row = backlogs.get(brand)
-    if (row !== undefined) backlogs.set(brand, recount(row, unfinished(counts), ctx.world.monoNow()))
-  }
+const countBacklogs = async (brands: readonly Brand[], ctx: Ctx): Promise<void> => {
+  for (const brand of brands) await recountBacklog(brand, ctx)
 }
 export const backlogsCounted = (message: Extract<Info, { type: 'backlogs-counted' }>, state: State, ctx: Ctx): void =>
   message.ok ? letIn(message.data, state, ctx) : refuseGroup(message.data, refusalOf(message.reason, state), state)

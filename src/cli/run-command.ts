@@ -6,6 +6,7 @@ import { addForecastCommand } from './forecast-command.ts'
 import { addGuardCommands } from './guard-commands.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addLimitCommands } from './limit-commands.ts'
+import { addRetimingCommands } from './retiming-commands.ts'
 import type { Surroundings } from './session.ts'
 import { addStoreCommands } from './store-commands.ts'
 import { addTailCommand } from './tail-command.ts'
@@ -65,6 +66,7 @@ const programOf = (version: string, around: Surroundings): Command => {
     .showHelpAfterError('(hookpulse --help lists the commands)')
   program.command('serve').description('runs the daemon; hookpulse serve --help lists its flags')
   addWebhookCommands(program, around)
+  addRetimingCommands(program, around)
   addLimitCommands(program, around)
   addGuardCommands(program, around)
   addKeyCommands(program, around)

@@ -1,8 +1,9 @@
-/** `schedule`, `list`, `show`, `cancel`. */
+/** `schedule`, `list`, `show`. */
 import type { Command } from 'commander'
 import type { ParamsIn, Results } from '#client/node.ts'
 import { type GlobalOptions, printable, type Surroundings, table, withClient } from './session.ts'
 import { readDuration, readHeaders, readJson, readNumber, UsageError } from './usage.ts'
+import { addFilter, type FilterOptions, filterOf } from './webhook-filter.ts'
 
 interface ScheduleOptions extends GlobalOptions {
   readonly method?: string
@@ -25,7 +26,6 @@ export const addWebhookCommands = (program: Command, around: Surroundings): void
   addSchedule(program, around)
   addList(program, around)
   addShow(program, around)
-  addCancel(program, around)
 }
 
 const addSchedule = (program: Command, around: Surroundings): void => {
@@ -82,34 +82,15 @@ const priorityOf = (text: string): 'high' | 'normal' | 'low' => {
   throw new UsageError(`--priority must be high, normal or low; got ${JSON.stringify(text)}`)
 }
 
-interface ListOptions extends GlobalOptions {
-  readonly state?: string
-  readonly domain?: string
-  readonly tag?: string
-  readonly name?: string
-  readonly brand?: string
-  readonly limit?: string
-}
-
 const addList = (program: Command, around: Surroundings): void => {
-  program
-    .command('list')
-    .description('lists webhooks')
-    .option('--state <state>', 'scheduled, waiting, executing, retrying, delivered, dead, cancelled, expired')
-    .option('--domain <domain>')
-    .option('--tag <tag>')
-    .option('--name <name>')
-    .option('--brand <brand>')
+  const list = program.command('list').description('lists webhooks')
+  addFilter(list, 'scheduled, waiting, executing, retrying, delivered, dead, cancelled, expired or quarantined')
     .option('--limit <n>', 'at most this many; 50 by default')
     .action((_options: unknown, command: Command) => {
-      const { state, domain, tag, name, brand, limit, ...options } = command.optsWithGlobals<ListOptions>()
+      const { limit, ...options } = command.optsWithGlobals<FilterOptions & { readonly limit?: string }>()
       const filter = {
-        ...(domain === undefined ? {} : { domain }),
-        ...(tag === undefined ? {} : { tag }),
-        ...(name === undefined ? {} : { name }),
-        ...(brand === undefined ? {} : { brand }),
+        ...filterOf<'scheduled'>(options),
         ...(limit === undefined ? {} : { limit: readNumber('--limit', limit) }),
-        ...(state === undefined ? {} : { state: state as NonNullable<ParamsIn<'listWebhooks'>['state']> }),
       }
       return withClient(options, around, (client) => client.listWebhooks(filter), listText)
     })
@@ -154,18 +135,4 @@ const showText = (webhook: Results['getWebhook'], attempts: Results['getAttempts
   ])
   const head = ['attempt', 'started', 'result', 'timer ms', 'guard ms', 'network ms', 'answer']
   return `${lines.join('')}\n${rows.length === 0 ? 'no attempt yet\n' : table(head, rows)}`
-}
-
-const addCancel = (program: Command, around: Surroundings): void => {
-  program
-    .command('cancel <id>')
-    .description('cancels a webhook that is not running')
-    .action((id: string, _options: unknown, command: Command) =>
-      withClient(
-        command.optsWithGlobals<GlobalOptions>(),
-        around,
-        (client) => client.cancelWebhook({ id }),
-        ({ outcome }) => `${outcome}\n`,
-      ),
-    )
 }

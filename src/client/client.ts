@@ -22,6 +22,11 @@ const NAMES = [
   'getAttempts',
   'explainWebhook',
   'cancelWebhook',
+  'cancelWebhooks',
+  'rescheduleWebhook',
+  'runWebhookNow',
+  'replayWebhook',
+  'replayWebhooks',
   'configureBrandConcurrencyLimit',
   'configureDomainConcurrencyLimit',
   'configureRateLimit',
@@ -48,7 +53,13 @@ const NAMES = [
 ] as const satisfies readonly MethodName[]
 type Named = (typeof NAMES)[number]
 /** Not sent again after a lost connection: it may have been done, and doing it twice is not the same. */
-const ONCE: ReadonlySet<string> = new Set(['killProcess', 'createApiKey', 'backupStore'])
+const ONCE: ReadonlySet<string> = new Set([
+  'killProcess',
+  'createApiKey',
+  'replayWebhook',
+  'replayWebhooks',
+  'backupStore',
+])
 
 export type Methods = { readonly [M in Named]: (params: ParamsIn<M>) => Promise<Results[M]> }
 

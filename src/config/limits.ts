@@ -25,6 +25,10 @@ export const RETRY_AGE_MAX_MS = 5 * 24 * 3_600_000
 /** Frames above this are parsed by the ingest thread (architecture.md). */
 export const INGEST_FRAME_BYTES = 16_384
 export const BATCH_WEBHOOKS_MAX = 10_000
+/** What one call with a filter (cancelWebhooks, replayWebhooks) takes at most: a second or two of the store. */
+export const FILTER_WEBHOOKS_MAX = 10_000
+/** Read, and then changed together. */
+export const FILTER_PAGE_ROWS = 100
 /** The default deadline of an attempt and a little: what was begun before a stop may end by itself (D-28). */
 export const SHUTDOWN_GRACE_MS = 35_000
 /** A permit ends this long after the carrier thread's exit (D-8). */

@@ -2,7 +2,19 @@
  * What methods need of the rest of the daemon. The session actor provides it by asking actors; a target that is being
  * restarted is asked again within the request's time. Every promise rejects with a Refusal, nothing else.
  */
-import type { BackedUp, Cancelled, ReadQuery, ReadResult, SetLimit, StoredKey, StoredLimit } from '#store/store.ts'
+import type {
+  BackedUp,
+  Cancelled,
+  ReadQuery,
+  ReadResult,
+  Replay,
+  Replayed,
+  Reschedule,
+  Rescheduled,
+  SetLimit,
+  StoredKey,
+  StoredLimit,
+} from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
@@ -11,6 +23,11 @@ export interface Backend {
   now(): Instant
   read<Q extends ReadQuery>(query: Q): Promise<ReadResult<Q>>
   cancel(id: WebhookId, brand: Brand | null): Promise<Cancelled>
+  retime(op: Reschedule): Promise<Rescheduled>
+  retime(op: Replay): Promise<Replayed>
+  /** One more unfinished webhook of a brand. Rejects with RESOURCE_EXHAUSTED where its backlog is full. */
+  takeRoom(brand: Brand): Promise<void>
+  newWebhookId(): WebhookId
   /** Takes as long as it takes, at most BACKUP_MS_MAX; never done twice. */
   backUp(path: string): Promise<BackedUp>
   setLimit(limit: Omit<SetLimit, 'type'>): Promise<StoredLimit>

@@ -1,6 +1,6 @@
 /** The methods that ask and answer. Scheduling is not here: it has its own, faster way (`actors/session.ts`). */
 import * as limits from '#config/limits.ts'
-import type { BackedUp } from '#store/store.ts'
+import type { BackedUp, ListFilter } from '#store/store.ts'
 import { parseDomain } from '#webhook/url.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
 import type { Backend } from './backend.ts'
@@ -15,6 +15,7 @@ import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { type ErrorCode, Refusal } from './refusal.ts'
 import type { LimitsView, Paused } from './results.ts'
+import { cancelAll, noWebhook, replay, replayAll, reschedule } from './retiming.ts'
 import { configureBreaker, setLimit } from './steering.ts'
 import {
   attemptView,
@@ -50,9 +51,6 @@ export const runMethod = async (
 
 export const isAskingMethod = (name: MethodName): name is AskingMethod => Object.hasOwn(ASKING, name)
 
-const noWebhook = (id: string): Refusal =>
-  new Refusal('NOT_FOUND', `there is no webhook ${JSON.stringify(id)}`, { field: 'id' })
-
 /** The guard key of what people type. Throws Refusal. */
 export const domainOf = (text: string): Domain => {
   const parsed = parseDomain(text)
@@ -67,23 +65,34 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     return webhookView(record, backend.now())
   },
 
-  listWebhooks: async ({ limit, cursor, brand, domain, state, tag, name, from, to }, caller, backend) => {
+  listWebhooks: async ({ limit, cursor, ...said }, caller, backend) => {
     const now = backend.now()
-    const filter = {
-      brand: brandForRead(caller, brand),
-      ...(state === undefined ? {} : { state }),
-      ...(domain === undefined ? {} : { domain: domainOf(domain) }),
-      ...(tag === undefined ? {} : { tag }),
-      ...(name === undefined ? {} : { name }),
-      ...(from === undefined ? {} : { from }),
-      ...(to === undefined ? {} : { to }),
-    }
+    const filter = listFilter(said, caller)
     for (let rows = limit ?? limits.LIST_LIMIT_DEFAULT; ; rows = Math.ceil(rows / 2)) {
       const page = await backend.read({ type: 'list', filter, limit: rows, cursor: cursor ?? null, now })
       const webhooks = page.webhooks.map((record) => webhookView(record, now))
       const isSmall = rows === 1 || JSON.stringify(webhooks).length <= limits.PAGE_BYTES_MAX
       if (isSmall) return { webhooks, ...(page.nextCursor === null ? {} : { nextCursor: page.nextCursor }) }
     }
+  },
+
+  cancelWebhooks: async (params, caller, backend) => {
+    const { done, more } = await cancelAll(filterOf('cancel', params, caller), backend)
+    return { cancelled: done, more }
+  },
+  rescheduleWebhook: ({ id, at, delayMs, brand }, caller, backend) => {
+    if ((at === undefined) === (delayMs === undefined))
+      throw new Refusal('INVALID_PARAMS', 'give at or delayMs, one of them', { field: 'at' })
+    const when = at ?? backend.now() + (delayMs ?? 0)
+    return reschedule(id, when, brandForRead(caller, brand), backend)
+  },
+  runWebhookNow: ({ id, brand }, caller, backend) =>
+    reschedule(id, backend.now(), brandForRead(caller, brand), backend),
+  replayWebhook: ({ id, newId = false, brand }, caller, backend) =>
+    replay(id, newId, brandForRead(caller, brand), backend),
+  replayWebhooks: async ({ newId = false, ...params }, caller, backend) => {
+    const { done, more } = await replayAll(filterOf('replay', params, caller), newId, backend)
+    return { replayed: done, more }
   },
 
   getAttempts: async ({ id, brand }, caller, backend) => {
@@ -312,6 +321,28 @@ const BACKUP_CODES = {
 
 export const forAdmins = (caller: Caller): void => {
   if (caller.role !== 'admin') throw new Refusal('FORBIDDEN', 'this needs an admin key (hp_admin_...)')
+}
+
+type Filter = Omit<Params<'listWebhooks'>, 'limit' | 'cursor'>
+const listFilter = ({ brand, domain, ...rest }: Filter, caller: Caller): ListFilter => ({
+  brand: brandForRead(caller, brand),
+  ...(domain === undefined ? {} : { domain: domainOf(domain) }),
+  ...said(rest),
+})
+const said = <T extends object>(params: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+/** Everything at once must be said: an empty filter is rather a slip. */
+const filterOf = (what: string, params: Filter, caller: Caller): ListFilter => {
+  const { brand: _brand, ...narrows } = params
+  if (Object.values(narrows).every((value) => value === undefined))
+    throw new Refusal(
+      'INVALID_PARAMS',
+      `without state, domain, tag, name, from or to this would ${what} everything; give one of them`,
+      { field: 'state' },
+    )
+  return listFilter(params, caller)
 }
 
 const seenDomain = async (text: string, caller: Caller, backend: Backend): Promise<Domain> => {

@@ -7,19 +7,21 @@ import {
   BATCH_WEBHOOKS_MAX,
   BRAND_WEIGHT_MAX,
   BRAND_WEIGHT_MIN,
+  FILTER_WEBHOOKS_MAX,
   LIST_LIMIT_MAX,
   PATH_CHARS_MAX,
   RETRY_AGE_MAX_MS,
   RETRY_BUDGET_MAX,
 } from '#config/limits.ts'
 import { BREAKER_OPEN_MS_MAX } from '#guard/breaker.ts'
-import { WEBHOOK_STATES } from '#webhook/webhook.ts'
+import { FINAL_STATES, WEBHOOK_STATES, type WebhookState } from '#webhook/webhook.ts'
 import type {
   AllLimits,
   Attempts,
   Authenticated,
   Brands,
   BreakerView,
+  CancelledWebhooks,
   CancelOutcome,
   CreatedKey,
   Explanation,
@@ -33,6 +35,7 @@ import type {
   LimitsView,
   MonitorView,
   Paused,
+  ReplayedWebhooks,
   ScheduledWebhook,
   ScheduledWebhooks,
   StoreBackup,
@@ -46,6 +49,7 @@ import {
   burst,
   CLOSURES,
   concurrencyLimit,
+  delay,
   domain,
   instant,
   name,
@@ -70,6 +74,20 @@ export interface MethodSpec {
   readonly admin?: true
 }
 
+const stateOf = <const S extends readonly [WebhookState, ...WebhookState[]]>(states: S) =>
+  z
+    .enum(states)
+    .optional()
+    .describe(`one of ${states.join(', ')}`)
+const newId = z.boolean().optional().describe('true or false')
+const filterFields = {
+  domain: domain.optional(),
+  tag: tag.optional(),
+  name: name.optional(),
+  from: instant.optional(),
+  to: instant.optional(),
+  brand: brand.optional(),
+}
 const byId = z.strictObject({ id: webhookId, brand: brand.optional() })
 
 export const METHODS = {
@@ -89,23 +107,37 @@ export const METHODS = {
   getWebhook: { params: byId, summary: 'One webhook with its state.' },
   listWebhooks: {
     params: z.strictObject({
-      state: z
-        .enum(WEBHOOK_STATES)
-        .optional()
-        .describe(`one of ${WEBHOOK_STATES.join(', ')}`),
-      domain: domain.optional(),
-      tag: tag.optional(),
-      name: name.optional(),
-      from: instant.optional(),
-      to: instant.optional(),
+      ...filterFields,
+      state: stateOf(WEBHOOK_STATES),
       limit: whole(1, LIST_LIMIT_MAX, 'a whole number').optional(),
       cursor: z.string().min(1).max(512).optional().describe('the nextCursor of an earlier answer'),
-      brand: brand.optional(),
     }),
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
   },
   getAttempts: { params: byId, summary: 'Every attempt of one webhook.' },
   explainWebhook: { params: byId, summary: 'What a webhook waits for, where it stands, and until when.' },
+  cancelWebhooks: {
+    params: z.strictObject({ ...filterFields, state: stateOf(['scheduled', 'waiting', 'retrying']) }),
+    summary: `Cancels what waits and matches, up to ${FILTER_WEBHOOKS_MAX} a call; \`more\` asks for another.`,
+  },
+  rescheduleWebhook: {
+    params: z.strictObject({
+      id: webhookId,
+      at: instant.optional(),
+      delayMs: delay.optional(),
+      brand: brand.optional(),
+    }),
+    summary: 'Gives a webhook that waits another instant; the age of its retries counts from there.',
+  },
+  runWebhookNow: { params: byId, summary: 'Makes a webhook that waits due now; through the guard like any other.' },
+  replayWebhook: {
+    params: z.strictObject({ id: webhookId, newId, brand: brand.optional() }),
+    summary: 'Sends a finished webhook again: a new series of attempts under the same id, or a new webhook.',
+  },
+  replayWebhooks: {
+    params: z.strictObject({ ...filterFields, state: stateOf(FINAL_STATES), newId }),
+    summary: `Replays what is over (dead by default) and matches, up to ${FILTER_WEBHOOKS_MAX} a call.`,
+  },
   cancelWebhook: { params: byId, summary: 'Cancels a webhook that is not running; afterwards no attempt starts.' },
   configureBrandConcurrencyLimit: {
     params: z.strictObject({ limit: concurrencyLimit, brand: brand.optional() }),
@@ -290,6 +322,11 @@ export interface Results {
   getAttempts: Attempts
   explainWebhook: Explanation
   cancelWebhook: CancelOutcome
+  cancelWebhooks: CancelledWebhooks
+  rescheduleWebhook: WebhookView
+  runWebhookNow: WebhookView
+  replayWebhook: WebhookView
+  replayWebhooks: ReplayedWebhooks
   configureBrandConcurrencyLimit: LimitsView
   configureDomainConcurrencyLimit: LimitsView
   configureRateLimit: LimitsView

@@ -53,6 +53,9 @@ export class Refusal extends Error {
     this.name = 'Refusal'
     this.data = { code, message, ...more }
   }
+  static of({ code, message, ...more }: ErrorData): Refusal {
+    return new Refusal(code, message, more)
+  }
 }
 
 export const rpcErrorOf = (data: ErrorData): RpcError => ({ code: rpcCodeOf(data.code), message: data.message, data })

@@ -61,6 +61,16 @@ export interface Attempts {
 export interface CancelOutcome {
   readonly outcome: 'cancelled' | 'alreadyRunning' | 'alreadyDone'
 }
+export interface CancelledWebhooks {
+  readonly cancelled: number
+  /** True: the bound of one call was reached; call again. */
+  readonly more: boolean
+}
+export interface ReplayedWebhooks {
+  readonly replayed: number
+  /** True: the bound of one call was reached, or the backlog is full; call again. */
+  readonly more: boolean
+}
 export interface LimitView {
   readonly value: number
   readonly version: number

@@ -83,6 +83,9 @@ const retry = z
   })
   .describe('an object with maxAttempts, backoff, initialDelayMs, maxDelayMs, jitter, inDoubt')
 
+/** From now. */
+export const delay = wholeNumber(0, 10 * 366 * 86_400_000, 'whole milliseconds')
+
 const webhookFields = {
   url: z.string().min(1).max(URL_CHARS_MAX).describe(`an http or https URL of at most ${URL_CHARS_MAX} characters`),
   method: z.string().min(1).max(16).optional().describe('an HTTP method'),
@@ -91,7 +94,7 @@ const webhookFields = {
   bodyText: z.string().optional().describe('text'),
   bodyBase64: z.string().optional().describe('base64 text'),
   at: instant.optional(),
-  delayMs: wholeNumber(0, 10 * 366 * 86_400_000, 'whole milliseconds').optional(),
+  delayMs: delay.optional(),
   priority: z.enum(PRIORITIES).optional().describe('high, normal or low'),
   timeoutMs: wholeNumber(1, TIMEOUT_MS_MAX, 'whole milliseconds').optional(),
   retry: retry.optional(),

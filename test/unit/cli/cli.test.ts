@@ -62,6 +62,25 @@ describe('the command line', () => {
     expect((await run('list', '--state', 'delivered', '--tag', 'cli')).out).toBe('none\n')
   })
 
+  it('gives another instant, cancels all that flags pick, and replays what is over', async () => {
+    const url = 'http://10.1.2.3:8080/again'
+    const ids: string[] = []
+    for (let n = 0; n < 3; n++)
+      ids.push((await run('schedule', url, '--in', '1h', '--tag', 'again')).out.split(' ')[0] ?? '')
+    const [first = ''] = ids
+    expect((await run('reschedule', first, '--at', '2031-01-31T09:00:00Z')).out).toBe(
+      `${first}  scheduled, due 2031-01-31T09:00:00.000Z\n`,
+    )
+    expect((await run('reschedule', first)).err).toMatch(/--at or --in/)
+    expect((await run('cancel')).err).toMatch(/id of a webhook, or flags/)
+    expect((await run('cancel', first, '--tag', 'again')).code).toBe(2)
+    expect((await run('cancel', '--tag', 'again')).out).toBe('3 cancelled\n')
+    expect((await run('run-now', first)).err).toMatch(/is over; replayWebhook/)
+    expect((await run('replay', '--tag', 'again')).out).toBe('0 replayed\n')
+    expect((await run('replay', first, '--new-id')).out).toMatch(/^msg_\w+ {2}(waiting|executing|delivered)/)
+    expect((await run('replay', '--tag', 'again', '--state', 'cancelled', '--json')).out).toMatch(/"done": 3/)
+  })
+
   it('sets and shows limits', async () => {
     const set = await run('limits', 'domain', 'acme.com', '--concurrency', '3', '--rate', '10', '--burst', '2')
     expect(set.out).toMatch(/acme\.com +all +3 +10 +2/)

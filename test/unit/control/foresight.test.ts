@@ -7,6 +7,7 @@ import { type Behaviour, ok, reply } from '#runtime/behaviour.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
 import { Monitor } from '#telemetry/monitor.ts'
 import { VirtualDaemon, type VirtualWebhook } from '#test/support/virtual-daemon.ts'
+import { WebhookIds } from '#webhook/id.ts'
 import type { Instant } from '#webhook/webhook.ts'
 
 type Ask = (backend: Backend) => Promise<unknown>
@@ -42,7 +43,7 @@ const stage = async (latencyMs = 20) => {
     init: () => ok(null),
     call: {
       ask: async (_request, _from, state, ctx) =>
-        reply(await ask(backendOf(ctx, { monitor: new Monitor(), host })), state),
+        reply(await ask(backendOf(ctx, { monitor: new Monitor(), ids: new WebhookIds(), host })), state),
     },
   }
   const started = daemon.runtime.start(asker, null, { name: asking })
