@@ -17,6 +17,7 @@ import {
 } from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
 import { FIGURES_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
+import { ONE, OVERLOAD_TABLE, type OverloadRow } from '#overload/tables.ts'
 import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
 import type { Protocol } from '#runtime/protocol.ts'
@@ -29,7 +30,6 @@ import type {
   Reschedule,
   StoredKey,
   StoredLimit,
-  StoreErrorCode,
   WriteResult,
 } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
@@ -82,6 +82,7 @@ export const backendOf = <P extends Protocol>(
   open: () => openByBrand(ctx),
   limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)).filter(isOfSomebody),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
+  overload: () => ctx.table<string, OverloadRow>(OVERLOAD_TABLE).get(ONE) ?? null,
 })
 
 /** Asked of the one who knows: counting events would drift with the first crash. */
@@ -210,7 +211,7 @@ const ifAlive = async <V>(asked: Promise<V>): Promise<V | null> => {
 const isFailed = (answer: unknown): answer is StoreFailed =>
   typeof answer === 'object' && answer !== null && 'failed' in answer
 /** The keeper is opening the store again. */
-export const isPassing = (code: StoreErrorCode): boolean => code === 'closed' || code === 'busy'
+export const isPassing = (code: StoreFailed['failed']): boolean => code === 'closed' || code === 'busy'
 
 export const timedOut = (): Refusal =>
   new Refusal(
@@ -220,7 +221,7 @@ export const timedOut = (): Refusal =>
       retryAfterMs: STORE_RETRY_MS,
     },
   )
-export const unavailable = (why: StoreErrorCode | 'restarting'): Refusal =>
+export const unavailable = (why: StoreFailed['failed'] | 'restarting'): Refusal =>
   new Refusal('STORAGE_UNAVAILABLE', `the store does not take it now (${why}); nothing was done, try again`, {
     retryAfterMs: STORE_RETRY_MS,
   })

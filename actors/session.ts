@@ -8,7 +8,8 @@
  */
 import { ASK_AGAIN_MS, backendOf, KEYS_TABLE, timedOut, unavailable } from '#actors/backend.ts'
 import { FrameBox, ingest } from '#actors/ingest.ts'
-import { sample, subscribe, tellFeed, tellSample, unsubscribe } from '#actors/session/events.ts'
+import { refusedMethod, refusedUnread } from '#actors/session/door.ts'
+import { feedGap, sample, subscribe, tellFeed, tellSample, unsubscribe } from '#actors/session/events.ts'
 import {
   admit,
   append,
@@ -91,6 +92,7 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
       clogged: null,
       watches: new Set(),
       samples: false,
+      samplesThinned: 0,
       bug: null,
     })
   },
@@ -141,6 +143,8 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
       return
     case 'feed':
       return tellFeed(message.entry, state)
+    case 'feed-gap':
+      return feedGap(message.topic, state)
     case 'sample':
       return sample(state, ctx)
     case 'sampled':
@@ -215,12 +219,19 @@ const readOne = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
   if (isRevoked(state, ctx)) return state.transport.close(CLOSE_UNAUTHENTICATED, 'the key is no longer valid')
   state.inFlight += 1
   if (bytes.length > INGEST_FRAME_BYTES) {
-    if (state.caller !== null) return askIngest(new FrameBox(ownBytes(bytes), ctx.world.monoNow()), state, ctx)
+    if (state.caller !== null) return readLarge(bytes, state, ctx)
     return refuse({ slot: new Slot(false, 1), id: null }, noKeyData, state)
   }
   const frame = readFrame(bytes)
   const slot = new Slot(frame.batch, frame.items.length)
   for (const item of frame.items) answerItem(item, slot, state, ctx)
+}
+
+/** What is refused is refused before it costs the reading. */
+const readLarge = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
+  const refused = refusedUnread(bytes, ctx)
+  if (refused === null) return askIngest(new FrameBox(ownBytes(bytes), ctx.world.monoNow()), state, ctx)
+  refuse({ slot: new Slot(false, 1), id: refused.head.id }, refused.data, state)
 }
 
 /** A key that expires closes its sockets at that instant. */
@@ -265,6 +276,8 @@ const answerRequest = (method: string, params: object | undefined, asked: Asked,
 const run = (method: MethodName, params: object | undefined, asked: Asked, state: State, ctx: Ctx): void => {
   if (method === 'authenticate') return authenticate(params, asked, state, ctx)
   const caller = callerOf(state)
+  const refused = refusedMethod(method, ctx)
+  if (refused !== null) return refuse(asked, refused, state)
   const { reader, ids } = state.shared
   const randomBytes = (length: number): Uint8Array => ctx.world.randomBytes(length)
   const given = { caller, reader, ids, randomBytes, now: ctx.world.wallNow() }
@@ -330,6 +343,8 @@ const answerIngestedItem = (item: IngestedItem, slot: Slot, state: State, ctx: C
       return answerRequest(item.method, item.params, { slot, id: item.id }, state, ctx)
     case 'append': {
       if (state.shared.host.stopping()) return refuse({ slot, id: item.id }, shuttingDown().data, state)
+      const refused = refusedMethod(item.many ? 'scheduleWebhooks' : 'scheduleWebhook', ctx)
+      if (refused !== null) return refuse({ slot, id: item.id }, refused, state)
       const { rows, brands, many, predict, at } = item
       const packed = { rows, brands, many, predict, at, heads: unpackHeads(item.heads) }
       return submit(Group.ofPacked({ slot, id: item.id }, packed, ctx.world.monoNow()), state, ctx)

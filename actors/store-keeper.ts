@@ -3,9 +3,10 @@
  * which groups are under way. On restart it opens the store again; what it had not answered its callers send again (D-3).
  * A crash costs the time of an open, nothing that was acknowledged. `ctx.own` closes the store at every death, kill included.
  *
- * Three roads, each with at most one group under way, the next one as soon as the previous returns (no commit timer, D-6):
- * `urgent` (marks, outcomes, hand-backs: not synced, never answered with a failure, kept and tried again), `promised`, and
- * `large` (appends that the store writes in chunks, so that the other roads pass by). Reads go straight to the store.
+ * Four roads, each with at most one group under way, the next one as soon as the previous returns (no commit timer, D-6):
+ * `urgent` (marks, outcomes, hand-backs: not synced, never answered with a failure, kept and tried again), `steering` (cancels, limits,
+ * keys, brands: never behind the appends that wait, however many), `promised` (appends), and `large` (appends that the store writes in
+ * chunks, so that the other roads pass by). Reads go straight to the store. What waits of appends is bounded, and counted in a table (O2).
  */
 import {
   APPEND_CHUNK_ROWS,
@@ -16,6 +17,17 @@ import {
   STORE_RETRY_MS,
   STORE_RETRY_MS_MAX,
 } from '#config/limits.ts'
+import {
+  appendRoad,
+  gaveBack,
+  hasRoom,
+  newStoreLoad,
+  returned,
+  type StoreLoad,
+  sent,
+  took,
+} from '#overload/store-load.ts'
+import { LOAD_HEIR, ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
@@ -35,12 +47,12 @@ import { StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
 import { EVERY_MS, pauseAfter, tellEnded, type Upkeep, upkeepOf } from './store-upkeep.ts'
 
 /**
- * The store did not take it (disk full, locked, reopening); nothing of it is durable, try again.
+ * The store did not take it (disk full, locked, reopening; `crowded`: too much waits already); nothing of it is durable, try again.
  * Marks, outcomes and hand-backs never get this answer: the keeper holds them until they are written.
  */
 export interface StoreFailed {
   readonly ok: false
-  readonly failed: StoreErrorCode
+  readonly failed: StoreErrorCode | 'crowded'
 }
 type Writes<Op> = Op extends WriteOp
   ? Call<
@@ -77,8 +89,8 @@ export interface StoreKeeperProtocol {
 }
 export const storeKeeper: Name<StoreKeeperProtocol> = name('store-keeper')
 
-type Road = 'urgent' | 'promised' | 'large'
-const ROADS: readonly Road[] = ['urgent', 'promised', 'large']
+type Road = 'urgent' | 'steering' | 'promised' | 'large'
+const ROADS: readonly Road[] = ['urgent', 'steering', 'promised', 'large']
 type Written =
   | { readonly ok: true; readonly results: readonly unknown[] }
   | { readonly ok: false; readonly failed: StoreErrorCode; readonly op: number | null; readonly detail: string }
@@ -104,6 +116,8 @@ interface State {
   readonly args: StoreKeeperArgs
   readonly holding: StoreHolding
   readonly roads: Record<Road, RoadState>
+  /** What waits of appends, as the table `store-load` shows it to the door. */
+  readonly load: StoreLoad
   phase: 'open' | 'reopening'
   /** The store that is being opened has ended before it was taken into use. */
   endedEarly: boolean
@@ -120,8 +134,15 @@ const road = (): RoadState => ({ waiting: [], underWay: null, writing: null, pau
 
 const takeWrite = (op: WriteOp, from: From<never>, state: State, ctx: Ctx): typeof keep => {
   if (state.isDown && isPromised(op)) {
-    answer(ctx, { op, from, sent: 0 }, { ok: false, failed: 'closed' })
+    refuse(ctx, { op, from, sent: 0 }, { ok: false, failed: 'closed' })
     return keep
+  }
+  if (op.type === 'append') {
+    if (!hasRoom(state.load, op.count, op.rows.length)) {
+      refuse(ctx, { op, from, sent: 0 }, { ok: false, failed: 'crowded' })
+      return keep
+    }
+    took(state.load[appendRoad(op.count)], op.count, op.rows.length)
   }
   state.roads[roadOf(op)].waiting.push({ op, from, sent: 0 })
   if (!state.flushSent) {
@@ -152,12 +173,14 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     ctx.own(() => holding.close())
     const failure = await holding.openPatiently()
     if (failure !== null) return { kind: 'error', reason: { type: 'error', error: failure } }
-    const roads = { urgent: road(), promised: road(), large: road() }
+    const roads = { urgent: road(), steering: road(), promised: road(), large: road() }
+    const load = newStoreLoad()
+    ctx.createTable<string, StoreLoad>(STORE_LOAD_TABLE, { heir: LOAD_HEIR }).set(ONE, load)
     const flags = { endedEarly: false, isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
     ctx.sendAfter(EVERY_MS.expire, { type: 'upkeep', kind: 'expire' })
     ctx.sendAfter(EVERY_MS.prune, { type: 'upkeep', kind: 'prune' })
     ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
-    return ok({ args, holding, roads, phase: 'open' as const, ...flags })
+    return ok({ args, holding, roads, load, phase: 'open' as const, ...flags })
   },
 
   call: {
@@ -254,9 +277,13 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
 
 // ---------------------------------------------------------------- writing
 
+const isAppendRoad = (name: Road): name is 'promised' | 'large' => name === 'promised' || name === 'large'
+const rowsOf = (group: readonly Pending[]): number =>
+  group.reduce((rows, { op }) => rows + (op.type === 'append' ? op.count : 0), 0)
+
 const roadOf = (op: WriteOp): Road => {
   if (!isPromised(op)) return 'urgent'
-  return op.type === 'append' && op.count > APPEND_CHUNK_ROWS ? 'large' : 'promised'
+  return op.type === 'append' ? appendRoad(op.count) : 'steering'
 }
 
 const flush = (state: State, ctx: Ctx): void => {
@@ -267,6 +294,7 @@ const flush = (state: State, ctx: Ctx): void => {
     if (road.underWay !== null || road.paused || road.waiting.length === 0) continue
     const group = road.waiting.splice(0, groupLength(road.waiting))
     road.underWay = group
+    if (isAppendRoad(name)) sent(state.load[name], ctx.world.monoNow())
     road.writing = writingOf(store, group)
     ctx.pipe(road.writing, 'written', { road: name, incarnation: state.holding.incarnation })
   }
@@ -289,6 +317,7 @@ const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcom
   const group = road.underWay ?? []
   road.underWay = null
   road.writing = null
+  if (isAppendRoad(name)) returned(state.load[name], rowsOf(group), ctx.world.monoNow())
   if (outcome.ok) {
     settle(state, ctx, group, outcome)
     road.pauseMs = STORE_RETRY_MS
@@ -301,6 +330,7 @@ const settle = (state: State, ctx: Ctx, group: readonly Pending[], outcome: Writ
   if (!outcome.ok) return
   for (const [i, pending] of group.entries()) {
     const result = outcome.results[i]
+    leave(state.load, pending)
     answerWith(ctx, pending.from, result)
     tellEnded(state.args.events, ctx.world.wallNow(), result)
   }
@@ -349,8 +379,18 @@ const giveUp = (ctx: Ctx, group: readonly Pending[]): Pending[] => {
 }
 const isSpent = (pending: Pending): boolean => isPromised(pending.op) && pending.sent >= STORE_RESENDS_MAX
 
-/** Answers a failure in the words of the operation. */
+/** Who waited is answered, and does not wait any more. */
 const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
+  const load = ctx.table<string, StoreLoad>(STORE_LOAD_TABLE).get(ONE)
+  if (load !== undefined) leave(load, pending)
+  refuse(ctx, pending, failure)
+}
+const leave = (load: StoreLoad, { op }: Pending): void => {
+  if (op.type === 'append') gaveBack(load[appendRoad(op.count)], op.count, op.rows.length)
+}
+
+/** Answers a failure in the words of the operation. */
+const refuse = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   const { op, from } = pending
   if (op.type === 'expire') answerWith(ctx, from, { ok: true, expired: [], more: false })
   else if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })

@@ -7,6 +7,7 @@
  */
 import { CONTROL_TABLES, type ControlArgs, controlActor, listener, sessions } from '#actors/control.ts'
 import { type IngestArgs, ingest, ingestActor } from '#actors/ingest.ts'
+import { type OverloadArgs, overload, overloadActor } from '#actors/overload.ts'
 import { type TelemetryArgs, telemetry, telemetryActor } from '#actors/telemetry.ts'
 import { dynamicSupervisorSpec } from '#runtime/dynamic-supervisor.ts'
 import { supervisorSpec } from '#runtime/supervisor.ts'
@@ -26,7 +27,8 @@ export const controlSupervisor = (args: ControlArgs): ChildSpec =>
     ],
   })
 
-/** Children of root, before delivery: the thread that reads large frames, and the listeners of the daemon's facts. */
+/** Children of root, before delivery: the thread that reads large frames, the listeners of the daemon's facts, who judges the load. */
 export const telemetryWorker = (args: TelemetryArgs): ChildSpec => worker(telemetryActor, args, { name: telemetry })
+export const overloadWorker = (args: OverloadArgs): ChildSpec => worker(overloadActor, args, { name: overload })
 export const ingestWorker = (args: IngestArgs): ChildSpec =>
   worker(ingestActor, args, { name: ingest, shutdownMs: 10_000 })

@@ -1,5 +1,7 @@
 /** session: subscriptions to the supervisors' events and to the monitor. */
+import { isMuted, leftOut } from '#actors/session/door.ts'
 import { type Ctx, callerOf, type State, settle } from '#actors/session/state.ts'
+import { OVERLOAD_MONITOR_EVERY } from '#config/limits.ts'
 import { readParams } from '#control/explain.ts'
 import type { Asked } from '#control/flight.ts'
 import { domainOf, forAdmins, runMethod } from '#control/methods.ts'
@@ -41,8 +43,17 @@ export const unsubscribe = (params: object | undefined, asked: Asked, state: Sta
 const watchFeed = (topic: FeedTopic, state: State, ctx: Ctx): void => {
   if (state.watches.has(topic)) return
   state.watches.add(topic)
+  let isMarked = false
   const watcher = (entry: FeedEntry): void => {
-    if (concerns(entry.event, callerOf(state).brand, null)) ctx.send(ctx.self, { type: 'feed', entry })
+    if (!concerns(entry.event, callerOf(state).brand, null)) return
+    if (!isMuted(topic, ctx)) {
+      isMarked = false
+      return ctx.send(ctx.self, { type: 'feed', entry })
+    }
+    leftOut(ctx)
+    // In its place among the events, once.
+    if (!isMarked) ctx.send(ctx.self, { type: 'feed-gap', topic })
+    isMarked = true
   }
   ctx.own(state.shared.feed.watch(topic, watcher))
 }
@@ -50,7 +61,7 @@ const watchFeed = (topic: FeedTopic, state: State, ctx: Ctx): void => {
 const tellMissed = (topic: FeedTopic, fromSeq: number, subscribed: Subscribed, state: State): void => {
   const { entries, gap } = state.shared.feed.since(topic, fromSeq)
   const brand = callerOf(state).brand
-  subscribed.gap ||= gap
+  if (gap) subscribed.gaps.add(topic)
   for (const entry of entries)
     if (concerns(entry.event, brand, subscribed.domain))
       state.out.push(eventText(subscribed, topic, entry.seq, feedData(entry)))
@@ -60,15 +71,27 @@ export const tellFeed = (entry: FeedEntry, state: State): void => {
   const data = feedData(entry)
   for (const subscribed of state.subscriptions.of(entry.topic)) {
     if (!concerns(entry.event, null, subscribed.domain)) continue
-    if (state.clogged !== null) subscribed.gap = true
+    if (state.clogged !== null) subscribed.gaps.add(entry.topic)
     else state.out.push(eventText(subscribed, entry.topic, entry.seq, data))
   }
 }
 
+export const feedGap = (topic: FeedTopic, state: State): void => {
+  for (const subscribed of state.subscriptions.of(topic)) subscribed.gaps.add(topic)
+}
+
+/** Under overload every fifth one is told, with the mark of a gap: their reading is work for the store. */
 export const sample = (state: State, ctx: Ctx): void => {
   const subscribed = state.subscriptions.of('monitor')
   state.samples = subscribed.length > 0
   if (!state.samples) return
+  state.samplesThinned = isMuted('monitor', ctx) ? (state.samplesThinned + 1) % OVERLOAD_MONITOR_EVERY : 0
+  if (state.samplesThinned > 0) {
+    leftOut(ctx)
+    for (const one of subscribed) one.gaps.add('monitor')
+    ctx.sendAfter(SAMPLE_MS, { type: 'sample' })
+    return
+  }
   for (const { id, domain } of subscribed) {
     const params = domain === null ? {} : { domain }
     ctx.pipe(runMethod('getMonitor', params, callerOf(state), state.backend), 'sampled', id)
@@ -79,6 +102,6 @@ export const sample = (state: State, ctx: Ctx): void => {
 export const tellSample = (id: string, value: unknown, state: State, ctx: Ctx): void => {
   const subscribed = state.subscriptions.of('monitor').find((one) => one.id === id)
   if (subscribed === undefined) return
-  if (state.clogged !== null) subscribed.gap = true
+  if (state.clogged !== null) subscribed.gaps.add('monitor')
   else state.out.push(eventText(subscribed, 'monitor', ctx.world.wallNow(), JSON.stringify(value)))
 }

@@ -10,6 +10,7 @@ import {
   unavailable,
 } from '#actors/backend.ts'
 import { scheduler } from '#actors/scheduler.ts'
+import { refusedAppend, refusedByKeeper, sendsAppend } from '#actors/session/door.ts'
 import { type Ctx, type Info, refusalOf, refuse, type State, settle } from '#actors/session/state.ts'
 import { REQUEST_MS_MAX } from '#config/limits.ts'
 import type { Backend } from '#control/backend.ts'
@@ -65,7 +66,7 @@ export const backlogsCounted = (message: Extract<Info, { type: 'backlogs-counted
 
 /** Single calls are let in one by one where not all of them fit. */
 const letIn = (group: Group, state: State, ctx: Ctx): void => {
-  const full = takeRoom(group, ctx)
+  const full = refusedAppend(group, ctx) ?? takeRoom(group, ctx)
   if (full === null) return foresee(group, state, ctx)
   if (group.asked.length === 1) return refuseGroup(group, full, state)
   for (const single of group.split()) letIn(single, state, ctx)
@@ -89,6 +90,7 @@ const takeRoom = (group: Group, ctx: Ctx): ErrorData | null => {
 
 /** Before the append, so that nobody counts them twice. */
 const foresee = (group: Group, state: State, ctx: Ctx): void => {
+  sendsAppend(group, ctx)
   if (!group.predict) return append(group, ctx)
   ctx.pipe(expectedStarts(group.heads, state.backend), 'foreseen', group)
 }
@@ -117,6 +119,7 @@ export const appended = (message: Extract<Info, { type: 'appended' }>, state: St
   const { value } = message
   if (value.ok) return stored(group, value, state, ctx)
   if ('failed' in value) {
+    if (value.failed === 'crowded') return refuseGroup(group, refusedByKeeper(group, ctx), state)
     const data = unavailable(value.failed).data
     return isPassing(value.failed) ? again(group, data, state, ctx) : refuseGroup(group, data, state)
   }

@@ -46,6 +46,8 @@ export type SessionProtocol = {
     | { readonly type: 'append-again'; readonly group: Group }
     | { readonly type: 'ingest-again'; readonly box: FrameBox }
     | { readonly type: 'feed'; readonly entry: FeedEntry }
+    /** Under overload: what comes next of this topic is left out. */
+    | { readonly type: 'feed-gap'; readonly topic: FeedTopic }
     | IngestSays
     | Answer<'appended', Appended | StoreFailed, Group>
     | Answer<'brands-known', void, Group>
@@ -78,6 +80,8 @@ export interface State {
   /** Topics of the feed that it listens to. */
   readonly watches: Set<FeedTopic>
   samples: boolean
+  /** Samples since the last one that was told. */
+  samplesThinned: number
   /** A bug in a method: the client is told, then the session ends with it. */
   bug: ExitReason | null
 }

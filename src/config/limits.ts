@@ -227,3 +227,31 @@ export const BRAND_WEIGHT_MIN = 0.01
 export const BRAND_WEIGHT_MAX = 1_000
 /** A place in a lane is counted to at most this: "10,000 or more" (D-28). */
 export const RANK_ROWS_MAX = 10_000
+
+// ---------------------------------------------------------------- overload (reliability.md O2)
+/**
+ * What waits for the store on main, between the sockets and its thread; beyond either the keeper refuses, whatever the door thought. 100,000
+ * rows are ten of the largest batches, ~3 s of writing; bytes are what the rows take, their heads beside them ~200 each.
+ */
+export const STORE_WAITING_ROWS_MAX = 100_000
+export const STORE_WAITING_BYTES_MAX = 67_108_864
+/**
+ * From these figures on new schedules are refused, from smaller ones lists, and before them event streams are thinned (`overload/levels.ts`). A
+ * schedule that waits longer than this for the store is near the end of its sender's patience (REQUEST_MS_MAX): work done for nobody.
+ */
+export const OVERLOAD_STORE_WAIT_MS = 2_000
+/** Latency of one group commit; a good disk takes 1 to 10 ms, one with 300 ms a sync is slow, not overloaded (STOR-02). */
+export const OVERLOAD_COMMIT_MS = 2_000
+/** Delay of the main thread's event loop, p99 of two seconds. Streams are thinned from 100 ms on (O2); a starved machine reaches 200 ms. */
+export const OVERLOAD_LOOP_MS = 800
+/** Share of V8's heap limit that is in use at its lowest within two seconds, so that garbage does not count. */
+export const OVERLOAD_HEAP_SHARE = 0.85
+/** Load is looked at this often; a level is left, one at a time, after so long well below it. */
+export const OVERLOAD_SAMPLE_MS = 250
+export const OVERLOAD_WINDOW_MS = 2_000
+export const OVERLOAD_CALM_MS = 1_000
+/** What a refused sender is told to wait: what waits should have drained by then; each a little different, so that they do not return together. */
+export const OVERLOAD_RETRY_MS_MIN = 500
+export const OVERLOAD_RETRY_MS_MAX = 10_000
+/** While streams are thinned, `monitor` tells every fifth of its figures. */
+export const OVERLOAD_MONITOR_EVERY = 5

@@ -2,6 +2,7 @@
  * What methods need of the rest of the daemon. The session actor provides it by asking actors; a target that is being
  * restarted is asked again within the request's time. Every promise rejects with a Refusal, nothing else.
  */
+import type { OverloadRow } from '#overload/tables.ts'
 import type {
   BackedUp,
   Cancelled,
@@ -40,6 +41,8 @@ export interface Backend {
   /** As they hold now. */
   limits(): Iterable<StoredLimit>
   guards(): Iterable<GuardRow>
+  /** What is shed now; null: nobody looks. */
+  overload(): OverloadRow | null
   /** What a live guard says of itself; null: none lives, so nothing waits there. */
   showGuard(domain: Domain): Promise<GuardDetail | null>
   /** Null: no guard lives, or the webhook is not due, runs, or is done. */

@@ -9,7 +9,7 @@ import { readParams } from './explain.ts'
 import { forecastView } from './foresight.ts'
 import { formatInstant } from './instant.ts'
 import { isLive, makeKey, storedKeyOf } from './keys.ts'
-import { guardList, guardView, monitorView } from './monitor-view.ts'
+import { guardList, guardView, monitorView, overloadView } from './monitor-view.ts'
 import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
@@ -299,6 +299,7 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
       startedAt: formatInstant(startedAt),
       uptimeMs: backend.now() - startedAt,
       store,
+      overload: overloadView(backend),
       limits: Object.fromEntries(
         Object.entries(limits).flatMap(([name, value]) =>
           typeof value === 'number' && Number.isFinite(value) ? [[camelCase(name), value]] : [],

@@ -11,6 +11,7 @@ import type {
   GuardList,
   GuardView,
   MonitorView,
+  OverloadView,
   TrafficView,
 } from './results.ts'
 import { limitsView } from './views.ts'
@@ -37,6 +38,7 @@ export const monitorView = async (asked: MonitorAsked, backend: Backend): Promis
   const { scheduled, waiting, executing, retrying, delivered, dead } = counts
   return {
     at: formatInstant(now),
+    overload: overloadView(backend),
     domains,
     brands,
     totals: { scheduled, waiting, executing, retrying, delivered, dead },
@@ -56,6 +58,11 @@ const domainsView = async (domain: Domain | null, backend: Backend, now: Instant
   return [await domainFigures(row, backend, now)]
 }
 const load = (row: GuardRow): number => row.queued + row.concurrency.current
+
+export const overloadView = (backend: Backend): OverloadView => {
+  const { level, why } = backend.overload() ?? { level: 'none', why: null }
+  return { level, ...(why === null ? {} : { cause: why }) }
+}
 
 /** `listGuards`. */
 export const guardList = async (backend: Backend): Promise<GuardList> => ({

@@ -14,6 +14,7 @@ import {
   RETRY_BUDGET_MAX,
 } from '#config/limits.ts'
 import { BREAKER_OPEN_MS_MAX } from '#guard/breaker.ts'
+import type { Shed } from '#overload/levels.ts'
 import { FINAL_STATES, WEBHOOK_STATES, type WebhookState } from '#webhook/webhook.ts'
 import type {
   AllLimits,
@@ -72,6 +73,8 @@ export interface MethodSpec {
   readonly summary: string
   /** Only with an admin key. */
   readonly admin?: true
+  /** Refused from this level of overload on (reliability.md O2); left out: never. */
+  readonly shed?: Exclude<Shed, 'streams'>
 }
 
 const stateOf = <const S extends readonly [WebhookState, ...WebhookState[]]>(states: S) =>
@@ -91,7 +94,11 @@ const filterFields = {
 const byId = z.strictObject({ id: webhookId, brand: brand.optional() })
 
 export const METHODS = {
-  scheduleWebhook: { params: webhook, summary: 'Schedules one webhook; answered when it is on disk.' },
+  scheduleWebhook: {
+    params: webhook,
+    summary: 'Schedules one webhook; answered when it is on disk.',
+    shed: 'schedules',
+  },
   scheduleWebhooks: {
     params: z.strictObject({
       webhooks: z
@@ -103,6 +110,7 @@ export const METHODS = {
       brand: brand.optional(),
     }),
     summary: 'Schedules up to 10,000 webhooks, all or none; `defaults` are merged into each.',
+    shed: 'schedules',
   },
   getWebhook: { params: byId, summary: 'One webhook with its state.' },
   listWebhooks: {
@@ -113,6 +121,7 @@ export const METHODS = {
       cursor: z.string().min(1).max(512).optional().describe('the nextCursor of an earlier answer'),
     }),
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
+    shed: 'lists',
   },
   getAttempts: { params: byId, summary: 'Every attempt of one webhook.' },
   explainWebhook: { params: byId, summary: 'What a webhook waits for, where it stands, and until when.' },
@@ -237,6 +246,7 @@ export const METHODS = {
       bucketMs: whole(1, RETRY_AGE_MAX_MS, 'whole milliseconds').optional(),
     }),
     summary: 'What is scheduled for a domain against its limits: due, admitted and backlog per bucket of time.',
+    shed: 'lists',
   },
   listGuards: { params: z.strictObject({}), summary: 'Every guard that is at work, the busiest first.', admin: true },
   listBrands: { params: z.strictObject({}), summary: 'Every brand.', admin: true },
@@ -270,6 +280,7 @@ export const METHODS = {
       fromSeq: whole(0, Number.MAX_SAFE_INTEGER, 'a whole number').optional(),
     }),
     summary: 'Events of these topics, as notifications `event` on this socket.',
+    shed: 'lists',
   },
   unsubscribe: {
     params: z.strictObject({

@@ -239,6 +239,7 @@ export interface BackpressureEvent {
 }
 export interface MonitorView {
   readonly at: Text
+  readonly overload: OverloadView
   readonly domains: readonly DomainFigures[]
   readonly brands: readonly BrandFigures[]
   readonly totals: {
@@ -282,7 +283,14 @@ export interface Killed {
   readonly killed: true
   readonly pid: number
 }
+/** What is shed: nothing, event streams, lists too, new schedules too. */
+export interface OverloadView {
+  readonly level: 'none' | 'streams' | 'lists' | 'schedules'
+  /** What presses, with its figure and its bound. */
+  readonly cause?: string
+}
 export interface Info {
+  readonly overload: OverloadView
   readonly name: 'hookpulse'
   readonly version: string
   readonly node: string

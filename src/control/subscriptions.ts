@@ -11,8 +11,8 @@ export interface Subscribed {
   readonly id: string
   readonly topics: readonly Topic[]
   readonly domain: Domain | null
-  /** Something was left out because the client did not read. */
-  gap: boolean
+  /** Topics of which something was left out, since the client did not read or the daemon had too much to do. */
+  readonly gaps: Set<Topic>
 }
 
 export class Subscriptions {
@@ -27,7 +27,7 @@ export class Subscriptions {
         `a socket holds at most ${SUBSCRIPTIONS_MAX} subscriptions; end one first`,
       )
     this.#last += 1
-    const subscribed = { id: `sub_${this.#last}`, topics, domain, gap: false }
+    const subscribed = { id: `sub_${this.#last}`, topics, domain, gaps: new Set<Topic>() }
     this.#all.set(subscribed.id, subscribed)
     return subscribed
   }
@@ -43,8 +43,7 @@ export class Subscriptions {
 
 /** The notification `event`. `data` is JSON text; after a gap the first event says so. */
 export const eventText = (subscribed: Subscribed, topic: Topic, seq: number, data: string): string => {
-  const gap = subscribed.gap ? ',"gap":true' : ''
-  subscribed.gap = false
+  const gap = subscribed.gaps.delete(topic) ? ',"gap":true' : ''
   return noticeText('event', `{"subscription":"${subscribed.id}","seq":${seq},"topic":"${topic}","data":${data}${gap}}`)
 }
 

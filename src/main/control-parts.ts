@@ -10,7 +10,7 @@ import type { OwnTargets } from '#dispatch/own-targets.ts'
 import type { ExitReason } from '#runtime/exit.ts'
 import type { Runtime } from '#runtime/runtime.ts'
 import { supervisionTree } from '#runtime/supervision-tree.ts'
-import { controlSupervisor, ingestWorker, telemetryWorker } from '#supervisors/control.ts'
+import { controlSupervisor, ingestWorker, overloadWorker, telemetryWorker } from '#supervisors/control.ts'
 import { type RootArgs, root } from '#supervisors/root.ts'
 import type { EventHub } from '#telemetry/event-hub.ts'
 import { Feed } from '#telemetry/feed.ts'
@@ -42,6 +42,7 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
   return {
     before: [
       telemetryWorker({ events, listeners: [monitor, metrics, feed, log] }),
+      overloadWorker({ events }),
       ingestWorker({ start: ingestThread(policy) }),
     ],
     after: [

@@ -2,6 +2,7 @@
  * The catalogue of facts. Each goes out once, through `Events`; logs, metrics, the monitor and subscriptions subscribe.
  * No decision depends on a subscriber. `noun.verb-ed`.
  */
+import type { Level, Shed } from '#overload/levels.ts'
 import type { AttemptId, Brand, Domain, ErrorClass, FinalState, Instant, WebhookId } from '#webhook/webhook.ts'
 
 export type Event =
@@ -140,6 +141,16 @@ export type Event =
     }
   /** The main thread answered a timer so late. */
   | { readonly type: 'loop.delayed'; readonly at: Instant; readonly ms: number }
+  /** What is shed from now on, and why (reliability.md O2). `level`: none, streams, lists, schedules; each sheds those before it too. */
+  | {
+      readonly type: 'overload.changed'
+      readonly at: Instant
+      readonly level: Level
+      readonly from: Level
+      readonly cause: string
+    }
+  /** Requests that were refused at the door since the last such event, or events that were left out of streams. */
+  | { readonly type: 'requests.shed'; readonly at: Instant; readonly what: Shed; readonly count: number }
   | { readonly type: 'clock.stepped'; readonly at: Instant; readonly stepMs: number }
   | {
       readonly type: 'daemon.started' | 'daemon.stopping' | 'daemon.stopped'

@@ -16,6 +16,7 @@ export const FEED_EVENTS = {
     'breaker.opened',
     'breaker.half-opened',
     'breaker.closed',
+    'overload.changed',
   ],
   webhooks: ['webhook.finished', 'webhook.retried', 'webhook.rescheduled', 'webhook.replayed'],
 } as const

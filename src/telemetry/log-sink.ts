@@ -49,6 +49,8 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'process.mailbox-filled': 'warn',
   'process.close-failed': 'error',
   'loop.delayed': 'warn',
+  'overload.changed': 'warn',
+  'requests.shed': 'debug',
   'clock.stepped': 'warn',
   'daemon.started': 'info',
   'daemon.stopping': 'info',

@@ -3,6 +3,7 @@
  * as labels: the page needs no key, and stays small.
  */
 import { Counter, Gauge, Registry } from 'prom-client'
+import { LEVELS, type Level } from '#overload/levels.ts'
 import type { Events } from './events.ts'
 import type { Monitor } from './monitor.ts'
 
@@ -15,6 +16,7 @@ const COUNTERS = {
   process_crashes: 'Processes that ended abnormally.',
   process_restarts: 'Processes restarted by their supervisors.',
   process_ran_long: 'Callbacks that held the main thread for more than 10 ms.',
+  overload_changes: 'Changes of what is shed.',
 } as const
 type CounterName = keyof typeof COUNTERS
 
@@ -30,15 +32,33 @@ export class Metrics {
     process_crashes: 0,
     process_restarts: 0,
     process_ran_long: 0,
+    overload_changes: 0,
   }
   readonly #attemptsFinished = new Map<string, number>()
   readonly #webhooksFinished = new Map<string, number>()
+  readonly #shed = new Map<string, number>()
+  #level: Level = 'none'
 
   constructor(monitor: Monitor) {
     for (const name in COUNTERS) if (isCounterName(name)) this.#counter(name)
     this.#labelled('attempts_finished', 'Attempts finished, by how.', 'result', this.#attemptsFinished)
     this.#labelled('webhooks_finished', 'Webhooks that reached a final state.', 'state', this.#webhooksFinished)
+    this.#labelled(
+      'shed',
+      'Requests refused and events left out under overload, by what they were.',
+      'what',
+      this.#shed,
+    )
     this.#lateness(monitor)
+    const level = (): number => LEVELS.indexOf(this.#level)
+    new Gauge({
+      name: 'hookpulse_overload_level',
+      help: 'What is shed: 0 nothing, 1 event streams, 2 lists too, 3 new schedules too.',
+      registers: [this.#registry],
+      collect() {
+        this.set(level())
+      },
+    })
   }
 
   /** Returns a function that stops listening. */
@@ -73,6 +93,11 @@ export class Metrics {
       events.on(['process.ran-long'], () => {
         counts.process_ran_long += 1
       }),
+      events.on(['overload.changed'], ({ level }) => {
+        counts.overload_changes += 1
+        this.#level = level
+      }),
+      events.on(['requests.shed'], ({ what, count }) => this.#shed.set(what, (this.#shed.get(what) ?? 0) + count)),
     ]
     return () => {
       for (const off of offs) off()

@@ -1,7 +1,9 @@
 /** The real World: Node's clocks, timers and randomness. The only place of the house that touches them. */
 import { randomFillSync } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
 import { type Failpoint, failpointsFrom } from './failpoints.ts'
-import type { TimerHandle, World } from './world.ts'
+import type { LoadProbe, TimerHandle, World } from './world.ts'
 
 /** Node clamps a longer delay to 1 ms (OTP-T7), so longer ones are chained. */
 const DELAY_MAX_MS = 2 ** 31 - 1
@@ -13,6 +15,29 @@ class RealTimer implements TimerHandle {
   constructor(dueMono: number, callback: () => void) {
     this.dueMono = dueMono
     this.callback = callback
+  }
+}
+
+/** Node's histogram counts whole intervals of its own timer. */
+const LOOP_RESOLUTION_MS = 20
+
+class RealProbe implements LoadProbe {
+  readonly #histogram: ReturnType<typeof monitorEventLoopDelay>
+  constructor() {
+    this.#histogram = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
+    this.#histogram.enable()
+  }
+  loopDelayMs(): number {
+    const p99 = this.#histogram.count === 0 ? 0 : this.#histogram.percentile(99) / 1e6
+    this.#histogram.reset()
+    return Math.max(0, p99 - LOOP_RESOLUTION_MS)
+  }
+  heapShare(): number {
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+    return used / limit
+  }
+  close(): void {
+    this.#histogram.disable()
   }
 }
 
@@ -51,6 +76,9 @@ export class RealWorld implements World {
   }
   yieldToIo(callback: () => void): void {
     setImmediate(callback)
+  }
+  watchLoad(): LoadProbe {
+    return new RealProbe()
   }
   random(): number {
     return Math.random()

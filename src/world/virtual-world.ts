@@ -3,7 +3,7 @@
  * `soon` and `yieldToIo` run by themselves, in order; only time waits. Between two timers everything settles first, real promises included.
  */
 import { Prng } from './prng.ts'
-import type { TimerHandle, World } from './world.ts'
+import type { LoadProbe, TimerHandle, World } from './world.ts'
 
 class VirtualTimer implements TimerHandle {
   readonly dueMono: number
@@ -26,6 +26,8 @@ export class VirtualWorld implements World {
   private readonly soonQueue: (() => void)[] = []
   private readonly ioQueue: (() => void)[] = []
   private seq = 0
+  /** What every probe shows; set by the test. */
+  load = { loopDelayMs: 0, heapShare: 0 }
   private readonly armed = new Map<string, { action: () => void; nth: number }>()
 
   /** `wallStart`: epoch milliseconds at monotonic 0. Default 2026-01-01T00:00:00Z. */
@@ -53,6 +55,13 @@ export class VirtualWorld implements World {
   }
   yieldToIo(callback: () => void): void {
     if (this.ioQueue.push(callback) === 1) setImmediate(() => this.drain(this.ioQueue))
+  }
+  watchLoad(): LoadProbe {
+    return {
+      loopDelayMs: () => this.load.loopDelayMs,
+      heapShare: () => this.load.heapShare,
+      close: () => undefined,
+    }
   }
   random(): number {
     return this.prng.next()

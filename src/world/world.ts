@@ -19,8 +19,19 @@ export interface World {
   random(): number
   /** Fills and returns a fresh array of `length` random bytes, fit for keys. */
   randomBytes(length: number): Uint8Array
+  /** Begins to watch how hard the process has it; until `close`. */
+  watchLoad(): LoadProbe
   /** Reached a named point at which a test may kill, hang, delay or throw. Does nothing in production. */
   failpoint(name: string): void
+}
+
+/** How hard the process has it. */
+export interface LoadProbe {
+  /** Delay of the main thread's event loop in ms beyond what was asked for: the 99th percentile since the last call. 0: none was measured. */
+  loopDelayMs(): number
+  /** Share of V8's heap limit that is in use now, garbage included. */
+  heapShare(): number
+  close(): void
 }
 
 /** Only the World that made it can clear it. */

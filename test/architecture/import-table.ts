@@ -9,11 +9,12 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   schedule: ['webhook'],
   guard: ['webhook'],
   config: [],
-  telemetry: ['webhook', 'schedule', 'guard', 'world'],
+  overload: [],
+  telemetry: ['webhook', 'schedule', 'guard', 'world', 'overload'],
   store: ['webhook', 'world'],
   dispatch: ['webhook', 'world'],
   // The ingest thread turns frames into packed rows and keys are kept as the store's contract says: contract and row codec only.
-  control: ['webhook', 'schedule', 'guard', 'telemetry', 'world', 'store/store.ts', 'store/rows.ts'],
+  control: ['webhook', 'schedule', 'guard', 'telemetry', 'world', 'store/store.ts', 'store/rows.ts', 'overload'],
   client: ['control/protocol.ts', 'world'],
   cli: ['client', 'control/protocol.ts', 'world'],
   dashboard: ['client', 'control/protocol.ts', 'world'],
@@ -25,6 +26,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'webhook',
     'schedule',
     'guard',
+    'overload',
     'store/store.ts',
     // How rows are packed is part of the store's contract.
     'store/rows.ts',
@@ -53,6 +55,7 @@ export const FILES: Readonly<Record<string, readonly string[]>> = {
   'actors/session/state.ts': ['control'],
   'actors/session/scheduling.ts': ['control'],
   'actors/session/events.ts': ['control'],
+  'actors/session/door.ts': ['control'],
   'actors/control.ts': ['control'],
   'actors/ingest.ts': ['control'],
   'actors/backend.ts': ['control'],
@@ -77,7 +80,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Arithmetic only: no clock, no `async`, no I/O. */
-export const PURE = ['webhook', 'schedule', 'guard']
+export const PURE = ['webhook', 'schedule', 'guard', 'overload']
 export const IO_MODULES =
   /^(node:)?(fs|fs\/promises|http|https|http2|dns|dns\/promises|tls|child_process|worker_threads|dgram|cluster|os|readline|stream|events|process)$/
 

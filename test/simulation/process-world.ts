@@ -3,7 +3,7 @@
  * may stand still for a while (SIGSTOP), and its monotonic clock with it (the machine sleeps: CLOCK_MONOTONIC stops then).
  */
 import type { VirtualWorld } from '#world/virtual-world.ts'
-import type { TimerHandle, World } from '#world/world.ts'
+import type { LoadProbe, TimerHandle, World } from '#world/world.ts'
 
 class ProcessTimer implements TimerHandle {
   readonly dueMono: number
@@ -56,6 +56,9 @@ export class ProcessWorld implements World {
   }
   yieldToIo(callback: () => void): void {
     this.#world.yieldToIo(() => this.run(callback))
+  }
+  watchLoad(): LoadProbe {
+    return this.#world.watchLoad()
   }
   random(): number {
     return this.#world.random()

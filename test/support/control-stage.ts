@@ -14,7 +14,7 @@ import { supervisor } from '#runtime/supervisor.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import type { StoredKey } from '#store/store.ts'
-import { controlSupervisor, ingestWorker, telemetryWorker } from '#supervisors/control.ts'
+import { controlSupervisor, ingestWorker, overloadWorker, telemetryWorker } from '#supervisors/control.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { Feed } from '#telemetry/feed.ts'
@@ -23,6 +23,7 @@ import { Monitor } from '#telemetry/monitor.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import { RealWorld } from '#world/real-world.ts'
+import type { LoadProbe } from '#world/world.ts'
 
 export interface StageOptions {
   readonly policy?: AddressPolicy
@@ -45,8 +46,20 @@ export interface RpcAnswer {
   }
 }
 
+/** The real one, except that how hard the process has it is the test's to say: what else runs on the machine is not part of it. */
+class StageWorld extends RealWorld {
+  readonly load = { loopDelayMs: 0, heapShare: 0 }
+  override watchLoad(): LoadProbe {
+    return {
+      loopDelayMs: () => this.load.loopDelayMs,
+      heapShare: () => this.load.heapShare,
+      close: () => undefined,
+    }
+  }
+}
+
 export class ControlStage {
-  readonly world = new RealWorld()
+  readonly world = new StageWorld()
   readonly disk = new MemoryDisk()
   readonly network = new FakeNetwork(this.world)
   readonly runtime: Runtime
@@ -77,6 +90,7 @@ export class ControlStage {
     const control = {
       before: [
         telemetryWorker({ events: this.events, listeners: [monitor, metrics, feed] }),
+        overloadWorker({ events: this.events }),
         ingestWorker({ start: options.ingest ?? ingestInline(policy, this.world) }),
       ],
       after: [

@@ -8,13 +8,14 @@ import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
+import type { ChildSpec } from '#runtime/supervisor-spec.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { encodeRows } from '#store/rows.ts'
 import type { NewWebhook, Replay, Reschedule } from '#store/store.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
-import type { Event } from '#telemetry/events.ts'
+import type { Event, Events } from '#telemetry/events.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import { packRequest } from '#webhook/request.ts'
 import type { Instant, Priority, RetryPolicy } from '#webhook/webhook.ts'
@@ -36,6 +37,8 @@ export interface VirtualOptions {
   readonly faults?: MemoryFaults
   /** Copy or freeze messages (default): switched off where the size of a run matters. */
   readonly safeMessages?: boolean
+  /** Children of root before delivery. */
+  readonly before?: (events: Events) => readonly ChildSpec[]
 }
 
 export class VirtualDaemon {
@@ -55,6 +58,7 @@ export class VirtualDaemon {
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
   readonly #safeMessages: boolean
+  readonly #before: (events: Events) => readonly ChildSpec[]
 
   constructor(options: VirtualOptions = {}) {
     this.world = new VirtualWorld({ seed: options.seed ?? 1 })
@@ -62,6 +66,7 @@ export class VirtualDaemon {
     this.#ids = new WebhookIds()
     this.#faults = options.faults ?? {}
     this.#safeMessages = options.safeMessages ?? true
+    this.#before = options.before ?? (() => [])
     this.runtime = this.#newRuntime()
   }
 
@@ -86,6 +91,7 @@ export class VirtualDaemon {
         'guard.stopped',
         'backpressure.started',
         'backpressure.ended',
+        'overload.changed',
       ],
       (event) => {
         this.events.push(event)
@@ -101,7 +107,7 @@ export class VirtualDaemon {
         fatalRuns: this.fatalRuns,
         openStore: openMemoryStore(this.disk, this.#faults),
         openDispatch: () => this.network.openDispatch(),
-        control: { before: [], after: [] },
+        control: { before: this.#before(hub), after: [] },
       }),
       { name: root },
     )

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
-import { CHECK_AFTER_MS, EXPIRE_EVERY_MS, PRUNE_EVERY_MS, RETENTION_MS } from '#config/limits.ts'
+import {
+  CHECK_AFTER_MS,
+  EXPIRE_EVERY_MS,
+  PRUNE_EVERY_MS,
+  RETENTION_MS,
+  STORE_WAITING_ROWS_MAX,
+} from '#config/limits.ts'
+import type { StoreLoadShown } from '#overload/store-load.ts'
+import { ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
@@ -88,17 +96,92 @@ const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partia
 }
 
 describe('the store-keeper', () => {
-  it('writes what waits in one group, marks and outcomes apart from promises', async () => {
+  it('writes what waits in one group; marks and outcomes apart from promises, and what steers apart from appends', async () => {
     const { world, groups, ask } = await stage()
-    const answers = [ask(appendOf(1)), ask(appendOf(2)), ask(markOf(1)), ask(cancelOf(2))]
+    const answers = [ask(appendOf(1)), ask(appendOf(2)), ask(markOf(1)), ask(cancelOf(9)), ask(cancelOf(8))]
     await world.settle()
-    expect(groups).toEqual([['mark-started'], ['append', 'append', 'cancel']])
+    expect(groups).toEqual([['mark-started'], ['cancel', 'cancel'], ['append', 'append']])
     expect(await Promise.all(answers)).toMatchObject([
       { ok: true, seqs: [1] },
       { ok: true, seqs: [2] },
       { ok: false, why: 'not-found' },
-      { outcome: 'cancelled' },
+      { outcome: 'notFound' },
+      { outcome: 'notFound' },
     ])
+  })
+
+  it('lets a cancel pass whatever waits of appends', async () => {
+    const gates: (() => void)[] = []
+    const { world, groups, ask } = await stage({
+      beforeWrite: (group) => {
+        if (group[0]?.type !== 'append') return
+        return new Promise<void>((resolve) => gates.push(resolve))
+      },
+    })
+    const first = ask(appendOf(1))
+    await world.settle()
+    const waiting = Array.from({ length: 2_000 }, (_, n) => ask(appendOf(n + 10)))
+    await world.settle()
+    const cancelled = ask(cancelOf(5))
+    await world.settle()
+    expect(await cancelled).toMatchObject({ outcome: 'notFound' })
+    expect(groups).toEqual([['append'], ['cancel']])
+    for (let i = 0; i < 20; i++) {
+      for (const open of gates.splice(0)) open()
+      await world.settle()
+    }
+    for (const one of [first, ...waiting]) expect(await one).toMatchObject({ ok: true })
+  })
+
+  it('refuses appends beyond the bound of what may wait, and shows what waits of them in a table', async () => {
+    let gate: () => void = () => undefined
+    const { world, runtime, ask } = await stage({
+      beforeWrite: (group) =>
+        group[0]?.type === 'append' ? new Promise<void>((resolve) => (gate = resolve)) : undefined,
+    })
+    const rows = encodeRows([webhook(1)])
+    // What it says of itself is all that is counted: the rows of ten batches need not be made.
+    const batch = { type: 'append', count: STORE_WAITING_ROWS_MAX, rows } as const
+    const held = ask(batch)
+    await world.settle()
+    const load = runtime.table<string, StoreLoadShown>(STORE_LOAD_TABLE).get(ONE)
+    expect(load?.large).toMatchObject({ rows: STORE_WAITING_ROWS_MAX, bytes: rows.length, sentMono: world.monoNow() })
+    expect(await ask(appendOf(2))).toEqual({ ok: false, failed: 'crowded' })
+    expect(await ask(cancelOf(2))).toMatchObject({ outcome: 'notFound' })
+    gate()
+    await world.settle()
+    expect(await held).toBeDefined()
+    expect(load?.large).toMatchObject({ rows: 0, bytes: 0, sentMono: null })
+    const small = ask(appendOf(2))
+    await world.settle()
+    gate()
+    expect(await small).toMatchObject({ ok: true })
+  })
+
+  it('counts what waits down again when the store refuses it', async () => {
+    const { world, runtime, ask } = await stage({
+      beforeWrite: () => {
+        throw new StoreError('full', 'no space')
+      },
+    })
+    const refused = ask(appendOf(1, 2, 3))
+    await world.settle()
+    expect(await refused).toEqual({ ok: false, failed: 'full' })
+    const load = runtime.table<string, StoreLoadShown>(STORE_LOAD_TABLE).get(ONE)
+    expect(load?.promised).toMatchObject({ rows: 0, bytes: 0, sentMono: null })
+  })
+
+  it('begins at nothing again after its death: who waited sends again', async () => {
+    const { world, runtime, ask } = await stage({ beforeWrite: () => new Promise(() => undefined) })
+    ask(appendOf(1, 2, 3)).catch(() => undefined)
+    await world.settle()
+    const shown = (): number =>
+      runtime.table<string, StoreLoadShown>(STORE_LOAD_TABLE).get(ONE)?.promised.rows ?? Number.NaN
+    expect(shown()).toBe(3)
+    const keeper = runtime.whereis(storeKeeper)
+    if (keeper !== null) runtime.exit(keeper, 'kill')
+    await world.settle()
+    expect(shown()).toBe(0)
   })
 
   it('sends the next group as soon as the previous one has returned, and marks pass a large append', async () => {

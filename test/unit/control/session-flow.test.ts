@@ -9,6 +9,7 @@ import type { Caller } from '#control/caller.ts'
 import { Gate } from '#control/gate.ts'
 import { WebhookReader } from '#control/new-webhook.ts'
 import type { Transport, TransportEvents } from '#control/transport.ts'
+import { OVERLOAD_TABLE, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { From } from '#runtime/from.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
@@ -118,7 +119,7 @@ const stage = async () => {
     id: 'tables',
     name: 'tables',
     flags: { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 },
-    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE],
+    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE, OVERLOAD_TABLE, STORE_LOAD_TABLE],
     children: [],
   })
   const started = [

@@ -1,0 +1,80 @@
+/** What the door says to whom it does not let in under overload: why, and when to come back (reliability.md O2). */
+import {
+  OVERLOAD_CALM_MS,
+  OVERLOAD_RETRY_MS_MAX,
+  OVERLOAD_RETRY_MS_MIN,
+  OVERLOAD_STORE_WAIT_MS,
+  OVERLOAD_WINDOW_MS,
+  STORE_WAITING_BYTES_MAX,
+  STORE_WAITING_ROWS_MAX,
+} from '#config/limits.ts'
+import { type Shed, sheds } from '#overload/levels.ts'
+import {
+  type AppendRoad,
+  appendRoad,
+  hasRoom,
+  type StoreLoadShown,
+  waiting,
+  waitingBytes,
+  waitMs,
+} from '#overload/store-load.ts'
+import type { OverloadRow } from '#overload/tables.ts'
+import { METHODS, type MethodName } from './protocol.ts'
+import { type ErrorData, Refusal } from './refusal.ts'
+
+const IN_WORDS: Readonly<Record<Shed, string>> = {
+  streams: 'event streams are',
+  lists: 'lists are',
+  schedules: 'new webhooks are',
+}
+
+/** Why this method is not served now, or null. `random`: uniform in [0, 1), so that those who are refused together do not return together. */
+export const shedMethod = (name: MethodName, row: OverloadRow, random: number): ErrorData | null => {
+  const spec = METHODS[name]
+  const what = 'shed' in spec ? spec.shed : null
+  if (what === null || !sheds(row.level, what)) return null
+  row.shed[what] += 1
+  return tooMuch(
+    `${IN_WORDS[what]} refused for now: ${row.why ?? 'the daemon recovers from overload'}`,
+    row.drainMs,
+    random,
+  )
+}
+
+/** Why these may not wait for the store, or null. Small appends and large ones wait apart, so neither kind keeps the other out. */
+export const noRoom = (
+  rows: number,
+  bytes: number,
+  load: StoreLoadShown,
+  row: OverloadRow,
+  random: number,
+): ErrorData | null => {
+  const road = appendRoad(rows)
+  const wait = waitMs(load[road])
+  if (wait <= OVERLOAD_STORE_WAIT_MS && hasRoom(load, rows, bytes)) return null
+  row.shed.schedules += rows
+  return crowded(load, road, random)
+}
+
+/** Also for what the store-keeper itself refused. */
+export const crowded = (load: StoreLoadShown, road: AppendRoad, random: number): ErrorData => {
+  const wait = waitMs(load[road])
+  const rows = waiting(load.promised) + waiting(load.large)
+  const bytes = waitingBytes(load.promised) + waitingBytes(load.large)
+  const why =
+    wait > OVERLOAD_STORE_WAIT_MS
+      ? `they would wait ${Math.round(wait)} ms for the store, at most ${OVERLOAD_STORE_WAIT_MS} ms are allowed`
+      : `${rows} webhooks of ${bytes} bytes wait for the store, at most ${STORE_WAITING_ROWS_MAX} of ${STORE_WAITING_BYTES_MAX} bytes may`
+  return tooMuch(`new webhooks are refused for now: ${why}`, wait, random)
+}
+
+const tooMuch = (why: string, drainMs: number, random: number): ErrorData =>
+  new Refusal('RESOURCE_EXHAUSTED', `${why}; nothing was done, try again after retryAfterMs`, {
+    retryAfterMs: retryAfterMs(drainMs, random),
+  }).data
+
+/** When what waits should have drained, or the level may have fallen where nothing tells; spread over half as much again. */
+export const retryAfterMs = (drainMs: number, random: number): number => {
+  const expected = drainMs > 0 ? drainMs : OVERLOAD_WINDOW_MS + OVERLOAD_CALM_MS
+  return Math.ceil(Math.min(OVERLOAD_RETRY_MS_MAX, Math.max(OVERLOAD_RETRY_MS_MIN, expected) * (1 + random / 2)))
+}
