@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { AddressPolicy } from '#webhook/address.ts'
-import type { Ingest, IngestedFrame, IngestJob, StartIngest } from './ingest.ts'
+import type { Ingest, IngestedFrame, IngestJob, OwnAddresses, StartIngest } from './ingest.ts'
 
 /** Smaller frames are copied, a tenth of a millisecond at most, so that they can be read again should the thread die. */
 const COPIED_BYTES_MAX = 1_048_576
@@ -12,12 +12,14 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-/** The policy is fixed for the life of the daemon. */
+/** The policy is fixed for the life of the daemon, but for addresses of our own: the thread follows them. */
 export const ingestThread =
-  (policy: AddressPolicy): StartIngest =>
+  (policy: AddressPolicy, own?: OwnAddresses): StartIngest =>
   (events) => {
     const entry = fileURLToPath(import.meta.resolve('#control/ingest-worker.ts'))
-    const worker = new Worker(entry, { workerData: { policy }, name: 'ingest' })
+    const worker = new Worker(entry, { workerData: { policy, own: own?.current ?? [] }, name: 'ingest' })
+    const unfollow = own?.follow(() => worker.postMessage({ deny: own.current }))
+    worker.once('exit', () => unfollow?.())
     return new Promise((resolve, reject) => {
       worker.once('error', reject)
       worker.once('online', () => resolve(new IngestThread(worker, events.ended)))

@@ -2,6 +2,7 @@
  * The contract between the ingest actor and what reads large frames: a thread in production (`ingest-thread.ts`), the
  * same code in place in tests. Frames above 16 KiB never cost main more than their heads (architecture.md, hot path).
  */
+import type { DeniedTarget } from '#webhook/address.ts'
 import type { Instant } from '#webhook/webhook.ts'
 import type { Caller } from './caller.ts'
 import type { PackedHeads } from './heads.ts'
@@ -39,6 +40,13 @@ export type IngestedItem =
 export interface IngestedFrame {
   readonly batch: boolean
   readonly items: readonly IngestedItem[]
+}
+
+/** Addresses of our own that may not be scheduled for; they become known, and change, while the daemon runs. */
+export interface OwnAddresses {
+  readonly current: readonly DeniedTarget[]
+  /** Calls back after every change; returns a function that ends it. */
+  follow(changed: () => void): () => void
 }
 
 export interface Ingest {

@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto'
 import { BODY_BYTES_DEFAULT_MAX, TIMEOUT_MS_DEFAULT, WEBHOOK_NODES_MAX } from '#config/limits.ts'
 import type { NewWebhook } from '#store/store.ts'
-import type { AddressPolicy } from '#webhook/address.ts'
+import type { AddressPolicy, DeniedTarget } from '#webhook/address.ts'
 import { type Method, parseHeaders, parseMethod } from '#webhook/headers.ts'
 import type { Refusal as WebhookRefusal } from '#webhook/refusal.ts'
 import { packRequest } from '#webhook/request.ts'
@@ -35,10 +35,18 @@ const TARGETS_KEPT = 4_096
 
 /** Reads webhooks under one address policy. Throws Refusal, with the field, for what cannot be scheduled. */
 export class WebhookReader {
-  readonly #policy: AddressPolicy
+  readonly #given: AddressPolicy
+  #policy: AddressPolicy
   readonly #targets = new Map<string, Target>()
   constructor(policy: AddressPolicy) {
+    this.#given = policy
     this.#policy = policy
+  }
+
+  /** Addresses of our own that are refused from now on, in place of those of the last call: the listener's, once it is bound. */
+  deny(own: readonly DeniedTarget[]): void {
+    this.#policy = { ...this.#given, denyTargets: [...this.#given.denyTargets, ...own] }
+    this.#targets.clear()
   }
 
   take(params: WebhookParams, given: Given): Taken {
@@ -205,7 +213,7 @@ const completeRetry = (retry: NonNullable<WebhookParams['retry']>, given: Given)
     backoff,
     initialDelayMs: retry.initialDelayMs ?? DEFAULT_RETRY_POLICY.initialDelayMs,
     maxDelayMs: retry.maxDelayMs ?? DEFAULT_RETRY_POLICY.maxDelayMs,
-    jitter: retry.jitter ?? DEFAULT_RETRY_POLICY.jitter,
+    jitter: retry.jitter ?? (typeof backoff === 'object' ? DEFAULT_RETRY_POLICY.jitter : null),
     inDoubt: retry.inDoubt ?? 'retry',
   }
   if (policy.maxDelayMs >= policy.initialDelayMs) return policy

@@ -118,7 +118,11 @@ export const METHODS = {
       ...filterFields,
       state: stateOf(WEBHOOK_STATES),
       limit: whole(1, LIST_LIMIT_MAX, 'a whole number').optional(),
-      cursor: z.string().min(1).max(512).optional().describe('the nextCursor of an earlier answer'),
+      cursor: z
+        .string()
+        .regex(/^\d{1,16}$/)
+        .optional()
+        .describe('the nextCursor of an earlier answer, as it was given'),
     }),
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
     shed: 'lists',
@@ -142,10 +146,12 @@ export const METHODS = {
   replayWebhook: {
     params: z.strictObject({ id: webhookId, newId, brand: brand.optional() }),
     summary: 'Sends a finished webhook again: a new series of attempts under the same id, or a new webhook.',
+    shed: 'schedules',
   },
   replayWebhooks: {
     params: z.strictObject({ ...filterFields, state: stateOf(FINAL_STATES), newId }),
     summary: `Replays what is over (dead by default) and matches, up to ${FILTER_WEBHOOKS_MAX} a call.`,
+    shed: 'schedules',
   },
   cancelWebhook: { params: byId, summary: 'Cancels a webhook that is not running; afterwards no attempt starts.' },
   configureBrandConcurrencyLimit: {
@@ -272,7 +278,7 @@ export const METHODS = {
   subscribe: {
     params: z.strictObject({
       topics: z
-        .array(z.enum(SUBSCRIPTION_TOPICS))
+        .array(z.enum(SUBSCRIPTION_TOPICS).describe(`one of ${SUBSCRIPTION_TOPICS.join(', ')}`))
         .min(1)
         .max(SUBSCRIPTION_TOPICS.length)
         .describe(`a list of ${SUBSCRIPTION_TOPICS.join(', ')}`),

@@ -78,7 +78,7 @@ const retry = z
       .describe(`exponential, linear, fixed, or a list of 1 to ${RETRY_ATTEMPTS_MAX - 1} delays in milliseconds`),
     initialDelayMs: delayMs.optional(),
     maxDelayMs: delayMs.optional(),
-    jitter: z.number().min(0).max(1).optional().describe('a share from 0 to 1'),
+    jitter: z.number().min(0).max(1).optional().describe('a share from 0 to 1, to both sides'),
     inDoubt: z.enum(['retry', 'stop']).optional().describe('retry or stop'),
   })
   .describe('an object with maxAttempts, backoff, initialDelayMs, maxDelayMs, jitter, inDoubt')
@@ -89,7 +89,10 @@ export const delay = wholeNumber(0, 10 * 366 * 86_400_000, 'whole milliseconds')
 const webhookFields = {
   url: z.string().min(1).max(URL_CHARS_MAX).describe(`an http or https URL of at most ${URL_CHARS_MAX} characters`),
   method: z.string().min(1).max(16).optional().describe('an HTTP method'),
-  headers: z.record(z.string(), z.string()).optional().describe('an object of header names and text values'),
+  headers: z
+    .record(z.string(), z.string().describe('text'))
+    .optional()
+    .describe('an object of header names and text values'),
   body: z.unknown().optional().describe('any JSON'),
   bodyText: z.string().optional().describe('text'),
   bodyBase64: z.string().optional().describe('base64 text'),
@@ -108,10 +111,12 @@ const webhookFields = {
 }
 
 /** What one webhook is made of, as `scheduleWebhook` takes it. */
-export const webhook = z.strictObject(webhookFields)
+export const webhook = z.strictObject(webhookFields).describe('an object with url and further fields of a webhook')
 export type WebhookParams = z.output<typeof webhook>
 /** What `defaults` may hold: everything, nothing required. */
-export const webhookDefaults = z.strictObject({ ...webhookFields, url: webhookFields.url.optional() })
+export const webhookDefaults = z
+  .strictObject({ ...webhookFields, url: webhookFields.url.optional() })
+  .describe('an object with fields of a webhook')
 export type WebhookDefaults = z.output<typeof webhookDefaults>
 
 export const concurrencyLimit = z

@@ -39,18 +39,20 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
   const monitor = new Monitor()
   const metrics = new Metrics(monitor)
   const feed = new Feed(world.wallNow())
+  const reader = new WebhookReader(policy)
+  own.follow(() => reader.deny(own.current))
   return {
     before: [
       telemetryWorker({ events, listeners: [monitor, metrics, feed, log] }),
       overloadWorker({ events }),
-      ingestWorker({ start: ingestThread(policy) }),
+      ingestWorker({ start: ingestThread(policy, own) }),
     ],
     after: [
       controlSupervisor({
         host: config.host,
         port: config.port,
         allowOrigin: config.allowOrigin,
-        shared: { reader: new WebhookReader(policy), ids: new WebhookIds(), monitor, feed, host: hostOf(args) },
+        shared: { reader, ids: new WebhookIds(), monitor, feed, host: hostOf(args) },
         metrics,
         keepFirstKey: (key) => keepAdminKey(dataDir, key),
         acceptFailed: (error) => log.error('a connection was not accepted', error),

@@ -384,6 +384,7 @@ export type ReadQuery =
       readonly type: 'list'
       readonly filter: ListFilter
       readonly limit: number
+      /** A whole number as text: the door refuses anything else. */
       readonly cursor: string | null
       readonly now: Instant
     }

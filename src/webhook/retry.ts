@@ -29,6 +29,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 }
 /** Added to a `Retry-After` at random, so that the header does not bring everybody back at one instant (S10). */
 const RETRY_AFTER_JITTER = 0.1
+const FULL_JITTER_FLOOR = 0.1
 
 export interface AttemptEnded {
   /** Which attempt of its series ended, from 1: a replay begins a new one. */
@@ -68,11 +69,21 @@ export const decideNext = (ended: AttemptEnded): Next => {
 
 /** Whole milliseconds from the end of attempt `attempt` to the next: the backoff with its jitter, or a later `Retry-After`. */
 export const retryDelayMs = (attempt: number, policy: RetryPolicy, outcome: Outcome, random: number): number => {
-  const base = Math.min(backoffMs(attempt, policy), policy.maxDelayMs)
-  const own = base * (1 - policy.jitter + 2 * policy.jitter * random)
+  const own = spread(Math.min(backoffMs(attempt, policy), policy.maxDelayMs), policy, random)
   const asked = outcome.kind === 'response' ? outcome.retryAfterMs : null
   if (asked === null || asked < own) return Math.max(1, Math.ceil(own))
   return Math.max(1, Math.ceil(asked * (1 + RETRY_AFTER_JITTER * random)))
+}
+
+/**
+ * A series keeps its shape, a share to both sides. A computed backoff has full jitter with a floor (S9; AWS, Exponential Backoff And Jitter): from a
+ * tenth to 1.9 of what was computed, so that the mean is what was asked for, and never above the longest delay. What failed at one instant does
+ * not come back at one (LOAD-05).
+ */
+const spread = (base: number, { jitter, maxDelayMs }: RetryPolicy, random: number): number => {
+  if (jitter !== null) return base * (1 - jitter + 2 * jitter * random)
+  const floor = base * FULL_JITTER_FLOOR
+  return floor + random * (Math.min(maxDelayMs, 2 * base - floor) - floor)
 }
 
 const backoffMs = (attempt: number, policy: RetryPolicy): number => {

@@ -97,13 +97,16 @@ export interface Edge {
 export type AttemptId = string
 export const attemptIdOf = (id: WebhookId, attempt: number): AttemptId => `${id}.${attempt}`
 
-/** Retry policy of one webhook, complete (defaults filled in). Delays in milliseconds, jitter a share 0..1. */
+/**
+ * Retry policy of one webhook, complete (defaults filled in). Delays in milliseconds. `jitter`: a share 0..1 to both sides; null: full, what a
+ * computed backoff has unless it was said otherwise (S9).
+ */
 export interface RetryPolicy {
   readonly maxAttempts: number
   readonly backoff: 'exponential' | 'linear' | 'fixed' | readonly number[]
   readonly initialDelayMs: number
   readonly maxDelayMs: number
-  readonly jitter: number
+  readonly jitter: number | null
   /** What to do with an attempt whose fate is unknown (default `retry`: at least once). */
   readonly inDoubt: 'retry' | 'stop'
 }

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { METHODS } from '#control/protocol.ts'
 import { ControlStage } from '#test/support/control-stage.ts'
 import { PUBLIC_ONLY } from '#webhook/address.ts'
 
@@ -38,7 +40,14 @@ const WEBHOOKS: readonly Row[] = [
     /leave it out/,
   ],
   ['scheduleWebhook', one({ headers: ['a'] }), 'INVALID_PARAMS', 'headers', /object of header names/],
-  ['scheduleWebhook', one({ headers: { 'x-a': { toString: 'b' } } }), 'INVALID_PARAMS', 'headers.x-a', /string/],
+  [
+    'scheduleWebhook',
+    one({ headers: { 'x-a': { toString: 'b' } } }),
+    'INVALID_PARAMS',
+    'headers.x-a',
+    /^headers\.x-a must be text; got an object$/,
+  ],
+  ['scheduleWebhook', one({ headers: { a: 5 } }), 'INVALID_PARAMS', 'headers.a', /^headers\.a must be text; got 5$/],
   ['scheduleWebhook', one({ at: 'tomorrow' }), 'INVALID_PARAMS', 'at', /RFC 3339.*or epoch milliseconds/],
   ['scheduleWebhook', one({ at: '2027-01-01T00:00:00' }), 'INVALID_PARAMS', 'at', /with an offset/],
   ['scheduleWebhook', one({ at: '2027-01-01T23:59:60Z' }), 'INVALID_PARAMS', 'at', /00 to 59/],
@@ -106,6 +115,16 @@ const OTHERS: readonly Row[] = [
   ['rescheduleWebhook', { id: 'msg_none', delayMs: 1 }, 'NOT_FOUND', 'id', /msg_none/],
   ['listWebhooks', { state: 'lost' }, 'INVALID_PARAMS', 'state', /scheduled, waiting/],
   ['listWebhooks', { limit: 501 }, 'INVALID_PARAMS', 'limit', /1 to 500/],
+  [
+    'listWebhooks',
+    { cursor: 'nonsense' },
+    'INVALID_PARAMS',
+    'cursor',
+    /nextCursor of an earlier answer.*got "nonsense"/,
+  ],
+  ['listWebhooks', { cursor: '-1' }, 'INVALID_PARAMS', 'cursor', /got "-1"/],
+  ['listWebhooks', { cursor: '1e3' }, 'INVALID_PARAMS', 'cursor', /got "1e3"/],
+  ['listWebhooks', { cursor: '' }, 'INVALID_PARAMS', 'cursor', /got ""/],
   ['listWebhooks', { from: 'x' }, 'INVALID_PARAMS', 'from', /RFC 3339/],
   ['configureBrandConcurrencyLimit', {}, 'INVALID_PARAMS', 'limit', /missing/],
   ['configureBrandConcurrencyLimit', { limit: -1 }, 'INVALID_PARAMS', 'limit', /got -1/],
@@ -125,7 +144,13 @@ const OTHERS: readonly Row[] = [
   ['configureRateLimit', { domain: 'acme.com', requestsPerSecond: 1, burst: 1.5 }, 'INVALID_PARAMS', 'burst', /whole/],
   ['killProcess', {}, 'INVALID_PARAMS', 'name', /pid or name/],
   ['killProcess', { name: 'nobody' }, 'NOT_FOUND', 'name', /nobody/],
-  ['subscribe', { topics: ['weather'] }, 'INVALID_PARAMS', 'topics[0]', /monitor/],
+  [
+    'subscribe',
+    { topics: ['weather'] },
+    'INVALID_PARAMS',
+    'topics[0]',
+    /^topics\[0\] must be one of monitor, .*; got "weather"$/,
+  ],
   ['getInfo', { verbose: true }, 'INVALID_PARAMS', 'verbose', /it takes none/],
 ]
 
@@ -149,6 +174,55 @@ describe('bad input', () => {
       expect(error?.code).toBe(rpcCode)
     },
   )
+
+  it('has words of its own for every field of every method, so that no library speaks to a client', () => {
+    const silent: string[] = []
+    const walk = (schema: unknown, path: string): void => {
+      if (!(schema instanceof z.ZodType)) return
+      if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
+        return walk(inner(schema), path)
+      if (schema instanceof z.ZodObject)
+        for (const [name, field] of Object.entries(schema.shape)) said(field, `${path}.${name}`)
+      if (schema instanceof z.ZodArray) said(schema.element, `${path}[0]`)
+      if (schema instanceof z.ZodRecord) said(schema.valueType, `${path}.x`)
+    }
+    const inner = (schema: { unwrap(): unknown }): unknown => schema.unwrap()
+    const said = (schema: unknown, path: string): void => {
+      let at = schema
+      while (at instanceof z.ZodType && at.description === undefined && 'unwrap' in at)
+        at = inner(at as unknown as { unwrap(): unknown })
+      if (at instanceof z.ZodType && at.description === undefined) silent.push(path)
+      walk(schema, path)
+    }
+    for (const [method, { params }] of Object.entries(METHODS)) walk(params, method)
+    expect(silent).toEqual([])
+  })
+
+  it('a batch whose item is no object is refused in our words', async () => {
+    const { error } = await stage.call('scheduleWebhooks', { webhooks: [5] })
+    expect(error?.data).toMatchObject({ code: 'INVALID_PARAMS', field: 'webhooks[0]' })
+    expect(error?.message).toBe('webhooks[0] must be an object with url and further fields of a webhook; got 5')
+  })
+
+  it('a brand that an admin key mistypes does not come into being by reading', async () => {
+    const id = 'msg_none'
+    const reads: readonly (readonly [string, object])[] = [
+      ['getWebhook', { id }],
+      ['getAttempts', { id }],
+      ['explainWebhook', { id }],
+      ['cancelWebhook', { id }],
+      ['listWebhooks', {}],
+      ['getLimits', {}],
+      ['getMonitor', {}],
+      ['listApiKeys', {}],
+    ]
+    for (const [method, params] of reads) await stage.call(method, { ...params, brand: 'mistyped' })
+    const { result } = await stage.call('listBrands')
+    expect(JSON.stringify(result)).toContain('default')
+    expect(JSON.stringify(result)).not.toContain('mistyped')
+    await stage.call('configureBrandConcurrencyLimit', { brand: 'mistyped', limit: 3 })
+    expect(JSON.stringify((await stage.call('listBrands')).result)).toContain('mistyped')
+  })
 
   it('takes numbers that JSON can write and JavaScript cannot hold for what they are (TIME-05)', async () => {
     const frame = `{"jsonrpc":"2.0","id":1,"method":"scheduleWebhook","params":{"url":"${URL}","at":1e400}}`

@@ -21,7 +21,7 @@ const retry = fc.record({
   backoff: fc.oneof(fc.constantFrom('exponential', 'linear', 'fixed'), fc.array(fc.nat(), { maxLength: 4 })),
   initialDelayMs: fc.nat(),
   maxDelayMs: fc.nat(),
-  jitter: fc.constantFrom(0, 0.2, 1),
+  jitter: fc.constantFrom(0, 0.2, 1, null),
   inDoubt: fc.constantFrom('retry', 'stop'),
 }) satisfies fc.Arbitrary<NonNullable<NewWebhook['retry']>>
 const webhook: fc.Arbitrary<NewWebhook> = fc.record({

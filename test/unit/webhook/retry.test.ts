@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { errorClassOf, isDelivered, isInDoubt, parseRetryAfter } from '#webhook/outcome.ts'
 import { type AttemptEnded, DEFAULT_RETRY_POLICY, decideNext } from '#webhook/retry.ts'
 import type { ErrorClass, Outcome, RetryPolicy } from '#webhook/webhook.ts'
+import { Prng } from '#world/prng.ts'
 
 const HOUR = 3_600_000
 const status = (code: number, retryAfterMs: number | null = null): Outcome => ({
@@ -99,6 +100,32 @@ describe('the retry decision', () => {
     expect([1, 2, 3, 4, 5, 40].map((attempt) => delayOf({ attempt, policy: policy({ backoff }) }) / 1_000)).toEqual(
       seconds,
     )
+  })
+  it('spreads a computed backoff fully, from a tenth of it to 1.9 of it, so that its mean is what was asked for', () => {
+    const full = policy({ backoff: 'exponential', jitter: null })
+    const at = (attempt: number, random: number) => delayOf({ attempt, random, policy: full })
+    expect([0, 0.5, 0.999_999].map((random) => at(1, random))).toEqual([100, 1_000, 1_900])
+    expect([0, 0.5, 0.999_999].map((random) => at(4, random))).toEqual([800, 8_000, 15_200])
+  })
+  it('never spreads a computed backoff beyond the longest delay', () => {
+    const full = policy({ backoff: 'exponential', jitter: null })
+    expect([0, 0.999_999_9].map((random) => delayOf({ attempt: 40, random, policy: full }))).toEqual([HOUR / 10, HOUR])
+  })
+  it.each([
+    ['computed, 30 s', policy({ backoff: 'exponential', initialDelayMs: 30_000, jitter: null }), 1],
+    ['fixed, 60 s', policy({ backoff: 'fixed', initialDelayMs: 60_000, jitter: null }), 7],
+    ['at its longest delay, one hour', policy({ backoff: 'exponential', initialDelayMs: 30_000, jitter: null }), 40],
+    ['the default series, five minutes', DEFAULT_RETRY_POLICY, 2],
+    ['the default series, a day', DEFAULT_RETRY_POLICY, 9],
+  ])('LOAD-05: 20,000 failures at one instant do not come back at one instant: %s', (_what, retry, attempt) => {
+    const failures = 20_000
+    const prng = new Prng(5)
+    const seconds = new Map<number, number>()
+    for (let i = 0; i < failures; i++) {
+      const second = Math.floor(delayOf({ attempt, policy: retry, random: prng.next() }) / 1_000)
+      seconds.set(second, (seconds.get(second) ?? 0) + 1)
+    }
+    expect(Math.max(...seconds.values())).toBeLessThanOrEqual(0.03 * failures)
   })
   it('waits at least as long as Retry-After says, a little more at random, and never shorter than its own backoff', () => {
     expect(delayOf({ outcome: status(503, 60_000), random: 0 })).toBe(60_000)
