@@ -177,20 +177,18 @@ describe('bad input', () => {
 
   it('has words of its own for every field of every method, so that no library speaks to a client', () => {
     const silent: string[] = []
+    const isWrapped = (schema: unknown): schema is z.ZodOptional | z.ZodNullable =>
+      schema instanceof z.ZodOptional || schema instanceof z.ZodNullable
     const walk = (schema: unknown, path: string): void => {
-      if (!(schema instanceof z.ZodType)) return
-      if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
-        return walk(inner(schema), path)
+      if (isWrapped(schema)) walk(schema.unwrap(), path)
       if (schema instanceof z.ZodObject)
         for (const [name, field] of Object.entries(schema.shape)) said(field, `${path}.${name}`)
       if (schema instanceof z.ZodArray) said(schema.element, `${path}[0]`)
       if (schema instanceof z.ZodRecord) said(schema.valueType, `${path}.x`)
     }
-    const inner = (schema: { unwrap(): unknown }): unknown => schema.unwrap()
     const said = (schema: unknown, path: string): void => {
       let at = schema
-      while (at instanceof z.ZodType && at.description === undefined && 'unwrap' in at)
-        at = inner(at as unknown as { unwrap(): unknown })
+      while (isWrapped(at) && at.description === undefined) at = at.unwrap()
       if (at instanceof z.ZodType && at.description === undefined) silent.push(path)
       walk(schema, path)
     }
