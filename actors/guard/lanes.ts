@@ -95,7 +95,9 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
   const now = ctx.world.wallNow()
   const { taken, left } = fillWindow(state.queues, window, page, (due) => {
     const attemptId = attemptIdOf(due.id, due.attempts + 1)
-    return state.flights.has(attemptId) || state.gone.has(attemptId) || hasExpired(due, now)
+    const isHeld = state.flights.has(attemptId) || state.gone.has(attemptId)
+    // Not due any more where the clock has stepped back since the head was asked for.
+    return isHeld || due.nextAt > now || hasExpired(due, now)
   })
   const all = !page.more && !left && !window.stale
   if (!all && !window.stale && taken === 0) state.againMono = ctx.world.monoNow() + AGAIN_MS
@@ -103,5 +105,5 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
   if (!all) return
   caughtUp(state.queues, window)
   const lane = laneKeyOf(window, state)
-  ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: until })
+  ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: Math.min(until, now) })
 }

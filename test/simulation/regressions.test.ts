@@ -3,9 +3,18 @@ import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
+import { applyOp } from '#store/memory/memory-writes.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
-import type { Due } from '#webhook/webhook.ts'
+import type { Due, RetryPolicy } from '#webhook/webhook.ts'
 
+const RETRY: RetryPolicy = {
+  maxAttempts: 5,
+  backoff: 'fixed',
+  initialDelayMs: 1_000,
+  maxDelayMs: 1_000,
+  jitter: 0,
+  inDoubt: 'retry',
+}
 const killExecutions = (daemon: VirtualDaemon): void => {
   for (const pid of daemon.runtime.processesOf('execution')) daemon.runtime.exit(pid, 'kill')
 }
@@ -147,6 +156,32 @@ describe('a store whose thread dies again just after it was opened again', () =>
 })
 
 describe('a clock that steps back', () => {
+  it('while the head of a lane is read lets nothing start that is not due any more, and nothing be forgotten', async () => {
+    let release = (): void => undefined
+    let held: Promise<void> | undefined = new Promise((resolve) => {
+      release = resolve
+    })
+    const daemon = new VirtualDaemon({
+      faults: {
+        beforeRead({ type }) {
+          const waits = type === 'lane' ? held : undefined
+          if (waits !== undefined) held = undefined
+          return waits
+        },
+      },
+    })
+    await daemon.start()
+    await daemon.schedule([{}])
+    await daemon.world.advance(10)
+    daemon.world.stepWall(-5_000)
+    const [later = ''] = await daemon.schedule([{ inMs: 2_000 }])
+    const dueMono = daemon.world.monoNow() + 2_000
+    release()
+    await daemon.world.advance(20_000)
+    const starts = daemon.network.arrivals.filter(({ webhookId }) => webhookId === later)
+    expect(starts).toHaveLength(1)
+    expect(starts[0]?.atMono).toBeGreaterThanOrEqual(dueMono)
+  })
   it('makes the horizon read again what it took for past', () => {
     const row = { brand: 'acme', domain: 'a.example', priority: 'normal' as const, attempts: 0, timeoutMs: 1_000 }
     const due = (seq: number, nextAt: number): Due => ({ ...row, id: `msg_${seq}`, seq, nextAt, expiresAt: null })
@@ -158,5 +193,29 @@ describe('a clock that steps back', () => {
     expect(wishPage(horizon, 500, 60_000)).toMatchObject({ after: { nextAt: 500 } })
     mergePage(horizon, [due(2, 900)], { nextAt: 60_500, seq: Number.MAX_SAFE_INTEGER }, 500)
     expect(takeDue(horizon, 900).map(({ id }) => id)).toEqual(['msg_2'])
+  })
+})
+
+describe('an outcome that is recorded a second time, with another throw of the dice', () => {
+  it('wakes the webhook at the instant that is in the store', async () => {
+    const nextAts: number[] = []
+    const daemon = new VirtualDaemon({
+      script: ({ attempt }) => ({ status: attempt === 1 ? 500 : 200 }),
+      faults: {
+        // The first writer has died with the answer: whoever takes the attempt up decides anew.
+        beforeWrite(group) {
+          for (const op of group)
+            if (op.type === 'record-outcome' && op.next.state === 'retrying' && nextAts.length === 0) {
+              nextAts.push(op.next.nextAt + 700)
+              applyOp(daemon.disk, { ...op, next: { ...op.next, nextAt: op.next.nextAt + 700 } }, 0)
+            }
+        },
+      },
+    })
+    await daemon.start()
+    await daemon.schedule([{ retry: { ...RETRY, maxAttempts: 2 } }])
+    await daemon.world.advance(30_000)
+    expect(nextAts).toHaveLength(1)
+    expect(daemon.network.arrivals.map(({ at }) => at).slice(1)).toEqual(nextAts)
   })
 })

@@ -77,7 +77,7 @@ class Simulation {
     this.#network = new SimNetwork(world, options, this.#ledger, hooks)
     this.#store = new NoisyStore(options, this.#ledger, hooks)
     this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, hooks)
-    this.#stalls = new StallWatch(world, this.#disk, this.#ledger)
+    this.#stalls = new StallWatch(world, this.#disk, this.#ledger, options.carriers * options.capacity)
   }
 
   async run(): Promise<SimResult> {
@@ -320,7 +320,7 @@ class Simulation {
     return this.#disk.due.size + this.#disk.started.size
   }
   get #isDone(): boolean {
-    return this.#daemon !== null && this.#left === 0 && this.#clients.pending === 0
+    return this.#isAwake && this.#daemon?.hasStarted === true && this.#left === 0 && this.#clients.pending === 0
   }
   #live() {
     return [...this.#disk.byId.values()].filter((row) => row.state === 'live')

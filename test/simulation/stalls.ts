@@ -13,11 +13,16 @@ const BAD_MAX = 2
 
 export class StallWatch {
   #troubledMono = Number.NEGATIVE_INFINITY
+  #fullMono = Number.NEGATIVE_INFINITY
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
   readonly #ledger: Ledger
 
-  constructor(world: VirtualWorld, disk: MemoryDisk, ledger: Ledger) {
+  readonly #capacity: number
+
+  /** `capacity`: requests of the whole node. */
+  constructor(world: VirtualWorld, disk: MemoryDisk, ledger: Ledger, capacity: number) {
+    this.#capacity = capacity
     this.#world = world
     this.#disk = disk
     this.#ledger = ledger
@@ -33,6 +38,9 @@ export class StallWatch {
   /** `quiet`: the process runs and its store answers at once. */
   look(quiet: boolean): void {
     if (!quiet || this.isTroubled(PROMPT_MS)) return
+    // Who waits for the node waits wherever nothing runs.
+    if (this.#ledger.open.size >= this.#capacity / 2) this.#fullMono = this.#world.monoNow()
+    if (this.#world.monoNow() - this.#fullMono < PROMPT_MS) return
     const busy = new Set<string>()
     for (const { domain } of this.#ledger.open.values()) busy.add(domain)
     const overdue = this.#world.wallNow() - PROMPT_MS
