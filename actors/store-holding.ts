@@ -21,6 +21,8 @@ export class StoreHolding {
   readonly #ended: (incarnation: number, reason: string) => void
   /** An open under way: at a death it is awaited and closed. */
   #opening: Promise<unknown> = Promise.resolve()
+  /** Its keeper is dead: nothing is opened any more. */
+  #closed = false
 
   /** `ended`: a store's thread has died. */
   constructor(args: StoreKeeperArgs, world: World, ended: (incarnation: number, reason: string) => void) {
@@ -39,6 +41,7 @@ export class StoreHolding {
       this.#tell(error.message)
       if (isHopeless(error) || this.#world.monoNow() + delayMs > until) return error
       await new Promise<void>((resolve) => this.#world.setTimer(delayMs, resolve))
+      if (this.#closed) return error
       delayMs = Math.min(delayMs * 2, STORE_RETRY_MS_MAX)
     }
   }
@@ -48,12 +51,13 @@ export class StoreHolding {
     this.store = null
     const reopening = closed(old).then((error) => {
       if (error !== null) this.#tell(`the old store did not close: ${error.message}`)
-      return this.#open()
+      return this.#closed ? new StoreError('closed', 'its keeper has ended') : this.#open()
     })
     this.#opening = reopening
     return reopening
   }
   async close(): Promise<void> {
+    this.#closed = true
     await this.#opening
     await this.store?.close()
   }

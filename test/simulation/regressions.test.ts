@@ -4,6 +4,7 @@ import { guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
 import { applyOp } from '#store/memory/memory-writes.ts'
+import { StoreError } from '#store/store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 import type { Due, RetryPolicy } from '#webhook/webhook.ts'
 
@@ -128,6 +129,31 @@ describe('an attempt of a dead process', () => {
     const [, ...later] = daemon.network.arrivals
     expect(Math.min(...later.map(({ atMono }) => atMono))).toBeGreaterThanOrEqual(restartedMono + 1_000)
     expect(later.length).toBeGreaterThanOrEqual(2)
+  })
+})
+
+describe('a store-keeper that is killed between two tries to open the store', () => {
+  it('opens nothing any more: its successor has the store for itself', async () => {
+    let refusals = 0
+    const daemon = new VirtualDaemon({
+      faults: {
+        beforeOpen() {
+          refusals -= 1
+          if (refusals >= 0) throw new StoreError('locked', 'not yet')
+        },
+      },
+    })
+    await daemon.start()
+    refusals = 1
+    daemon.runtime.exit('store-keeper', 'kill')
+    await daemon.world.advance(50)
+    // The one that waits for its second try.
+    refusals = 1
+    daemon.runtime.exit('store-keeper', 'kill')
+    await daemon.world.advance(5_000)
+    const [id = ''] = await daemon.schedule([{}])
+    await daemon.world.advance(5_000)
+    expect(daemon.stateOf(id)).toBe('delivered')
   })
 })
 
