@@ -3,6 +3,7 @@
  * In steps, so that who runs it beside other work can do that in between; each law is of one instant, all of them are not.
  */
 import { firstNextAtOf, isWhole } from '#store/row-codec.ts'
+import { unpackAttempt } from './attempt-codec.ts'
 import { type Connection, storeErrorOf } from './connection.ts'
 import { bucketOf } from './far-rows.ts'
 import { STORED_STATES } from './state-code.ts'
@@ -24,12 +25,14 @@ const LAWS: readonly (readonly [law: string, sql: string])[] = [
     'SELECT count(*) FROM idempotency WHERE seq NOT IN (SELECT seq FROM webhooks)',
   ],
   ['attempts without a webhook', 'SELECT count(*) FROM attempts WHERE seq NOT IN (SELECT seq FROM webhooks)'],
+  ['rows of started that are not live', 'SELECT count(*) FROM started WHERE seq NOT IN (SELECT seq FROM live)'],
   ['webhooks of no lane', 'SELECT count(*) FROM webhooks WHERE lane NOT IN (SELECT lane FROM lanes)'],
 ]
 /** What the counters should say. Rows of an open batch are not counted yet. */
 const COUNTED = `
   SELECT state, count(*) AS n FROM (
-    SELECT seq, CASE WHEN started_at IS NOT NULL THEN 1 WHEN attempts = 0 THEN 0 ELSE 2 END AS state FROM live
+    SELECT live.seq, CASE WHEN started.seq IS NOT NULL THEN 1 WHEN attempts = 0 THEN 0 ELSE 2 END AS state
+      FROM live LEFT JOIN started ON started.seq = live.seq
     UNION ALL SELECT seq, 0 FROM far UNION ALL SELECT seq, state FROM done) l
   WHERE NOT EXISTS (SELECT 1 FROM open_batches b WHERE l.seq BETWEEN b.first AND b.last) GROUP BY state`
 
@@ -105,18 +108,20 @@ interface Page {
   readonly problems: string[]
   readonly next: number | null
 }
-type BodyRow = readonly [seq: number, id: string, row: Buffer, places: number]
+type BodyRow = readonly [seq: number, id: string, row: Buffer, places: number, lastAttempt: Buffer | null]
 /** A page of webhooks at one instant: each is whole, and in exactly one of far, live and done. */
 const rowReader = (db: Connection): ((after: number) => Page) => {
   const read = db
     .prepare<[number, number], BodyRow>(
-      `SELECT seq, id, row, (SELECT count(*) FROM live WHERE seq = w.seq) + (SELECT count(*) FROM done WHERE seq = w.seq)
+      `SELECT seq, id, row, (SELECT count(*) FROM live WHERE seq = w.seq) + (SELECT count(*) FROM done WHERE seq = w.seq),
+         (SELECT attempt FROM done WHERE seq = w.seq)
        FROM webhooks w WHERE seq > ? ORDER BY seq LIMIT ?`,
     )
     .raw()
   const isFar = db.prepare<[number, number], number>('SELECT 1 FROM far WHERE bucket = ? AND seq = ?').pluck()
-  const problemOf = ([seq, id, row, places]: BodyRow): string[] => {
+  const problemOf = ([seq, id, row, places, lastAttempt]: BodyRow): string[] => {
     if (!isWhole(row)) return [`webhook ${id} is damaged`]
+    if (lastAttempt !== null && unpackAttempt(lastAttempt) === null) return [`the last attempt of ${id} is damaged`]
     if (places === 1 || (places === 0 && isFar.get(bucketOf(firstNextAtOf(row)), seq) === 1)) return []
     return [`webhook ${id} is in ${places === 0 ? 'none' : 'more than one'} of far, live and done`]
   }

@@ -38,6 +38,8 @@ type StartedColumns = [
 const DUE = 'l.seq, l.id, l.next_at, l.lane, l.attempts, l.timeout_ms, l.expires_at'
 /** Rows of a batch that is not committed yet are not there (D-16). */
 export const COMMITTED = 'NOT EXISTS (SELECT 1 FROM open_batches b WHERE l.seq BETWEEN b.first AND b.last)'
+/** A start leaves the row in its lane: whoever reads what waits passes it over. */
+export const NOT_STARTED = 'NOT EXISTS (SELECT 1 FROM started s WHERE s.seq = l.seq)'
 const BEFORE_ALL: Edge = { nextAt: Number.MIN_SAFE_INTEGER, seq: 0 }
 
 export class DueReads {
@@ -52,11 +54,11 @@ export class DueReads {
   constructor(db: Connection, lanes: LaneBook) {
     this.#lanes = lanes
     const scan = `SELECT seq AS s, next_at AS n, 2 * lane + (attempts > 0) AS k FROM live INDEXED BY live_due
-      WHERE started_at IS NULL AND (next_at, seq) > (?, ?) AND next_at <= ? ORDER BY next_at, seq`
+      WHERE (next_at, seq) > (?, ?) AND next_at <= ? ORDER BY next_at, seq`
     this.#horizon = db
       .prepare<[number, number, number, string, number], DueRow>(
         `SELECT ${DUE} FROM (${scan} LIMIT ${HORIZON_SCAN_MAX}) JOIN live l ON l.seq = s
-         WHERE k NOT IN (SELECT value FROM json_each(?)) AND ${COMMITTED} ORDER BY n, s LIMIT ?`,
+         WHERE k NOT IN (SELECT value FROM json_each(?)) AND ${NOT_STARTED} AND ${COMMITTED} ORDER BY n, s LIMIT ?`,
       )
       .raw()
     this.#passedOver = db
@@ -67,13 +69,13 @@ export class DueReads {
     this.#lane = db
       .prepare<[number, number, number, number, number, number], DueRow>(
         `SELECT ${DUE} FROM live l INDEXED BY live_lane
-         WHERE started_at IS NULL AND lane = ? AND (attempts > 0) = ? AND (next_at, seq) > (?, ?) AND next_at <= ? AND ${COMMITTED}
+         WHERE lane = ? AND (attempts > 0) = ? AND (next_at, seq) > (?, ?) AND next_at <= ? AND ${NOT_STARTED} AND ${COMMITTED}
          ORDER BY next_at, seq LIMIT ?`,
       )
       .raw()
     const isDue = (retry: 0 | 1): string =>
-      `EXISTS (SELECT 1 FROM live l INDEXED BY live_lane WHERE l.started_at IS NULL
-         AND l.lane = k.lane AND (l.attempts > 0) = ${retry} AND l.next_at <= :now AND ${COMMITTED})`
+      `EXISTS (SELECT 1 FROM live l INDEXED BY live_lane
+         WHERE l.lane = k.lane AND (l.attempts > 0) = ${retry} AND l.next_at <= :now AND ${NOT_STARTED} AND ${COMMITTED})`
     const pairs = (where: string): string =>
       `SELECT domain, brand, priority, ${isDue(0)}, ${isDue(1)} FROM lanes k WHERE ${where}
        ORDER BY domain, brand, priority LIMIT ${LANES_SCAN_MAX}`
@@ -85,9 +87,10 @@ export class DueReads {
       .raw()
     this.#started = db
       .prepare<[number, number], StartedColumns>(
-        `SELECT ${DUE}, l.token, l.started_at, l.lonely_deaths, l.alone, w.row
-         FROM live l INDEXED BY live_started JOIN webhooks w ON w.seq = l.seq
-         WHERE l.started_at IS NOT NULL AND l.seq > ? ORDER BY l.seq LIMIT ?`,
+        `SELECT l.seq, l.id, l.next_at, l.lane, s.attempt, l.timeout_ms, l.expires_at,
+           s.token, s.started_at, l.lonely_deaths, s.alone, w.row
+         FROM started s CROSS JOIN live l ON l.seq = s.seq CROSS JOIN webhooks w ON w.seq = s.seq
+         WHERE s.seq > ? ORDER BY s.seq LIMIT ?`,
       )
       .raw()
   }

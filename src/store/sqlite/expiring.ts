@@ -2,7 +2,7 @@
 import type { Ended, Expire, Expired } from '#store/store.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
-import { COMMITTED } from './due-reads.ts'
+import { COMMITTED, NOT_STARTED } from './due-reads.ts'
 import type { LaneBook } from './lane-book.ts'
 import { restingState, stateCode } from './state-code.ts'
 
@@ -31,7 +31,7 @@ export class Expirer {
     this.#waiting = db
       .prepare<[number, number], Row>(
         `SELECT expires_at, seq, id, lane, attempts, next_at, NULL FROM live l INDEXED BY live_expiry
-         WHERE started_at IS NULL AND expires_at <= ? AND ${oldest}`,
+         WHERE expires_at <= ? AND ${NOT_STARTED} AND ${oldest}`,
       )
       .raw()
     this.#far = db

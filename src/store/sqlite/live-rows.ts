@@ -22,110 +22,91 @@ import type {
   RecordOutcome,
   Series,
 } from '#store/store.ts'
-import type { AttemptRecord, Due } from '#webhook/webhook.ts'
+import type { Due, WebhookId } from '#webhook/webhook.ts'
+import { packAttempt } from './attempt-codec.ts'
+import type { AttemptRows } from './attempt-rows.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
 import type { FarRows } from './far-rows.ts'
 import type { LaneBook } from './lane-book.ts'
+import { LIVE, type Live, type LiveColumns, liveOf, type Started, type Starts } from './starts.ts'
 import { finalStateOf, restingState, type StoredState, stateCode } from './state-code.ts'
 
+interface Whose {
+  readonly id: WebhookId
+  readonly seq?: number
+}
 interface Row {
   readonly seq: number
   readonly lane: number
   /** Null: it lies in `far` or `done`. */
   readonly live: Live | null
-}
-type LiveColumns = readonly [
-  id: string,
-  lane: number,
-  nextAt: number,
-  attempts: number,
-  startedAt: number | null,
-  token: string | null,
-  back: string | null,
-  expiresAt: number | null,
-  lonelyDeaths: LonelyDeaths,
-]
-interface Live {
-  readonly nextAt: number
-  readonly attempts: number
-  readonly startedAt: number | null
-  readonly token: string | null
-  readonly back: string | null
-  readonly expiresAt: number | null
-  readonly lonelyDeaths: LonelyDeaths
+  readonly started: Started | null
 }
 type Done = readonly [state: number, attempts: number, finishedAt: number, nextAt: number]
 
 export class LiveRows {
   readonly #lanes: LaneBook
   readonly #far: FarRows
+  readonly #starts: Starts
+  readonly #attempts: AttemptRows
   readonly #isOpen: (seq: number) => boolean
   readonly #find
   readonly #findLive
   readonly #bodyOf
   readonly #findDone
-  readonly #findAttempt
-  readonly #start
   readonly #retry
-  readonly #isolate
-  readonly #unstart
+  readonly #giveBack
   readonly #remove
   readonly #finish
-  readonly #addAttempt
 
-  constructor(db: Connection, lanes: LaneBook, far: FarRows, isOpen: (seq: number) => boolean) {
+  constructor(
+    db: Connection,
+    lanes: LaneBook,
+    far: FarRows,
+    starts: Starts,
+    attempts: AttemptRows,
+    isOpen: (seq: number) => boolean,
+  ) {
     this.#lanes = lanes
     this.#far = far
+    this.#starts = starts
+    this.#attempts = attempts
     this.#isOpen = isOpen
     // One statement a table: a join of the two costs 6 to 15 microseconds more (measured), whatever its plan.
     this.#find = db
       .prepare<[string], readonly [seq: number, lane: number]>('SELECT seq, lane FROM webhooks WHERE id = ?')
       .raw()
-    this.#findLive = db
-      .prepare<[number], LiveColumns>(
-        `SELECT id, lane, next_at, attempts, started_at, token, back, expires_at, lonely_deaths FROM live WHERE seq = ?`,
-      )
-      .raw()
+    this.#findLive = db.prepare<[number], LiveColumns>(`SELECT ${LIVE} FROM live l WHERE l.seq = ?`).raw()
     this.#bodyOf = db.prepare<[number], Buffer>('SELECT row FROM webhooks WHERE seq = ?').pluck()
     this.#findDone = db
       .prepare<[number], Done>('SELECT state, attempts, finished_at, next_at FROM done WHERE seq = ?')
       .raw()
-    this.#findAttempt = db
-      .prepare<[number, number], string>('SELECT token FROM attempts WHERE seq = ? AND number = ?')
-      .pluck()
-    this.#start = db.prepare<[number, number, string, number]>(
-      'UPDATE live SET attempts = ?, started_at = ?, token = ? WHERE seq = ?',
+    this.#retry = db.prepare<[number, number, LonelyDeaths, number]>(
+      'UPDATE live SET next_at = ?, attempts = ?, lonely_deaths = ? WHERE seq = ?',
     )
-    this.#retry = db.prepare<[number, LonelyDeaths, number]>(
-      'UPDATE live SET next_at = ?, started_at = NULL, lonely_deaths = ?, alone = NULL WHERE seq = ?',
-    )
-    this.#isolate = db.prepare<[number]>('UPDATE live SET alone = 1 WHERE seq = ?')
-    this.#unstart = db.prepare<[number, string, number]>(
-      'UPDATE live SET attempts = ?, started_at = NULL, back = ?, alone = NULL WHERE seq = ?',
-    )
+    this.#giveBack = db.prepare<[string, number]>('UPDATE live SET back = ? WHERE seq = ?')
     this.#remove = db.prepare<[number]>('DELETE FROM live WHERE seq = ?')
-    this.#finish = db.prepare<[number, number, number, number, number]>(
-      'INSERT INTO done (seq, state, attempts, finished_at, next_at) VALUES (?, ?, ?, ?, ?)',
+    this.#finish = db.prepare<[number, number, number, number, number, Buffer | null]>(
+      'INSERT INTO done (seq, state, attempts, finished_at, next_at, attempt) VALUES (?, ?, ?, ?, ?, ?)',
     )
-    this.#addAttempt = db.prepare<unknown[]>('INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
   }
 
   markStarted(op: MarkStarted, changes: CounterChanges): Marked {
     const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
-    const live = row.live ?? this.#fetchFromFar(row)
+    const live = row.live ?? this.#fetchFromFar(op.id, row)
     if (live === null) return { ok: false, why: 'not-live' }
-    if (live.startedAt !== null && live.token !== op.token) return { ok: false, why: 'already-started' }
+    if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }
     const body = this.#body(row.seq)
-    if (live.startedAt === null) {
+    if (row.started === null) {
       if (live.attempts !== op.attempt - 1 || live.back === op.token) return { ok: false, why: 'other-attempt' }
       if (live.expiresAt !== null && live.expiresAt <= op.startedAt)
-        return this.#endUnsent('expired', op, row, live, changes)
+        return this.#endUnsent('expired', op, live, changes)
       if (live.nextAt > op.startedAt) return { ok: false, why: 'not-due', nextAt: live.nextAt }
       // Damaged bytes are never sent, never tried again, and stop nobody (reliability.md D9).
-      if (!isWhole(body)) return this.#endUnsent('quarantined', op, row, live, changes)
-      this.#start.run(op.attempt, op.startedAt, op.token, row.seq)
+      if (!isWhole(body)) return this.#endUnsent('quarantined', op, live, changes)
+      this.#starts.add(live, op.token, op.startedAt)
       changes.moved(row.lane, restingState(live.attempts), 'executing')
     }
     return { ok: true, request: requestOf(body), ...seriesOf(body), lonelyDeaths: live.lonelyDeaths }
@@ -134,30 +115,34 @@ export class LiveRows {
   markAlone(op: MarkAlone): MarkedAlone {
     const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
-    if (row.live === null || row.live.startedAt === null || row.live.attempts !== op.attempt)
-      return { ok: false, why: 'stale' }
-    this.#isolate.run(row.seq)
+    if (row.started?.attempt !== op.attempt) return { ok: false, why: 'stale' }
+    this.#starts.isolate(row.seq)
     return { ok: true }
   }
 
-  #endUnsent(state: 'expired' | 'quarantined', op: MarkStarted, row: Row, live: Live, changes: CounterChanges): Marked {
-    this.#end(row.seq, state, live.attempts, op.startedAt, live.nextAt)
-    changes.moved(row.lane, restingState(live.attempts), state)
-    const { brand, domain } = this.#lanes.key(row.lane)
+  #endUnsent(state: 'expired' | 'quarantined', op: MarkStarted, live: Live, changes: CounterChanges): Marked {
+    this.#end(live.seq, state, live.attempts, op.startedAt, live.nextAt, null)
+    changes.moved(live.lane, restingState(live.attempts), state)
+    const { brand, domain } = this.#lanes.key(live.lane)
     return { ok: false, why: 'not-live', ended: { id: op.id, brand, domain, state } }
   }
 
   recordOutcome(op: RecordOutcome, changes: CounterChanges): OutcomeRecorded {
     const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
-    const { seq, lane, live } = row
-    if (live === null || live.startedAt === null || live.token !== op.token) {
-      const isResend = this.#findAttempt.get(seq, op.attempt.number) === op.token
+    const { seq, lane, started } = row
+    if (started?.token !== op.token) {
+      const isResend = this.#attempts.has(seq, op.token, op.attempt.number)
       return isResend ? { ok: true, seq } : { ok: false, why: 'stale' }
     }
-    this.#keepAttempt(seq, op.token, op.attempt)
-    if (op.next.state === 'retrying') this.#retry.run(op.next.nextAt, op.lonelyDeaths ?? null, seq)
-    else this.#end(seq, op.next.state, live.attempts, op.next.finishedAt, live.nextAt)
+    this.#starts.end(seq)
+    if (op.next.state === 'retrying') {
+      this.#attempts.add(seq, op.token, op.attempt)
+      this.#retry.run(op.next.nextAt, started.attempt, op.lonelyDeaths ?? null, seq)
+    } else {
+      const kept = packAttempt(op.token, op.attempt)
+      this.#end(seq, op.next.state, started.attempt, op.next.finishedAt, started.nextAt, kept)
+    }
     changes.moved(lane, 'executing', op.next.state)
     return { ok: true, seq }
   }
@@ -165,24 +150,24 @@ export class LiveRows {
   handBack(op: HandBack, changes: CounterChanges): HandedBack {
     const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
-    const live = row.live
+    const { live, started } = row
     if (live === null) return { ok: false, why: 'stale' }
-    if (live.back === op.token) return { ok: true, due: this.#due(op.id, row, live.nextAt, live.attempts) }
-    if (live.startedAt === null || live.token !== op.token) return { ok: false, why: 'stale' }
-    const attempts = live.attempts - 1
-    this.#unstart.run(attempts, op.token, row.seq)
-    changes.moved(row.lane, 'executing', restingState(attempts))
-    return { ok: true, due: this.#due(op.id, row, live.nextAt, attempts) }
+    if (live.back === op.token) return { ok: true, due: this.#due(op.id, row, live.nextAt, attemptsOf(live, started)) }
+    if (started?.token !== op.token) return { ok: false, why: 'stale' }
+    this.#starts.end(row.seq)
+    this.#giveBack.run(op.token, row.seq)
+    changes.moved(row.lane, 'executing', restingState(live.attempts))
+    return { ok: true, due: this.#due(op.id, row, live.nextAt, live.attempts) }
   }
 
   cancel(op: Cancel, changes: CounterChanges): Cancelled {
     const row = this.#read(op)
     if (row === null || (op.brand !== null && this.#lanes.key(row.lane).brand !== op.brand))
       return { outcome: 'notFound', due: null }
-    const live = row.live ?? this.#fetchFromFar(row)
+    const live = row.live ?? this.#fetchFromFar(op.id, row)
     if (live === null) return this.#cancelledBefore(op, row)
-    if (live.startedAt !== null) return { outcome: 'alreadyRunning', due: null }
-    this.#end(row.seq, 'cancelled', live.attempts, op.at, live.nextAt)
+    if (row.started !== null) return { outcome: 'alreadyRunning', due: null }
+    this.#end(row.seq, 'cancelled', live.attempts, op.at, live.nextAt, null)
     changes.moved(row.lane, restingState(live.attempts), 'cancelled')
     return { outcome: 'cancelled', due: this.#due(op.id, row, live.nextAt, live.attempts) }
   }
@@ -195,40 +180,48 @@ export class LiveRows {
     return { outcome: 'cancelled', due: this.#due(op.id, row, nextAt, attempts) }
   }
 
-  #read({ id, seq }: { readonly id: string; readonly seq?: number }): Row | null {
+  #read({ id, seq }: Whose): Row | null {
     if (seq === undefined) return this.#readById(id)
-    const columns = this.#findLive.get(seq)
-    return columns === undefined || columns[0] !== id || this.#isOpen(seq) ? this.#readById(id) : rowOf(seq, columns)
+    const live = this.#readLive(seq)
+    return live?.id !== id || this.#isOpen(seq) ? this.#readById(id) : this.#rowOf(live)
   }
-  #readById(id: string): Row | null {
+  #readById(id: WebhookId): Row | null {
     const found = this.#find.get(id)
     if (found === undefined || this.#isOpen(found[0])) return null
     const [seq, lane] = found
+    const live = this.#readLive(seq)
+    return live === null ? { seq, lane, live, started: null } : this.#rowOf(live)
+  }
+  #readLive(seq: number): Live | null {
+    const started = this.#starts.get(seq)
+    if (started !== null) return started
     const columns = this.#findLive.get(seq)
-    return columns === undefined ? { seq, lane, live: null } : rowOf(seq, columns)
+    return columns === undefined ? null : liveOf(columns)
+  }
+  #rowOf(live: Live): Row {
+    return { seq: live.seq, lane: live.lane, live, started: this.#starts.get(live.seq) }
   }
   #body(seq: number): Buffer {
     const body = this.#bodyOf.get(seq)
     if (body === undefined) throw new Error(`row ${seq} is gone within its transaction`)
     return body
   }
-  #fetchFromFar(row: Row): Live | null {
-    const body = this.#body(row.seq)
+  #fetchFromFar(id: WebhookId, { seq, lane }: Row): Live | null {
+    const body = this.#body(seq)
     const nextAt = firstNextAtOf(body)
-    if (!this.#far.promote(row.seq, nextAt)) return null
-    const unstarted = { attempts: 0, startedAt: null, token: null, back: null, lonelyDeaths: null }
-    return { nextAt, ...unstarted, expiresAt: expiresAtOf(body) }
+    if (!this.#far.promote(seq, nextAt)) return null
+    return { id, seq, lane, nextAt, attempts: 0, back: null, expiresAt: expiresAtOf(body), lonelyDeaths: null }
   }
-  #end(seq: number, state: StoredState, attempts: number, finishedAt: number, nextAt: number): void {
+  #end(
+    seq: number,
+    state: StoredState,
+    attempts: number,
+    finishedAt: number,
+    nextAt: number,
+    lastAttempt: Buffer | null,
+  ): void {
     this.#remove.run(seq)
-    this.#finish.run(seq, stateCode(state), attempts, finishedAt, nextAt)
-  }
-  #keepAttempt(seq: number, token: string, a: AttemptRecord): void {
-    const { number, startedAt, endedAt, status, error, excerpt, timerMs, guardMs, networkMs } = a
-    const inDoubt = a.inDoubt ? 1 : 0
-    this.#addAttempt.run(
-      ...[seq, number, token, startedAt, endedAt, status, error, excerpt, timerMs, guardMs, networkMs, inDoubt],
-    )
+    this.#finish.run(seq, stateCode(state), attempts, finishedAt, nextAt, lastAttempt)
   }
   #due(id: string, row: Row, nextAt: number, attempts: number): Due {
     const body = this.#body(row.seq)
@@ -237,10 +230,8 @@ export class LiveRows {
   }
 }
 
-const rowOf = (seq: number, columns: LiveColumns): Row => {
-  const [, lane, nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths] = columns
-  return { seq, lane, live: { nextAt, attempts, startedAt, token, back, expiresAt, lonelyDeaths } }
-}
+/** With the one that is under way. */
+const attemptsOf = (live: Live, started: Started | null): number => started?.attempt ?? live.attempts
 
 /** Of a whole row. */
 export const seriesOf = (row: Buffer): Series => ({

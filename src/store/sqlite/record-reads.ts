@@ -10,8 +10,9 @@ import {
   type WebhookRecord,
 } from '#store/store.ts'
 import type { AttemptRecord, Brand, ErrorClass, Instant, WebhookState } from '#webhook/webhook.ts'
+import { unpackAttempt } from './attempt-codec.ts'
 import type { Connection } from './connection.ts'
-import { COMMITTED } from './due-reads.ts'
+import { COMMITTED, NOT_STARTED } from './due-reads.ts'
 import type { LaneBook } from './lane-book.ts'
 import { finalStateOf, restingState, STORED_STATES, stateCode } from './state-code.ts'
 
@@ -29,6 +30,7 @@ interface RecordRow {
   readonly state: number | null
   readonly done_attempts: number | null
   readonly finished_at: number | null
+  readonly last_attempt: Buffer | null
 }
 interface AttemptRow {
   readonly number: number
@@ -43,11 +45,13 @@ interface AttemptRow {
   readonly in_doubt: number
 }
 
-const RECORD = `SELECT l.seq, l.id, l.lane, l.row, live.next_at, live.attempts AS live_attempts, live.started_at,
-    done.state, done.attempts AS done_attempts, done.finished_at
-  FROM webhooks l LEFT JOIN live ON live.seq = l.seq LEFT JOIN done ON done.seq = l.seq`
+const RECORD = `SELECT l.seq, l.id, l.lane, l.row, live.next_at,
+    coalesce(started.attempt, live.attempts) AS live_attempts, started.started_at,
+    done.state, done.attempts AS done_attempts, done.finished_at, done.attempt AS last_attempt
+  FROM webhooks l LEFT JOIN live ON live.seq = l.seq LEFT JOIN started ON started.seq = l.seq
+    LEFT JOIN done ON done.seq = l.seq`
 /** Both kinds are named, so that a lane's rows are found by the index up to the instant and not beyond. */
-const DUE_NOW = `FROM live l WHERE l.started_at IS NULL AND (l.attempts > 0) IN (0, 1) AND l.next_at <= ? AND ${COMMITTED}`
+const DUE_NOW = `FROM live l WHERE (l.attempts > 0) IN (0, 1) AND l.next_at <= ? AND ${NOT_STARTED} AND ${COMMITTED}`
 const FAR_DUE_NOW = `FROM far l WHERE l.bucket <= ? AND l.next_at <= ? AND ${COMMITTED}`
 
 export class RecordReads {
@@ -79,7 +83,15 @@ export class RecordReads {
   }
   attempts(query: Asked<'attempts'>): Answered<'attempts'> {
     const row = this.#visible(query.id, query.brand)
-    return row === null ? null : this.#attempts.all(row.seq).map(attemptOf)
+    if (row === null) return null
+    const before = this.#attempts.all(row.seq).map(attemptOf)
+    const last = row.last_attempt === null ? null : unpackAttempt(row.last_attempt)
+    return last === null ? before : [...before, last.attempt]
+  }
+  #lastOf(row: RecordRow): AttemptRecord | null {
+    if (row.last_attempt !== null) return unpackAttempt(row.last_attempt)?.attempt ?? null
+    const last = this.#lastAttempt.get(row.seq)
+    return last === undefined ? null : attemptOf(last)
   }
   #visible(id: string, brand: Brand | null): RecordRow | null {
     const row = this.#byId.get(id)
@@ -156,7 +168,7 @@ export class RecordReads {
 
   #record(row: RecordRow, now: Instant | null): WebhookRecord {
     const body = isWhole(row.row) ? readRowBody(row.row) : DAMAGED
-    const last = this.#lastAttempt.get(row.seq)
+    const last = this.#lastOf(row)
     const state = stateOf(row, body.nextAt, now)
     const resting = row.state === null && row.started_at === null
     return {
@@ -175,8 +187,7 @@ export class RecordReads {
       lastStatus: last?.status ?? null,
       lastError: last?.error ?? null,
       finishedAt: row.finished_at,
-      lateness:
-        last === undefined ? null : { timerMs: last.timer_ms, guardMs: last.guard_ms, networkMs: last.network_ms },
+      lateness: last === null ? null : { timerMs: last.timerMs, guardMs: last.guardMs, networkMs: last.networkMs },
     }
   }
 }
@@ -206,11 +217,11 @@ interface Source {
   readonly isRare: boolean
 }
 const HEAD = 'SELECT l.seq, l.id, l.lane, l.row'
-const STARTED = `${HEAD}, live.next_at, live.attempts AS live_attempts, live.started_at,
-    NULL AS state, NULL AS done_attempts, NULL AS finished_at
-  FROM live INDEXED BY live_started CROSS JOIN webhooks l ON l.seq = live.seq WHERE live.started_at IS NOT NULL`
+const STARTED = `${HEAD}, live.next_at, started.attempt AS live_attempts, started.started_at,
+    NULL AS state, NULL AS done_attempts, NULL AS finished_at, NULL AS last_attempt
+  FROM started CROSS JOIN live ON live.seq = started.seq CROSS JOIN webhooks l ON l.seq = started.seq WHERE TRUE`
 const UNDELIVERED = `${HEAD}, NULL AS next_at, NULL AS live_attempts, NULL AS started_at,
-    done.state, done.attempts AS done_attempts, done.finished_at
+    done.state, done.attempts AS done_attempts, done.finished_at, done.attempt AS last_attempt
   FROM done INDEXED BY done_undelivered CROSS JOIN webhooks l ON l.seq = done.seq WHERE done.state <> 3`
 
 const sourceOf = ({ state }: ListFilter): Source => {
@@ -223,11 +234,11 @@ const sourceOf = ({ state }: ListFilter): Source => {
     case 'scheduled':
     case 'waiting':
     case 'retrying':
-      return all('done.seq IS NULL AND live.started_at IS NULL')
+      return all('done.seq IS NULL AND started.seq IS NULL')
     case 'delivered':
       return all(`done.state = ${stateCode(state)}`)
     case 'executing':
-      return { select: STARTED, seq: 'live.seq', isRare: true }
+      return { select: STARTED, seq: 'started.seq', isRare: true }
     default:
       return { select: `${UNDELIVERED} AND done.state = ${stateCode(state)}`, seq: 'done.seq', isRare: true }
   }

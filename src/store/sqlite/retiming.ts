@@ -12,10 +12,12 @@ import {
 } from '#store/row-codec.ts'
 import type { Replay, Replayed, Reschedule, Rescheduled } from '#store/store.ts'
 import type { Brand, Due, WebhookId } from '#webhook/webhook.ts'
+import type { AttemptRows } from './attempt-rows.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
 import type { FarRows } from './far-rows.ts'
 import type { LaneBook } from './lane-book.ts'
+import type { Starts } from './starts.ts'
 import { finalStateOf, restingState } from './state-code.ts'
 
 interface Row {
@@ -32,6 +34,8 @@ interface Standing {
 export class Retimer {
   readonly #lanes: LaneBook
   readonly #far: FarRows
+  readonly #starts: Starts
+  readonly #attempts: AttemptRows
   readonly #isOpen: (seq: number) => boolean
   readonly #find
   readonly #findLive
@@ -43,9 +47,18 @@ export class Retimer {
   readonly #insert
 
   /** `isOpen`: the row belongs to a batch that is still open. */
-  constructor(db: Connection, lanes: LaneBook, far: FarRows, isOpen: (seq: number) => boolean) {
+  constructor(
+    db: Connection,
+    lanes: LaneBook,
+    far: FarRows,
+    starts: Starts,
+    attempts: AttemptRows,
+    isOpen: (seq: number) => boolean,
+  ) {
     this.#lanes = lanes
     this.#far = far
+    this.#starts = starts
+    this.#attempts = attempts
     this.#isOpen = isOpen
     this.#find = db
       .prepare<[string], readonly [seq: number, lane: number, row: Buffer]>(
@@ -53,8 +66,8 @@ export class Retimer {
       )
       .raw()
     this.#findLive = db
-      .prepare<[number], readonly [nextAt: number, attempts: number, startedAt: number | null]>(
-        'SELECT next_at, attempts, started_at FROM live WHERE seq = ?',
+      .prepare<[number], readonly [nextAt: number, attempts: number]>(
+        'SELECT next_at, attempts FROM live WHERE seq = ?',
       )
       .raw()
     this.#findDone = db
@@ -77,8 +90,8 @@ export class Retimer {
     const row = this.#read(op.id, op.brand)
     if (row === null) return { outcome: 'notFound' }
     if (this.#findDone.get(row.seq) !== undefined) return { outcome: 'alreadyDone' }
-    const [nextAt, attempts, startedAt] = this.#findLive.get(row.seq) ?? [firstNextAtOf(row.body), 0, null]
-    if (startedAt !== null) return { outcome: 'alreadyRunning' }
+    const [nextAt, attempts] = this.#findLive.get(row.seq) ?? [firstNextAtOf(row.body), 0]
+    if (this.#starts.get(row.seq) !== null) return { outcome: 'alreadyRunning' }
     if (op.at <= op.now && nextAt <= op.now)
       return { outcome: 'rescheduled', due: this.#due(row, { nextAt, attempts }) }
     if (!isWhole(row.body)) return { outcome: 'damaged' }
@@ -105,6 +118,7 @@ export class Retimer {
     const [state, attempts] = done
     const body = retimedRow(row.body, { at: op.at, expiresAt: null, attemptsBefore: attempts })
     this.#setBody.run(body, row.seq)
+    this.#attempts.moveLast(row.seq)
     this.#removeDone.run(row.seq)
     this.#addLive.run(row.seq, row.id, row.lane, op.at, attempts, timeoutMsOf(body))
     changes.moved(row.lane, finalStateOf(state), restingState(attempts))
@@ -132,7 +146,7 @@ export class Retimer {
   }
   #standing(row: Row): Standing {
     const live = this.#findLive.get(row.seq)
-    if (live !== undefined) return { nextAt: live[0], attempts: live[1] }
+    if (live !== undefined) return { nextAt: live[0], attempts: this.#starts.get(row.seq)?.attempt ?? live[1] }
     const done = this.#findDone.get(row.seq)
     return done === undefined
       ? { nextAt: firstNextAtOf(row.body), attempts: 0 }

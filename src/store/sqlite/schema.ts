@@ -79,6 +79,26 @@ const MIGRATIONS: readonly string[] = [
   DROP INDEX live_lane;
   CREATE INDEX live_lane ON live (lane, (attempts > 0), next_at, seq) WHERE started_at IS NULL;
   `,
+  // A start is a row of its own, so that a mark is one insert and leaves the live row and its indexes alone; `live.attempts`
+  // counts the attempts that are over. The last attempt of a finished webhook lies in its row of `done` (./attempt-codec.ts).
+  `
+  CREATE TABLE started (
+    seq INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, token TEXT NOT NULL, started_at INTEGER NOT NULL, alone INTEGER
+  ) STRICT;
+  INSERT INTO started SELECT seq, attempts, token, started_at, alone FROM live WHERE started_at IS NOT NULL;
+  UPDATE live SET attempts = attempts - 1 WHERE started_at IS NOT NULL;
+  DROP INDEX live_started;
+  DROP INDEX live_due;
+  DROP INDEX live_lane;
+  DROP INDEX live_expiry;
+  ALTER TABLE live DROP COLUMN started_at;
+  ALTER TABLE live DROP COLUMN token;
+  ALTER TABLE live DROP COLUMN alone;
+  CREATE INDEX live_due ON live (next_at, seq, lane, attempts);
+  CREATE INDEX live_lane ON live (lane, (attempts > 0), next_at, seq);
+  CREATE INDEX live_expiry ON live (expires_at, seq) WHERE expires_at IS NOT NULL;
+  ALTER TABLE done ADD COLUMN attempt BLOB;
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

@@ -18,6 +18,7 @@ import {
   type WriteResult,
 } from '#store/store.ts'
 import { Appending, BatchInTheWay, Inserter } from './appending.ts'
+import { AttemptRows } from './attempt-rows.ts'
 import { type Connection, openConnection, type Synchronous, setSynchronous, storeErrorOf } from './connection.ts'
 import { CounterChanges, counterWriter } from './counters.ts'
 import { checkFiles, type DataFiles, markClosed, markOpened } from './data-files.ts'
@@ -30,6 +31,7 @@ import { Pruner } from './pruning.ts'
 import { Retimer } from './retiming.ts'
 import { checkOwner, migrate } from './schema.ts'
 import { Settings } from './settings.ts'
+import { Starts } from './starts.ts'
 import type { WriterRead } from './writer-reads.ts'
 
 export type Results = WriteResult<WriteOp>[]
@@ -45,6 +47,7 @@ export class Writer {
   readonly #lanes: LaneBook
   readonly #far: FarRows
   readonly #inserter: Inserter
+  readonly #starts: Starts
   readonly #live: LiveRows
   readonly #retimer: Retimer
   readonly #settings: Settings
@@ -86,8 +89,10 @@ export class Writer {
       this.#lanes = new LaneBook(db)
       this.#far = new FarRows(db)
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
-      this.#live = new LiveRows(db, this.#lanes, this.#far, isOpen)
-      this.#retimer = new Retimer(db, this.#lanes, this.#far, isOpen)
+      this.#starts = new Starts(db)
+      const attempts = new AttemptRows(db)
+      this.#live = new LiveRows(db, this.#lanes, this.#far, this.#starts, attempts, isOpen)
+      this.#retimer = new Retimer(db, this.#lanes, this.#far, this.#starts, attempts, isOpen)
       this.#settings = new Settings(db)
       this.#expirer = new Expirer(db, this.#lanes)
       this.#pruner = new Pruner(db, this.#lanes)
@@ -363,6 +368,7 @@ export class Writer {
     this.#nextSeq = nextSeq
     this.#lanes.forget()
     this.#far.reload()
+    this.#starts.reload()
   }
   #setSynchronous(level: Synchronous): void {
     setSynchronous(this.#db, level)
