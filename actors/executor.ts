@@ -25,7 +25,7 @@ import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
 import type { StartedRow } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { isConvicted } from '#webhook/placement.ts'
-import { type AttemptId, attemptIdOf } from '#webhook/webhook.ts'
+import { type AttemptId, attemptIdOf, type Due, type Instant } from '#webhook/webhook.ts'
 
 /** An execution that is being started; `takeUp`: it takes up a lost one's work. */
 interface Starting {
@@ -47,6 +47,8 @@ export interface ExecutorProtocol {
     | { readonly type: 'start'; readonly admitted: readonly Admitted[] }
     /** From the dispatch pool, after `execution-died`: nothing of it is open any more. */
     | { readonly type: 'attempt-ended'; readonly attemptId: AttemptId; readonly how: TakeUp }
+    /** From the scheduler: every guard that comes to this webhook dies of it. It is ended without an attempt, durably. */
+    | { readonly type: 'quarantine'; readonly due: Due; readonly detail: string }
     /** Look for started rows that nobody holds. */
     | { readonly type: 'reconcile' }
   readonly info:
@@ -150,6 +152,10 @@ export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
         row.known = how
         takeUp(row, how, state, ctx)
       }
+      return keep
+    },
+    quarantine: ({ due, detail }, state, ctx) => {
+      quarantine(due, detail, state, ctx)
       return keep
     },
     reconcile: (_message, state, ctx) => {
@@ -350,7 +356,10 @@ const holdMsOf = (row: StartedRow): number => Math.min(IN_DOUBT_HOLD_MS, row.due
 const takeUpRow = (row: StartedRow, held: ReadonlySet<AttemptId>, state: State, ctx: Ctx): void => {
   const attemptId = attemptIdOf(row.due.id, row.attempt)
   if (running(ctx).has(row.token) || ctx.table<AttemptId, PendingRetry>(RETRIES_TABLE).has(attemptId)) return
-  const admitted: Admitted = { due: { ...row.due, attempts: row.attempt - 1 }, permit: lostPermit(row, ctx) }
+  const admitted: Admitted = {
+    due: { ...row.due, attempts: row.attempt - 1 },
+    permit: lostPermit(row.due, row.attempt, row.startedAt, ctx),
+  }
   const lost: RunningExecution = { pid: ctx.self, admitted, token: row.token, sent: true, known: null }
   running(ctx).set(row.token, lost)
   if (held.has(attemptId)) return onOrphan(lost, state, ctx)
@@ -385,15 +394,29 @@ const howLost = ({ due, attempt, token, lonelyDeaths, alone }: StartedRow, state
   return { how: 'ended', report, lonelyDeaths: deaths }
 }
 
-/** What is known of the permit of an attempt that was found in the store: it is over, so no guard is named. */
-const lostPermit = (row: StartedRow, ctx: Ctx): Permit => ({
-  attemptId: attemptIdOf(row.due.id, row.attempt),
-  domain: row.due.domain,
-  brand: row.due.brand,
+/** As an attempt that ended as poison before it was sent: mark, record and decision go their usual way. */
+const quarantine = (due: Due, detail: string, state: State, ctx: Ctx): void => {
+  const now = ctx.world.wallNow()
+  const permit = lostPermit(due, due.attempts + 1, now, ctx)
+  const outcome = { kind: 'error', error: 'poison', detail } as const
+  const report = { attemptId: permit.attemptId, outcome, startedAt: now, endedAt: now, networkMs: 0, sent: false }
+  const token = `${state.runId}.${ctx.uniqueInteger()}`
+  startExecutions(
+    [{ admitted: { due, permit }, token, takeUp: { how: 'ended', report, lonelyDeaths: null } }],
+    state,
+    ctx,
+  )
+}
+
+/** What is known of the permit of an attempt that no guard has admitted, or none that is known: it is over. */
+const lostPermit = (due: Due, attempt: number, startedAt: Instant, ctx: Ctx): Permit => ({
+  attemptId: attemptIdOf(due.id, attempt),
+  domain: due.domain,
+  brand: due.brand,
   guard: 0,
   limiter: null,
-  enteredAt: row.startedAt,
-  admittedAt: row.startedAt,
+  enteredAt: startedAt,
+  admittedAt: startedAt,
   admittedMono: ctx.world.monoNow(),
   rates: [],
 })

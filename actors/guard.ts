@@ -49,7 +49,7 @@ import { answerCounting, countBacklog, explain, onRanked } from './guard/foresig
 import { onHead, onLanes, readAgain } from './guard/lanes.ts'
 import { onGranted, onLimiterStarted, tellHolding } from './guard/limiters.ts'
 import { endFlight, takeHolds } from './guard/permits.ts'
-import { listen } from './guard/receiver.ts'
+import { heedPolicy, listen } from './guard/receiver.ts'
 import { onDown, onRegistered, register } from './guard/registration.ts'
 import {
   type Backlog,
@@ -60,6 +60,7 @@ import {
   type Read,
   type State,
 } from './guard/state.ts'
+import { suspicion } from './guard/suspects.ts'
 import { onWake, owedTurn, turn } from './guard/turn.ts'
 
 /** The guard's yes: one attempt may start now. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
@@ -268,9 +269,8 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   cast: {
     due: ({ entries, more }, state, ctx) => {
       const now = ctx.world.wallNow()
-      for (const due of entries)
-        if (!state.flights.has(attemptIdOf(due.id, due.attempts + 1))) offerDue(state.queues, due, now)
-      for (const lane of more) wantMore(state.queues, windowAt(state.queues, lane))
+      for (const due of entries) takeTold(due, now, state, ctx)
+      for (const lane of more) takeMore(lane, state)
       return turn(state, ctx)
     },
     'attempt-ended': ({ attemptId, brand, outcome }, state, ctx) => {
@@ -296,6 +296,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
     },
     'limits-changed': (_message, state, ctx) => {
       for (const brand of state.queues.brands.keys()) tellHolding(brand, state, ctx)
+      heedPolicy(state, ctx)
       return turn(state, ctx)
     },
     'brand-granted': (granted, state, ctx) => {
@@ -352,4 +353,20 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
     reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, false)
     ctx.table<Domain, GuardFigures>(FIGURES_TABLE).delete(state.domain)
   },
+}
+
+const takeTold = (due: Due, now: Instant, { flights, queues }: State, ctx: Context<GuardProtocol>): void => {
+  try {
+    ctx.world.failpoint('guard.took')
+    if (!flights.has(attemptIdOf(due.id, due.attempts + 1))) offerDue(queues, due, now)
+  } catch (error) {
+    throw suspicion({ of: 'webhook', due }, error)
+  }
+}
+const takeMore = (lane: LaneKey, { queues }: State): void => {
+  try {
+    wantMore(queues, windowAt(queues, lane))
+  } catch (error) {
+    throw suspicion({ of: 'lane', lane }, error)
+  }
 }

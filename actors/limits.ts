@@ -10,7 +10,7 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
-import { saysNothing } from '#guard/conditions.ts'
+import { newConditions, restore, saysNothing } from '#guard/conditions.ts'
 import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
 import { reportLoad } from '#guard/node-load.ts'
 import { carriesNothing } from '#guard/rate.ts'
@@ -67,7 +67,8 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
   async init({ events }, ctx) {
     const stored = await load(ctx)
     const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: ROOT })
-    for (const row of stored) table.set(keyOf(row), row)
+    for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)
+    restoreConditions(stored, ctx)
     knowSince(ctx)
     ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
     return ok({ events })
@@ -106,6 +107,22 @@ const NODE_PAUSED: LimitsRow = {
 }
 const keyOf = ({ kind, domain, brand }: LimitChange): string => limitKey(kind, domain, brand)
 
+/** What guards keep in the store for the next process: read once, at its start. */
+const isKeptCondition = ({ kind }: StoredLimit): boolean => kind === 'closed-until' || kind === 'breaker-until'
+/** Closures and open breakers of an earlier process that still last (D-10); a row that is there knows better. */
+const restoreConditions = (stored: readonly StoredLimit[], ctx: Ctx): void => {
+  const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const known = new Set([...table.entries()].map(([domain]) => domain))
+  const nowMono = ctx.world.monoNow()
+  for (const row of stored) {
+    const leftMs = (row.value ?? 0) - ctx.world.wallNow()
+    if (!isKeptCondition(row) || row.domain === null || leftMs <= 0 || known.has(row.domain)) continue
+    const conditions = table.get(row.domain) ?? newConditions()
+    table.set(row.domain, conditions)
+    restore(conditions, row.kind === 'closed-until' ? 'closed' : 'breaker-opened', row.brand, leftMs, nowMono)
+  }
+}
+
 const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {
   for (;;) {
     const stored = await ctx.call(storeKeeper, { type: 'limits' }, Number.POSITIVE_INFINITY).catch(() => null)
@@ -132,8 +149,8 @@ const settle = (
   if (!message.ok) return { ok: false, failed: 'closed' }
   const stored = message.value
   if ('failed' in stored) return stored
+  if (isKeptCondition(stored)) return { ok: true, limit: stored }
   ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)
-  if (stored.kind === 'closed-until' || stored.kind === 'breaker-until') return { ok: true, limit: stored }
   tellConcerned(stored.domain, stored.brand, ctx)
   const { kind, domain, brand, value, version, setBy } = stored
   events.emit({ type: 'limit.changed', at: ctx.world.wallNow(), kind, domain, brand, value, version, setBy })

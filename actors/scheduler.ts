@@ -6,6 +6,7 @@
  * Never early: the wall clock decides at each wake-up, and there is one wake-up (reliability.md T1, T3).
  */
 import { executor } from '#actors/executor.ts'
+import { suspectOf } from '#actors/guard/suspects.ts'
 import { guardOf, guards, startGuard } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import {
@@ -114,6 +115,7 @@ export interface SchedulerProtocol {
     | Answer<'scanned', Read<Lanes>, { readonly all: boolean }>
     | Answer<'left-behind', Read<Lanes>, { readonly domain: Domain; readonly now: Instant }>
     | Answer<'guard-started', DynamicChildStarted, Domain>
+    | Answer<'accused', Read<{ readonly rows: readonly Due[]; readonly more: boolean }>, string>
   readonly continue: { readonly type: 'recover' }
 }
 export const scheduler: Name<SchedulerProtocol> = name('scheduler')
@@ -127,6 +129,8 @@ interface Told {
 /** Monotonic instants of a guard's crashes; parked: it is not started again until the next look. */
 interface Crashes {
   readonly atMono: number[]
+  /** How often each suspect was in hand at one of them. */
+  readonly suspects: Map<string, number>
   parked: boolean
 }
 interface State {
@@ -278,6 +282,11 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       case 'guard-started':
         onGuardStarted(message, state, ctx)
         return keep
+      case 'accused': {
+        const head = message.ok && message.value.ok ? message.value.value.rows[0] : undefined
+        if (head !== undefined) ctx.cast(executor, { type: 'quarantine', due: head, detail: message.data })
+        return keep
+      }
       case 'left-behind':
         onLeftBehind(message, state, ctx)
         return keep
@@ -486,7 +495,7 @@ const onGuardDown = (down: Down, state: State, ctx: Ctx): void => {
   if (domain === undefined) return
   state.watched.delete(down.ref)
   state.told.delete(domain)
-  const waitMs = isCrash(down.reason) ? parkFor(domain, state, ctx) : 0
+  const waitMs = isCrash(down.reason) ? parkFor(domain, down.reason, state, ctx) : 0
   if (waitMs > 0) ctx.sendAfter(waitMs, { type: 'unpark', domain })
   else askLeftBehind(domain, ctx)
 }
@@ -497,11 +506,14 @@ const isCrash = (reason: ExitReason): boolean => !isBenign(reason) && reason !==
  * From the third crash within a minute on the domain waits, longer each time, so that a guard that dies at its start costs
  * neither a core nor its neighbours. What is due of it stays in the store. Returns how long; 0: not yet.
  */
-const parkFor = (domain: Domain, state: State, ctx: Ctx): number => {
+const parkFor = (domain: Domain, reason: ExitReason, state: State, ctx: Ctx): number => {
   const now = ctx.world.monoNow()
-  const before = state.crashes.get(domain)?.atMono.filter((mono) => mono > now - CRASHES_WITHIN_MS) ?? []
-  const crashes: Crashes = { atMono: [...before, now], parked: false }
+  const known = state.crashes.get(domain)
+  const before = known?.atMono.filter((mono) => mono > now - CRASHES_WITHIN_MS) ?? []
+  const suspects = before.length === 0 || known === undefined ? new Map<string, number>() : known.suspects
+  const crashes: Crashes = { atMono: [...before, now], suspects, parked: false }
   state.crashes.set(domain, crashes)
+  accuse(reason, suspects, ctx)
   const beyond = crashes.atMono.length - CRASHES_MAX
   if (beyond < 0) return 0
   crashes.parked = true
@@ -509,6 +521,25 @@ const parkFor = (domain: Domain, state: State, ctx: Ctx): number => {
   const at = ctx.world.wallNow()
   state.events.emit({ type: 'guard.parked', at, domain, crashes: crashes.atMono.length, until: at + waitMs })
   return waitMs
+}
+/**
+ * What was in hand at the third crash is quarantined, and the domain goes on without it; of a lane that could not be read its
+ * head. A crash that names nobody condemns nobody.
+ */
+const accuse = (reason: ExitReason, suspects: Map<string, number>, ctx: Ctx): void => {
+  const named = suspectOf(reason)
+  if (named === null) return
+  const count = (suspects.get(named.key) ?? 0) + 1
+  suspects.set(named.key, count)
+  if (count < CRASHES_MAX) return
+  suspects.delete(named.key)
+  const detail = `it was in hand at ${CRASHES_MAX} crashes of its guard: ${named.error}`
+  const { suspect } = named
+  if (suspect.of === 'webhook') ctx.cast(executor, { type: 'quarantine', due: suspect.due, detail })
+  else {
+    const until = ctx.world.wallNow()
+    ctx.request(storeKeeper, { type: 'lane', lane: suspect.lane, after: null, until, limit: 1 }, 'accused', detail)
+  }
 }
 const unpark = (domain: Domain, state: State, ctx: Ctx): void => {
   const crashes = state.crashes.get(domain)

@@ -1,9 +1,6 @@
 /** What an admission stands on: limits, rates and conditions, fresh from their tables at every step (D-10). */
 import type { Ground } from '#guard/admission.ts'
-import { openBreaker } from '#guard/breaker.ts'
-import { close } from '#guard/closure.ts'
 import { type Conditions, newConditions } from '#guard/conditions.ts'
-import { type LimitTable, limitKey, settingOf } from '#guard/limits.ts'
 import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
 import {
   CONDITIONS_TABLE,
@@ -29,25 +26,19 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
     rates.set(RATES_KNOWN_SINCE, known)
   }
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  const conditions = conditionsOf(state, limits, ctx)
+  const conditions = conditionsOf(state, ctx)
   const nowAt = ctx.world.wallNow()
   const unknownSinceMono = known.lastStartMono
   return { limits, rates, unknownSinceMono, conditions, nodeRoom: roomOf(state, ctx), nowMono, nowAt }
 }
 
-/** The row outlives the guard; where there is none, what an earlier process has kept in the store counts. */
-export const conditionsOf = (state: State, limits: LimitTable, ctx: Ctx): Conditions => {
+/** The row outlives the guard; what an earlier process has kept in the store the actor `limits` has put there. */
+export const conditionsOf = (state: State, ctx: Ctx): Conditions => {
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const there = table.get(state.domain)
   if (there !== undefined) return there
   const conditions = newConditions()
   table.set(state.domain, conditions)
-  const now = ctx.world.monoNow()
-  const left = (kind: 'closed-until' | 'breaker-until'): number =>
-    settingOf(limits, limitKey(kind, state.domain, null), 0) - ctx.world.wallNow()
-  if (left('closed-until') > 0) close(conditions.domain.closure, left('closed-until'), now)
-  if (left('breaker-until') > 0)
-    openBreaker(conditions.domain.breaker, { enabled: true, openMs: left('breaker-until') }, now)
   return conditions
 }
 

@@ -7,8 +7,9 @@ import { laneSize } from '#guard/lane.ts'
 import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt, windowMaxOf } from '#guard/queues.ts'
 import type { Window } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
-import { type AttemptId, attemptIdOf, type Brand, type Instant, type LaneKey } from '#webhook/webhook.ts'
+import { type AttemptId, attemptIdOf, type Brand, type Due, type Instant, type LaneKey } from '#webhook/webhook.ts'
 import { AGAIN_MS, type Ctx, type LanePage, type Read, type State, scheduler } from './state.ts'
+import { suspicion } from './suspects.ts'
 
 /** Reads which lanes have due rows, then the head of each. */
 export const load = (state: State, ctx: Ctx): void => {
@@ -34,17 +35,23 @@ export const onLanes = (message: Answer<'lanes', Read<LanePage>, number>, state:
   if (message.data !== state.round) return
   if (!message.ok || !message.value.ok) return loadLater(state, ctx)
   const { lanes, next } = message.value.value
-  for (const lane of lanes) {
-    const window = windowAt(state.queues, lane)
-    const reading = window.refilling
-    wantMore(state.queues, window)
-    if (reading) continue
-    state.loading += 1
-    requestHead(window, true, state, ctx)
-  }
+  for (const lane of lanes) loadLane(lane, state, ctx)
   if (next !== null) requestLanes(next, state, ctx)
   else state.lanesRead = true
   openIfLoaded(state)
+}
+
+const loadLane = (lane: LaneKey, state: State, ctx: Ctx): void => {
+  try {
+    const window = windowAt(state.queues, lane)
+    const reading = window.refilling
+    wantMore(state.queues, window)
+    if (reading) return
+    state.loading += 1
+    requestHead(window, true, state, ctx)
+  } catch (error) {
+    throw suspicion({ of: 'lane', lane }, error)
+  }
 }
 
 const openIfLoaded = (state: State): void => {
@@ -93,12 +100,7 @@ export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
 
 const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State, ctx: Ctx): void => {
   const now = ctx.world.wallNow()
-  const { taken, left } = fillWindow(state.queues, window, page, (due) => {
-    const attemptId = attemptIdOf(due.id, due.attempts + 1)
-    const isHeld = state.flights.has(attemptId) || state.gone.has(attemptId)
-    // Not due any more where the clock has stepped back since the head was asked for.
-    return isHeld || due.nextAt > now || hasExpired(due, now)
-  })
+  const { taken, left } = takePage(window, page, now, state, ctx)
   const all = !page.more && !left && !window.stale
   if (!all && !window.stale && taken === 0) state.againMono = ctx.world.monoNow() + AGAIN_MS
   window.stale = false
@@ -106,4 +108,26 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
   caughtUp(state.queues, window)
   const lane = laneKeyOf(window, state)
   ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: Math.min(until, now) })
+}
+
+const takePage = (
+  window: Window,
+  page: HeadPage,
+  now: Instant,
+  state: State,
+  ctx: Ctx,
+): ReturnType<typeof fillWindow> => {
+  let inHand: Due | undefined
+  try {
+    return fillWindow(state.queues, window, page, (due) => {
+      inHand = due
+      ctx.world.failpoint('guard.took')
+      const attemptId = attemptIdOf(due.id, due.attempts + 1)
+      const isHeld = state.flights.has(attemptId) || state.gone.has(attemptId)
+      // Not due any more where the clock has stepped back since the head was asked for.
+      return isHeld || due.nextAt > now || hasExpired(due, now)
+    })
+  } catch (error) {
+    throw inHand === undefined ? error : suspicion({ of: 'webhook', due: inHand }, error)
+  }
 }

@@ -8,9 +8,18 @@ import { countStart } from '#guard/start-counter.ts'
 import { domainHolds, HOLDS_TABLE, type HoldsRow } from '#guard/tables.ts'
 import { type AttemptId, attemptIdOf, type Brand } from '#webhook/webhook.ts'
 import type { Ctx, State } from './state.ts'
+import { suspicion } from './suspects.ts'
 
 /** Gives the permit and counts it. */
-export const takeOff = (
+export const takeOff = (start: Start, limiter: number | null, ground: Ground, state: State, ctx: Ctx): Admitted => {
+  try {
+    ctx.world.failpoint('guard.admitted')
+    return permitFor(start, limiter, ground, state, ctx)
+  } catch (error) {
+    throw suspicion({ of: 'webhook', due: start.due }, error)
+  }
+}
+const permitFor = (
   { due, enteredAt, rates }: Start,
   limiter: number | null,
   ground: Ground,

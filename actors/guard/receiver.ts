@@ -2,10 +2,10 @@
 import { CLOSURE_KEPT_MS_MIN } from '#config/limits.ts'
 import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import { BREAKER_OPEN_MS_DEFAULT } from '#guard/breaker.ts'
-import { type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
+import { applyPolicy, type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
 import { concurrencyOf, type LimitTable, settingOf } from '#guard/limits.ts'
 import { LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
-import type { AttemptId, Brand, Outcome } from '#webhook/webhook.ts'
+import type { AttemptId, Brand, Instant, Outcome } from '#webhook/webhook.ts'
 import { conditionsOf } from './ground.ts'
 import { type Ctx, limits, type State } from './state.ts'
 
@@ -13,7 +13,7 @@ export const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, sta
   const flight = state.flights.get(attemptId)
   if (flight === undefined) return
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  const conditions = conditionsOf(state, limits, ctx)
+  const conditions = conditionsOf(state, ctx)
   const nowMono = ctx.world.monoNow()
   const changes = hear(conditions, policyOf(state, limits), {
     brand,
@@ -47,20 +47,35 @@ const CHANGED = {
   adapted: 'guard.adapted',
 } as const
 
-/** Every change is an event with its cause; a long one that concerns the whole domain is kept in the store as well (D-10). */
+/** Settings may have changed: what is switched off holds nothing closed any more. */
+export const heedPolicy = (state: State, ctx: Ctx): void => {
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
+  const conditions = conditionsOf(state, ctx)
+  for (const change of applyPolicy(conditions, policyOf(state, limits))) {
+    tellChange(change, state, ctx)
+    keepUntil(change, null, state, ctx)
+  }
+}
+
+/** Every change is an event with its cause; a long one is kept in the store as well (D-10). */
 export const tellChange = ({ what, brand, untilMono, cause }: ConditionChange, state: State, ctx: Ctx): void => {
   const at = ctx.world.wallNow()
   const leftMs = untilMono === null ? 0 : untilMono - ctx.world.monoNow()
   const until = untilMono === null ? null : Math.ceil(at + leftMs)
   state.events.emit({ type: CHANGED[what], at, domain: state.domain, brand, until, cause })
-  if (brand !== null || until === null || leftMs < CLOSURE_KEPT_MS_MIN) return
-  const kind = what === 'closed' ? 'closed-until' : 'breaker-until'
+  if (until !== null && leftMs >= CLOSURE_KEPT_MS_MIN) keepUntil({ what, brand }, until, state, ctx)
+}
+const keepUntil = (
+  { what, brand }: Pick<ConditionChange, 'what' | 'brand'>,
+  value: Instant | null,
+  { domain }: State,
+  ctx: Ctx,
+): void => {
+  const kind = what === 'closed' || what === 'reopened' ? 'closed-until' : 'breaker-until'
+  const setAt = ctx.world.wallNow()
   ctx.request(
     limits,
-    {
-      type: 'set',
-      limit: { kind, domain: state.domain, brand: null, value: until, burst: null, setBy: 'guard', setAt: at },
-    },
+    { type: 'set', limit: { kind, domain, brand, value, burst: null, setBy: 'guard', setAt } },
     'kept',
   )
 }

@@ -5,6 +5,7 @@ import { queueOf } from '#guard/queues.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
 import { load } from './lanes.ts'
 import { takeHolds, takeUp, voidFlight } from './permits.ts'
+import { heedPolicy } from './receiver.ts'
 import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type State } from './state.ts'
 
 /** First its incarnation and what is in flight, then the lanes; nothing is admitted before (D-7, D-18). */
@@ -29,6 +30,7 @@ export const onRegistered = (message: Answer<'registered', Registered, number>, 
   const now = ctx.world.monoNow()
   for (const [attemptId, brand] of inFlight) takeUp(attemptId, brand, now, null, state)
   takeHolds(state, ctx)
+  heedPolicy(state, ctx)
   load(state, ctx)
 }
 

@@ -1,8 +1,10 @@
 /** `guards`, `guards <domain>`, `explain <id>`, `pause`, `resume`. */
 import type { Command } from 'commander'
 import type { Results } from '#client/node.ts'
+import { span } from './drawing.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
 import { UsageError } from './usage.ts'
+import { limitInWords } from './words.ts'
 
 type Figures = Results['listGuards']['guards'][number]
 
@@ -18,7 +20,8 @@ export const addGuardCommands = (program: Command, around: Surroundings): void =
             options,
             around,
             (client) => client.listGuards({}),
-            ({ guards }) => figuresText(guards),
+            ({ guards }) =>
+              guards.length === 0 ? 'no guard is at work: nothing waits and nothing runs\n' : figuresText(guards),
           )
         : withClient(options, around, (client) => client.getGuard({ domain }), guardText)
     })
@@ -80,24 +83,27 @@ const figuresText = (guards: readonly Figures[]): string =>
       of(one.rate.startsLastSecond, one.rate.limit),
       one.queueDepth,
       one.oldestWaitingAt,
-      one.drainMs === undefined ? undefined : `${Math.ceil(one.drainMs / 1_000)} s`,
+      one.drainMs === undefined ? undefined : span(one.drainMs),
     ]),
   )
 
 const guardText = (guard: Results['getGuard']): string => {
   const rows = guard.depths.map((one) => [one.brand, one.priority, one.first, one.retry, one.more ? 'and more' : ''])
-  const held = guard.blockedOn === undefined ? '' : `held by ${guard.blockedOn}\n`
+  const held = guard.blockedOn === undefined ? '' : `held: ${limitInWords(guard.blockedOn)}\n`
   const closed = guard.closedUntil === undefined ? '' : `closed until ${guard.closedUntil}\n`
   const { state, until } = guard.breaker
   const breaker = state === 'closed' ? '' : `breaker ${state}${until === undefined ? '' : ` until ${until}`}\n`
   const adaptive = guard.adaptive === undefined ? '' : `found a limit of ${guard.adaptive} by itself\n`
-  return `${figuresText([guard])}\n${held}${closed}${breaker}${adaptive}${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
+  const notes = `${held}${closed}${breaker}${adaptive}`
+  const waiting =
+    rows.length === 0 ? '' : `\n${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
+  return `${figuresText([guard])}${notes === '' ? '' : `\n${notes}`}${waiting}`
 }
 
 const explainText = (one: Results['explainWebhook']): string => {
   const lines = [
     `${one.id} is ${one.state}`,
-    ...(one.blockedOn === undefined ? [] : [`held by ${one.blockedOn.limit} of ${one.blockedOn.key}`]),
+    ...(one.blockedOn === undefined ? [] : [`held: ${limitInWords(one.blockedOn.limit)} (${one.blockedOn.key})`]),
     ...(one.since === undefined ? [] : [`waiting since ${one.since}`]),
     ...(one.position === undefined
       ? []

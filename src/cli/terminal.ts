@@ -4,10 +4,12 @@ import type { Write } from './session.ts'
 export interface Terminal {
   readonly write: Write
   rows(): number
+  columns(): number
 }
 export type OnQuit = (quit: () => void) => () => void
 
 const ROWS_DEFAULT = 40
+const COLUMNS_DEFAULT = 80
 const QUIT_KEYS: ReadonlySet<string> = new Set(['q', 'Q', '\u0003'])
 const QUIT_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -15,7 +17,11 @@ const QUIT_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export const processTerminal = (): Terminal | null => {
   const { stdout } = process
   if (!stdout.isTTY) return null
-  return { write: (text) => stdout.write(text), rows: () => stdout.rows || ROWS_DEFAULT }
+  return {
+    write: (text) => stdout.write(text),
+    rows: () => stdout.rows || ROWS_DEFAULT,
+    columns: () => stdout.columns || COLUMNS_DEFAULT,
+  }
 }
 
 /** Calls `quit` at q, ctrl-c or a signal that asks for the end. Returns a function that stops listening. */
@@ -41,10 +47,28 @@ export class Screen {
   }
   /** What does not fit on the page is left out. */
   draw(lines: readonly string[]): void {
-    const shown = lines.slice(0, this.#terminal.rows() - 1)
+    const columns = this.#terminal.columns()
+    const shown = lines.slice(0, this.#terminal.rows() - 1).map((line) => cut(line, columns))
     this.#terminal.write(`\u001b[H${shown.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`)
   }
   close(): void {
     this.#terminal.write('\u001b[?25h\u001b[?1049l')
   }
+}
+
+const ESCAPE = '\u001b'
+const COLOUR = new RegExp(`(${ESCAPE}\\[[0-9;]*m)`)
+
+/** A line that wraps would push the page up: what does not fit is left out. Colours take no room. */
+export const cut = (line: string, columns: number): string => {
+  let room = columns
+  let shown = ''
+  for (const part of line.split(COLOUR)) {
+    if (part.startsWith(ESCAPE)) shown += part
+    else {
+      shown += part.slice(0, room)
+      room -= Math.min(room, part.length)
+    }
+  }
+  return shown
 }

@@ -48,7 +48,7 @@ const watch = async (
     stream.close()
   })
   try {
-    for await (const { data } of stream) if (isMonitor(data)) screen.draw(topLines(data))
+    for await (const { data } of stream) if (isMonitor(data)) screen.draw(topLines(data, terminal.columns()))
   } finally {
     forget?.()
     screen.close()
@@ -59,14 +59,24 @@ const watch = async (
 const isMonitor = (data: unknown): data is Monitor =>
   typeof data === 'object' && data !== null && 'domains' in data && 'totals' in data
 
-const DOMAIN_WIDTH = 30
-const STATE_WIDTH = 18
-const FIGURE_WIDTH = 14
+/** Widths of the columns: as many as fit. */
+interface Layout {
+  readonly domain: number
+  readonly state: number
+  readonly bar: number
+  readonly figure: number
+}
+const WIDE: Layout = { domain: 30, state: 18, bar: 16, figure: 14 }
+const NARROW: Layout = { domain: 18, state: 9, bar: 5, figure: 10 }
+/** What a line of the wide layout needs, with a drain time. */
+const WIDE_COLUMNS = 136
 
-/** One view, a text a line. */
-export const topLines = (monitor: Monitor): readonly string[] => {
+/** One view, a text a line; `columns`: of the terminal. */
+export const topLines = (monitor: Monitor, columns = WIDE_COLUMNS): readonly string[] => {
   const { totals, lateness } = monitor
-  const head = [cell('domain', DOMAIN_WIDTH), cell('state', STATE_WIDTH), cell('open', 31), cell('starts /s', 31)]
+  const layout = columns < WIDE_COLUMNS ? NARROW : WIDE
+  const pair = layout.bar + 1 + layout.figure
+  const head = [cell('domain', layout.domain), cell('state', layout.state), cell('open', pair), cell('starts /s', pair)]
   return [
     `${colors.bold('HookPulse')}  ${monitor.at}`,
     Object.entries(totals)
@@ -74,32 +84,33 @@ export const topLines = (monitor: Monitor): readonly string[] => {
       .join('   '),
     `late by (p99 ms): timer ${lateness.timerMs.p99.toFixed(1)}   guard ${lateness.guardMs.p99.toFixed(1)}   network ${lateness.networkMs.p99.toFixed(1)}`,
     '',
-    colors.bold([...head, cell('waiting', FIGURE_WIDTH), 'drains in'].join(' ')),
-    ...(monitor.domains.length === 0 ? ['no guard is at work'] : monitor.domains.map(guardLine)),
+    colors.bold([...head, cell('waiting', layout.figure), 'drains in'].join(' ')),
+    ...(monitor.domains.length === 0 ? ['no guard is at work'] : monitor.domains.map((one) => guardLine(one, layout))),
   ]
 }
 
-const guardLine = (one: Figures): string => {
+const guardLine = (one: Figures, layout: Layout): string => {
   const { concurrency, rate } = one
   const drain = one.drainMs === undefined ? '-' : span(one.drainMs)
-  const pressed = one.backpressure.active ? colors.yellow(` held by ${one.backpressure.limit ?? 'a limit'}`) : ''
+  const pressed = one.backpressure.active ? colors.yellow(` ${one.backpressure.limit ?? 'held'}`) : ''
   const overshoot = one.overshoot === 0 ? '' : colors.red(` overshoot ${one.overshoot}`)
   return [
-    cell(printable(one.domain), DOMAIN_WIDTH),
-    paintState(one.state)(cell(one.state, STATE_WIDTH)),
-    against(concurrency.current, concurrency.limit),
+    cell(printable(one.domain), layout.domain),
+    paintState(one.state)(cell(one.state, layout.state)),
+    against(layout, concurrency.current, concurrency.limit),
     against(
+      layout,
       rate.startsLastSecond,
       rate.limit,
       rate.limit === null ? null : Math.ceil(rate.limit) + (rate.burst ?? 1) - 1,
     ),
-    cell(grouped(one.queueDepth), FIGURE_WIDTH),
+    cell(grouped(one.queueDepth), layout.figure),
     `${drain}${pressed}${overshoot}`,
   ].join(' ')
 }
 /** `most`: what the limit allows within the second, where that is more than the limit (fractions, bursts). */
-const against = (current: number, limit: number | null, most = limit): string =>
-  `${bar(current, most)} ${cell(`${grouped(current)} of ${limit === null ? 'any' : limitText(limit)}`, FIGURE_WIDTH)}`
+const against = (layout: Layout, current: number, limit: number | null, most = limit): string =>
+  `${bar(current, most, layout.bar)} ${cell(`${grouped(current)} of ${limit === null ? 'any' : limitText(limit)}`, layout.figure)}`
 /** Rates may be fractions. */
 const limitText = (limit: number): string => (Number.isInteger(limit) ? grouped(limit) : String(limit))
 

@@ -95,13 +95,19 @@ export const guardView = async (domain: Domain, brand: Brand | null, backend: Ba
   }
 }
 
+/** A limit of zero pauses. */
+const LIMITING: ReadonlySet<string> = new Set(['concurrency', 'rate'])
+
 /** A domain without a guard: nothing waits and nothing runs there. */
 export const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): GuardRow => {
   const own = limits.filter((limit) => limit.domain === domain && limit.brand === null)
   const rate = own.find((limit) => limit.kind === 'rate')
+  const isPaused = own.some(
+    ({ kind, value }) => (kind === 'pause' && (value ?? 0) > 0) || (LIMITING.has(kind) && value === 0),
+  )
   return {
     domain,
-    state: 'idle',
+    state: isPaused ? 'paused' : 'idle',
     concurrency: {
       current: 0,
       limit: own.find((limit) => limit.kind === 'concurrency')?.value ?? DOMAIN_CONCURRENCY_DEFAULT,

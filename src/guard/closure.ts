@@ -53,3 +53,10 @@ export const rampUp = (closure: Closure, nowMono: number): boolean => {
 }
 
 export const isClosed = (closure: Closure, nowMono: number): boolean => nowMono < closure.untilMono
+
+/** Opens it whatever the receiver has said. Answers whether it was closed, or still on its way up. */
+export const letGo = (closure: Closure): boolean => {
+  if (closure.ramp === null) return false
+  Object.assign(closure, { ...open(), lastMono: closure.lastMono })
+  return true
+}

@@ -17,7 +17,7 @@ import {
   recordOutcome,
   resetBreaker,
 } from './breaker.ts'
-import { type Closure, close, isClosed, open, rampUp } from './closure.ts'
+import { type Closure, close, isClosed, letGo, open, rampUp } from './closure.ts'
 import { emptyBudget, type RetryBudget } from './retry-budget.ts'
 
 export interface Condition {
@@ -114,11 +114,18 @@ export const hear = (conditions: Conditions, policy: ConditionPolicy, heard: Hea
     return changes
   }
   const failed = failure(heard.outcome)
-  if (failed === null) return changes
+  if (failed === null || (failed && isBeingEased(conditions, heard.outcome))) return changes
   if (!failed) reopen(conditions, share, heard, changes)
   breakFor(conditions, share, failed, policy, heard, changes)
   return changes
 }
+
+/**
+ * A backend that refuses what is above its capacity is not broken, and refusals are quicker than answers: ten of them in a row
+ * are soon together. As long as an adaptive limit can still go down, a 503 is its signal and not the breaker's.
+ */
+const isBeingEased = ({ adaptive }: Conditions, outcome: Outcome): boolean =>
+  adaptive !== null && adaptive.limit >= 2 && outcome.kind === 'response' && outcome.status === 503
 
 const adapt = (
   conditions: Conditions,
@@ -214,6 +221,34 @@ const breakerChange = (
   untilMono: change === 'opened' ? breaker.openUntilMono : null,
   cause,
 })
+
+/** What an earlier process has heard and kept in the store: closed, or its breaker open, for so long. `brand` null: all. */
+export const restore = (
+  conditions: Conditions,
+  what: 'closed' | 'breaker-opened',
+  brand: Brand | null,
+  leftMs: number,
+  nowMono: number,
+): void => {
+  const { closure, breaker } = brand === null ? conditions.domain : shareOf(conditions, brand)
+  if (what === 'closed') close(closure, leftMs, nowMono)
+  else openBreaker(breaker, { enabled: true, openMs: leftMs }, nowMono)
+}
+
+const SWITCHED_OFF = 'switched off'
+/** An operator has switched closure or breaker off: what they hold closed opens at once, and stays open. */
+export const applyPolicy = (conditions: Conditions, policy: ConditionPolicy): readonly ConditionChange[] => {
+  const changes: ConditionChange[] = []
+  const all: readonly (readonly [Brand | null, Condition])[] = [[null, conditions.domain], ...conditions.shares]
+  for (const [brand, { closure, breaker }] of all) {
+    const opened = { brand, untilMono: null, cause: SWITCHED_OFF } as const
+    if (policy.closure === 0 && letGo(closure)) changes.push({ what: 'reopened', ...opened })
+    if (policy.breaker.enabled || breaker.state === 'closed') continue
+    resetBreaker(breaker)
+    changes.push({ what: 'breaker-closed', ...opened })
+  }
+  return changes
+}
 
 /** Time passes: open breakers become half-open. */
 export const passTime = (conditions: Conditions, nowMono: number): readonly ConditionChange[] => {

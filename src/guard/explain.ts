@@ -127,13 +127,16 @@ export const depths = (queues: Queues): readonly Depth[] => {
   return shown
 }
 
-/** How long the guard needs for `waiting` webhooks; null: nobody can say. */
+/** How long the guard needs for `waiting` webhooks, what it is closed for included; null: nobody can say. */
 export const drainMs = (queues: Queues, waiting: number, ground: Ground): number | null => {
   if (waiting === 0) return 0
+  if (isPaused(ground.limits, queues.keys.pause)) return null
+  const gate = gateOf(ground.conditions.domain, queues.inFlight, queues.reserved, ground.nowMono)
+  const shutMs = gate === null || !Number.isFinite(gate.untilMono) ? 0 : gate.untilMono - ground.nowMono
   const rate = rateOf(ground.limits, queues.keys.rate)
   const { permits } = concurrencyNow(queues, ground)
   const byTheSlots = permits === 0 ? Number.POSITIVE_INFINITY : (waiting * queues.serviceMs) / permits
   const byTheRate = rate === null ? 0 : (waiting * 1_000) / rate.perSecond
   const ms = Math.max(byTheSlots, byTheRate)
-  return Number.isFinite(ms) && (ms > 0 || rate !== null) ? Math.round(ms) : null
+  return Number.isFinite(ms) && (ms > 0 || rate !== null) ? Math.round(shutMs + ms) : null
 }

@@ -12,6 +12,8 @@ export interface Behaviour {
   headers: Readonly<Record<string, string>>
   /** Answers only when released. */
   hold: boolean
+  /** Works on so many at once; the others queue, and above twice as many open ones it answers 503. Null: no bound. */
+  capacity: number | null
   /** With more open requests than this it dies: every socket destroyed, no port open. */
   diesAbove: number | null
 }

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { Arrivals, Behaviour, Figures, ReceiverAnswer, ReceiverRequest } from './counting-receiver.ts'
 
-const behaviour: Behaviour = { delayMs: 0, status: 200, hold: false, diesAbove: null, headers: {} }
+const behaviour: Behaviour = { delayMs: 0, status: 200, hold: false, capacity: null, diesAbove: null, headers: {} }
 const counts = { arrivals: 0, answered: 0, aborted: 0, open: 0, openMax: 0, died: false }
 const openBy = new Map<string, { now: number; max: number }>()
 const distinct = new Set<string>()
@@ -69,10 +69,31 @@ const note = (request: IncomingMessage, port: number): string => {
   return id
 }
 
-const answer = (response: ServerResponse): void => {
+const answer = (response: ServerResponse, status = behaviour.status): void => {
   if (response.destroyed) return
-  response.writeHead(behaviour.status, { 'content-length': 2, ...behaviour.headers })
+  response.writeHead(status, { 'content-length': 2, ...behaviour.headers })
   response.end('ok')
+}
+
+/** A backend with a hidden capacity: so many workers, a queue before them, and errors when that is too long. */
+const backend = { working: 0, queue: [] as ServerResponse[] }
+const serve = (response: ServerResponse): void => {
+  const capacity = behaviour.capacity ?? Number.POSITIVE_INFINITY
+  if (counts.open > 2 * capacity) return answer(response, 503)
+  backend.queue.push(response)
+  work()
+}
+const work = (): void => {
+  while (backend.working < (behaviour.capacity ?? Number.POSITIVE_INFINITY)) {
+    const next = backend.queue.shift()
+    if (next === undefined) return
+    backend.working += 1
+    setTimeout(() => {
+      backend.working -= 1
+      answer(next)
+      work()
+    }, behaviour.delayMs)
+  }
 }
 
 /** Number of the port -> what to do with its requests. */
@@ -89,8 +110,9 @@ const takes = (port: number) => (request: IncomingMessage, response: ServerRespo
   request.resume()
   request.once('end', () => {
     if (behaviour.hold) held.push(() => answer(response))
+    else if (behaviour.capacity !== null) serve(response)
     else if (behaviour.delayMs === 0) answer(response)
-    else setTimeout(answer, behaviour.delayMs, response)
+    else setTimeout(() => answer(response), behaviour.delayMs)
   })
   tellWaiting()
 }

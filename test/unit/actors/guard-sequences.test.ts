@@ -153,6 +153,53 @@ describe('D-10: what must outlive a guard', () => {
     await after.world.advance(2_000)
     expect(after.starts).toHaveLength(3)
   })
+  it('nor what one brand has heard: its share stays closed, or its breaker open, and the others go on', async () => {
+    const outcome = ({ brand }: Due): Outcome =>
+      brand === 'acme' ? respond(429, 60_000) : brand === 'bolt' ? TIMEOUT : respond(200)
+    const before = await new GuardStage({ serviceMs: () => 10, outcome }).raise()
+    for (const brand of ['core', 'acme', 'bolt']) before.due(12, API, brand)
+    await before.world.advance(400)
+    const kept = before.stored.filter(({ kind }) => kind.endsWith('-until'))
+    expect(kept.map(({ kind, brand }) => `${kind} ${brand}`).sort()).toEqual([
+      'breaker-until bolt',
+      'closed-until acme',
+    ])
+    const after = new GuardStage({ serviceMs: () => 10 })
+    after.stored.push(...before.stored)
+    await after.raise()
+    for (const brand of ['acme', 'bolt', 'core']) after.due(3, API, brand)
+    await after.world.advance(25_000)
+    expect(after.starts.map(({ due }) => due.brand)).toEqual(['core', 'core', 'core'])
+    await after.world.advance(20_000)
+    expect(after.startsOf({ brand: 'bolt' })).toHaveLength(3)
+    expect(after.startsOf({ brand: 'acme' })).toHaveLength(0)
+    await after.world.advance(20_000)
+    expect(after.startsOf({ brand: 'acme' })).toHaveLength(3)
+  })
+  it.each([
+    ['closure', 'Retry-After', respond(429, 3_600_000), 'guard.reopened'],
+    ['breaker', 'breaker', TIMEOUT, 'breaker.closed'],
+  ] as const)('%s switched off ends a %s that holds, also for the next process', async (kind, _, answer, event) => {
+    let well = false
+    const stage = await new GuardStage({ serviceMs: () => 10, outcome: () => (well ? respond(200) : answer) }).raise()
+    await stage.limit('concurrency', { domain: API }, 1)
+    stage.due(40, API)
+    await stage.world.advance(5_000)
+    const held = stage.starts.length
+    expect(held).toBeLessThanOrEqual(10)
+    well = true
+    await stage.set(kind, { domain: API }, 0)
+    await stage.world.advance(1_000)
+    expect(stage.starts).toHaveLength(40)
+    const told = stage.events.filter(({ type }) => type === event)
+    expect(told).toContainEqual(expect.objectContaining({ domain: API, brand: null, cause: 'switched off' }))
+    const after = new GuardStage({ serviceMs: () => 10 })
+    after.stored.push(...stage.stored)
+    await after.raise()
+    after.due(3, API)
+    await after.world.advance(500)
+    expect(after.starts).toHaveLength(3)
+  })
   it('a burst is not given again to the next guard', async () => {
     const stage = await new GuardStage({ serviceMs: () => 1 }).raise()
     await stage.limit('concurrency', { domain: API }, 100)

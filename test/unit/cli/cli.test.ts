@@ -134,6 +134,7 @@ describe('the command line', () => {
       let quit: (() => void) | null = null
       const terminal = {
         rows: () => 20,
+        columns: () => 80,
         write: (text: string) => {
           drawn += text
           if (drawn.split('HookPulse').length > 2) quit?.()

@@ -124,6 +124,24 @@ describe('shares', () => {
   })
 })
 
+describe('a breaker beside an adaptive limit', () => {
+  const adaptive: ConditionPolicy = { ...POLICY, adaptiveCeiling: 100 }
+  const stateAfter = (status: number, limit: number): string => {
+    const conditions = newConditions()
+    hear(conditions, adaptive, heard(200))
+    for (let n = 1; n <= 12; n += 1) {
+      if (conditions.adaptive !== null) conditions.adaptive.limit = limit
+      hear(conditions, adaptive, heard(status, { nowMono: n }))
+    }
+    return conditions.domain.breaker.state
+  }
+  it('leaves a 503 to the limit as long as that can go down; the rest, and a backend that refuses even one, is its own', () => {
+    expect(stateAfter(503, 16)).toBe('closed')
+    expect(stateAfter(503, 1)).toBe('open')
+    expect(stateAfter(500, 16)).toBe('open')
+  })
+})
+
 describe('a retry budget', () => {
   it('is a tenth of the first tries of two minutes, and at least one a second', () => {
     const budget = emptyBudget()
