@@ -10,7 +10,7 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
-import { newConditions, restore, saysNothing } from '#guard/conditions.ts'
+import { forgetShares, newConditions, restore, saysNothing } from '#guard/conditions.ts'
 import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
 import { reportLoad } from '#guard/node-load.ts'
 import { carriesNothing } from '#guard/rate.ts'
@@ -176,8 +176,10 @@ const sweep = (ctx: Ctx): void => {
   for (const [domain] of [...loads.entries()])
     if (domain !== NODE_SUM && gone(domain)) reportLoad(loads, domain, 0, false)
   const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
-  for (const [domain, row] of [...conditions.entries()])
+  for (const [domain, row] of [...conditions.entries()]) {
     if (gone(domain) && saysNothing(row, nowMono)) conditions.delete(domain)
+    else forgetShares(row, nowMono)
+  }
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   for (const [key, row] of [...rates.entries()])
     if (key !== RATES_KNOWN_SINCE && carriesNothing(row, nowMono)) rates.delete(key)

@@ -6,6 +6,7 @@
 import type { Brand, Outcome } from '#webhook/webhook.ts'
 import { type Adaptive, type AdaptiveChange, newAdaptive, sampleAdaptive } from './adaptive.ts'
 import {
+  BREAKER_OPEN_MS_MAX,
   type Breaker,
   type BreakerPolicy,
   closedBreaker,
@@ -291,11 +292,33 @@ export const fails = (conditions: Conditions, brand: Brand): boolean => {
   return conditions.domain.breaker.state !== 'closed' || (share !== undefined && isFailing(share.breaker))
 }
 
-/** Nothing that a fresh row would not say: it may be forgotten. */
+/**
+ * So long after the last attempt nothing counts any more that does not hold the domain closed at this instant: a ramp that was
+ * never climbed, a failing row, an adaptive limit. The longest time that a breaker stays open.
+ */
+export const CONDITIONS_KEPT_MS = BREAKER_OPEN_MS_MAX
+
+const isPlain = ({ closure, breaker }: Condition): boolean =>
+  closure.ramp === null && breaker.state === 'closed' && !isFailing(breaker)
+const isQuiet = ({ lastAttemptMono }: Condition, nowMono: number): boolean =>
+  lastAttemptMono <= nowMono - CONDITIONS_KEPT_MS
+
+/** Forgets what brands have heard long ago: a domain may see any number of them. */
+export const forgetShares = (conditions: Conditions, nowMono: number): void => {
+  for (const [brand, share] of conditions.shares)
+    if (isQuiet(share, nowMono) && !isShut(share, nowMono)) conditions.shares.delete(brand)
+}
+
+/** Nothing that a fresh row would not say, or nothing that still counts: it may be forgotten. */
 export const saysNothing = (conditions: Conditions, nowMono: number): boolean => {
-  const plain = ({ closure, breaker }: Condition): boolean =>
-    !isClosed(closure, nowMono) && closure.ramp === null && breaker.state === 'closed' && !isFailing(breaker)
-  if (conditions.adaptive !== null || !plain(conditions.domain)) return false
-  for (const share of conditions.shares.values()) if (!plain(share)) return false
-  return true
+  const { domain, shares, adaptive } = conditions
+  let quiet = true
+  let plain = adaptive === null && isPlain(domain)
+  if (isShut(domain, nowMono)) return false
+  for (const share of shares.values()) {
+    if (isShut(share, nowMono)) return false
+    quiet &&= isQuiet(share, nowMono)
+    plain &&= isPlain(share)
+  }
+  return plain || quiet
 }

@@ -2,7 +2,15 @@
 import { describe, expect, it } from 'vitest'
 import { closedBreaker, isFailing, nextAllowed, noteStart, pass, recordOutcome } from '#guard/breaker.ts'
 import { close, isClosed, open, rampUp } from '#guard/closure.ts'
-import { type ConditionPolicy, gateOf, type Heard, hear, newConditions, saysNothing } from '#guard/conditions.ts'
+import {
+  type ConditionPolicy,
+  forgetShares,
+  gateOf,
+  type Heard,
+  hear,
+  newConditions,
+  saysNothing,
+} from '#guard/conditions.ts'
 import { countTry, emptyBudget, nextRetry } from '#guard/retry-budget.ts'
 
 const BREAKER = { enabled: true, openMs: 30_000 }
@@ -121,6 +129,24 @@ describe('shares', () => {
     for (let n = 0; n < 10; n += 1) hear(conditions, POLICY, heard(500))
     expect(conditions.domain.breaker.state).toBe('open')
     expect(saysNothing(conditions, 0)).toBe(false)
+  })
+})
+
+describe('what a receiver has said', () => {
+  it('is forgotten ten minutes after its last attempt, brand by brand, unless it holds something closed', () => {
+    const conditions = newConditions()
+    hear(conditions, POLICY, heard(429, { othersWait: true }, 1_000))
+    hear(conditions, POLICY, heard(429, { brand: 'bolt', nowMono: 100_000, othersWait: true }, 3_600_000))
+    hear(conditions, POLICY, heard(200, { brand: 'core', nowMono: 500_000 }))
+    expect(saysNothing(conditions, 599_000)).toBe(false)
+    forgetShares(conditions, 1_099_000)
+    expect([...conditions.shares.keys()]).toEqual(['bolt', 'core'])
+    forgetShares(conditions, 1_100_001)
+    expect([...conditions.shares.keys()]).toEqual(['bolt'])
+    expect(saysNothing(conditions, 1_100_001)).toBe(false)
+    forgetShares(conditions, 3_700_001)
+    expect(conditions.shares.size).toBe(0)
+    expect(saysNothing(conditions, 3_700_001)).toBe(true)
   })
 })
 
