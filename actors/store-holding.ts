@@ -3,7 +3,7 @@
  * since `ctx.own` closes it when no state is left.
  */
 import { STORE_OPEN_PATIENCE_MS, STORE_RETRY_MS, STORE_RETRY_MS_MAX } from '#config/limits.ts'
-import { type OpenStore, type Store, StoreError } from '#store/store.ts'
+import { type OpenStore, type Store, StoreError, type StoreErrorCode } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import type { World } from '#world/world.ts'
 
@@ -12,20 +12,22 @@ export interface StoreKeeperArgs {
   readonly events: Events
 }
 
+type Ended = (incarnation: number, reason: string, code: StoreErrorCode) => void
+
 export class StoreHolding {
   store: Store | null = null
   /** Counts the opens, so that a late word of an older store is ignored. */
   incarnation = 0
   readonly #args: StoreKeeperArgs
   readonly #world: World
-  readonly #ended: (incarnation: number, reason: string) => void
+  readonly #ended: Ended
   /** An open under way: at a death it is awaited and closed. */
   #opening: Promise<unknown> = Promise.resolve()
   /** Its keeper is dead: nothing is opened any more. */
   #closed = false
 
   /** `ended`: a store's thread has died. */
-  constructor(args: StoreKeeperArgs, world: World, ended: (incarnation: number, reason: string) => void) {
+  constructor(args: StoreKeeperArgs, world: World, ended: Ended) {
     this.#args = args
     this.#world = world
     this.#ended = ended
@@ -65,7 +67,7 @@ export class StoreHolding {
   #open(): Promise<Error | null> {
     this.incarnation += 1
     const { incarnation } = this
-    const ended = (reason: string): void => this.#ended(incarnation, reason)
+    const ended = (reason: string, code: StoreErrorCode): void => this.#ended(incarnation, reason, code)
     const opening = (async () => this.#args.open({ ended }))().then((store) => {
       this.store = store
       this.#args.events.emit({ type: 'store.opened', at: this.#world.wallNow(), detail: `open ${incarnation}` })
@@ -90,5 +92,5 @@ const closed = async (store: Store | null): Promise<Error | null> => {
 }
 
 /** Time does not cure a corrupt file or one of a later release. */
-const isHopeless = (error: Error): boolean =>
+export const isHopeless = (error: Error): boolean =>
   error instanceof StoreError && (error.code === 'corrupt' || error.code === 'version')

@@ -28,10 +28,10 @@ import {
   took,
 } from '#overload/store-load.ts'
 import { LOAD_HEIR, ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
-import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
+import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
-import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
+import { type Answer, type Call, type Name, name, type SystemInfo } from '#runtime/protocol.ts'
 import {
   type BackedUp,
   isPromised,
@@ -43,7 +43,8 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
-import { StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
+import { isHopeless, StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
+import { noteFailure, whyDoomed } from './store-trouble.ts'
 import { EVERY_MS, pauseAfter, tellEnded, type Upkeep, upkeepOf } from './store-upkeep.ts'
 
 /**
@@ -75,7 +76,12 @@ export interface StoreKeeperProtocol {
     | Answer<'was-read', ReadOutcome, From<never>>
     | Answer<'backed-up', ReadOutcome, { readonly from: From<never>; readonly to: string }>
     | Answer<'opened', Opened>
-    | { readonly type: 'store-ended'; readonly incarnation: number; readonly reason: string }
+    | {
+        readonly type: 'store-ended'
+        readonly incarnation: number
+        readonly reason: string
+        readonly code: StoreErrorCode
+      }
     /** Everything that was in the mailbox is in the queues now. */
     | { readonly type: 'flush' }
     | { readonly type: 'try-again'; readonly road: Road }
@@ -95,7 +101,7 @@ type Written =
   | { readonly ok: true; readonly results: readonly unknown[] }
   | { readonly ok: false; readonly failed: StoreErrorCode; readonly op: number | null; readonly detail: string }
 type ReadOutcome = { readonly ok: true; readonly value: unknown } | StoreFailed
-type Opened = { readonly ok: true } | { readonly ok: false; readonly detail: string }
+type Opened = { readonly ok: true } | { readonly ok: false; readonly detail: string; readonly hopeless: boolean }
 
 interface Pending {
   readonly op: WriteOp
@@ -121,6 +127,10 @@ interface State {
   phase: 'open' | 'reopening'
   /** The store that is being opened has ended before it was taken into use. */
   endedEarly: boolean
+  /** The last store that was given up. */
+  leftIncarnation: number
+  /** Why nothing may go on: the keeper ends, its successor refuses to start, and root gives up. */
+  doomed: string | null
   /** The last attempt to open failed: nobody is kept waiting for the next. */
   isDown: boolean
   reopenMs: number
@@ -166,9 +176,11 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
   /** Async: boot waits for the store. A store that cannot be opened is tried again with growing delay, for a bounded time. */
   async init(args, ctx) {
     ctx.trapExit(true)
+    const doomed = whyDoomed(ctx)
+    if (doomed !== null) return { kind: 'error', reason: { type: 'error', error: new Error(doomed) } }
     const { self, world } = ctx
-    const holding = new StoreHolding(args, world, (incarnation, reason) =>
-      ctx.send<StoreKeeperProtocol>(self, { type: 'store-ended', incarnation, reason }),
+    const holding = new StoreHolding(args, world, (incarnation, reason, code) =>
+      ctx.send<StoreKeeperProtocol>(self, { type: 'store-ended', incarnation, reason, code }),
     )
     ctx.own(() => holding.close())
     const failure = await holding.openPatiently()
@@ -176,7 +188,15 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
     const roads = { urgent: road(), steering: road(), promised: road(), large: road() }
     const load = newStoreLoad()
     ctx.createTable<string, StoreLoad>(STORE_LOAD_TABLE, { heir: LOAD_HEIR }).set(ONE, load)
-    const flags = { endedEarly: false, isDown: false, reopenMs: STORE_RETRY_MS, flushSent: false, isFailing: false }
+    const flags = {
+      endedEarly: false,
+      leftIncarnation: 0,
+      doomed: null,
+      isDown: false,
+      reopenMs: STORE_RETRY_MS,
+      flushSent: false,
+      isFailing: false,
+    }
     ctx.sendAfter(EVERY_MS.expire, { type: 'upkeep', kind: 'expire' })
     ctx.sendAfter(EVERY_MS.prune, { type: 'upkeep', kind: 'prune' })
     ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
@@ -214,65 +234,72 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
   },
 
   info(message, state, ctx) {
-    switch (message.type) {
-      case 'flush':
-        state.flushSent = false
-        flush(state, ctx)
-        return keep
-      case 'written':
-        if (message.ok) written(state, ctx, message.data.road, message.data.incarnation, message.value)
-        return keep
-      case 'was-read':
-        if (message.ok) answerWith(ctx, message.data, message.value)
-        return keep
-      case 'backed-up':
-        if (message.ok) backedUp(state, ctx, message.data, message.value)
-        return keep
-      case 'try-again':
-        state.roads[message.road].paused = false
-        flush(state, ctx)
-        return keep
-      case 'store-ended':
-        if (message.incarnation !== state.holding.incarnation) return keep
-        if (state.phase === 'reopening') state.endedEarly = true
-        else reopen(state, ctx, message.reason)
-        return keep
-      case 'open-again':
-        openAgain(state, ctx)
-        return keep
-      case 'upkeep':
-        upkeep(message.kind, state, ctx)
-        return keep
-      case 'kept-up':
-        keptUp(message.data, message.ok ? message.value : null, state, ctx)
-        return keep
-      case 'look':
-        look(state, ctx)
-        return keep
-      case 'looked':
-        looked(message.ok ? message.value : null, state, ctx)
-        return keep
-      case 'opened':
-        opened(state, ctx, message.ok ? message.value : { ok: false, detail: 'the open has crashed' })
-        return keep
-      case 'DOWN':
-      case 'EXIT':
-      case 'timeout':
-        return keep
-      default:
-        return message satisfies never
-    }
+    hear(message, state, ctx)
+    if (state.doomed === null) return keep
+    return stop({ type: 'error', error: new Error(state.doomed) }, state)
   },
 
   /** What is known but not written would be in doubt after the next start: written now. `ctx.own` closes the store then. */
   async terminate(_reason, state, ctx) {
     const { store } = state.holding
+    if (state.doomed !== null) return
     for (const name of ROADS) {
       const { underWay, writing, waiting } = state.roads[name]
       if (underWay !== null && writing !== null) settle(state, ctx, underWay, await writing)
       if (waiting.length > 0 && store !== null) settle(state, ctx, waiting, await writingOf(store, waiting))
     }
   },
+}
+
+const hear = (message: StoreKeeperProtocol['info'] | SystemInfo, state: State, ctx: Ctx): void => {
+  switch (message.type) {
+    case 'flush':
+      state.flushSent = false
+      flush(state, ctx)
+      return
+    case 'written':
+      if (message.ok) written(state, ctx, message.data.road, message.data.incarnation, message.value)
+      return
+    case 'was-read':
+      if (message.ok) answerWith(ctx, message.data, message.value)
+      return
+    case 'backed-up':
+      if (message.ok) backedUp(state, ctx, message.data, message.value)
+      return
+    case 'try-again':
+      state.roads[message.road].paused = false
+      flush(state, ctx)
+      return
+    case 'store-ended':
+      if (message.incarnation !== state.holding.incarnation || message.incarnation === state.leftIncarnation) return
+      if (state.phase === 'reopening') state.endedEarly = true
+      else reopen(state, ctx, message.reason, message.code)
+      return
+    case 'open-again':
+      openAgain(state, ctx)
+      return
+    case 'upkeep':
+      upkeep(message.kind, state, ctx)
+      return
+    case 'kept-up':
+      keptUp(message.data, message.ok ? message.value : null, state, ctx)
+      return
+    case 'look':
+      look(state, ctx)
+      return
+    case 'looked':
+      looked(message.ok ? message.value : null, state, ctx)
+      return
+    case 'opened':
+      opened(state, ctx, message.ok ? message.value : CRASHED)
+      return
+    case 'DOWN':
+    case 'EXIT':
+    case 'timeout':
+      return
+    default:
+      message satisfies never
+  }
 }
 
 // ---------------------------------------------------------------- writing
@@ -318,7 +345,9 @@ const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcom
   road.underWay = null
   road.writing = null
   if (isAppendRoad(name)) returned(state.load[name], rowsOf(group), ctx.world.monoNow())
-  if (outcome.ok) {
+  // The yes of a store whose disk has failed meanwhile is none: its successor is asked again (D-3, reliability.md D7).
+  if (outcome.ok && incarnation === state.leftIncarnation) road.waiting.unshift(...group)
+  else if (outcome.ok) {
     settle(state, ctx, group, outcome)
     road.pauseMs = STORE_RETRY_MS
     recovered(state, ctx)
@@ -362,7 +391,7 @@ const failed = (
   }
   for (const pending of group) pending.sent += 1
   road.waiting.unshift(...giveUp(ctx, group))
-  if (incarnation === state.holding.incarnation) reopen(state, ctx, why.detail)
+  if (incarnation === state.holding.incarnation) reopen(state, ctx, why.detail, why.failed)
 }
 
 /** Promises are refused, marks and outcomes are kept, in their order. */
@@ -463,17 +492,26 @@ const looked = (outcome: ReadOutcome | null, state: State, ctx: Ctx): void => {
 // ---------------------------------------------------------------- opening
 
 /** The store is gone or cannot be trusted: close it, open it again; what was under way waits at the head of its road. */
-const reopen = (state: State, ctx: Ctx, reason: string): void => {
+const reopen = (state: State, ctx: Ctx, reason: string, code: StoreErrorCode): void => {
   if (state.phase === 'reopening') return
   complain(state, ctx, reason)
+  noteFailure(ctx, code, reason)
   state.phase = 'reopening'
-  openAgain(state, ctx)
+  state.leftIncarnation = state.holding.incarnation
+  const doomed = whyDoomed(ctx)
+  if (doomed === null) openAgain(state, ctx)
+  else doom(state, ctx, doomed)
 }
+/** What was promised to nobody yet is refused; what is not recorded is in doubt at the next start. */
+const doom = (state: State, ctx: Ctx, why: string): void => {
+  state.doomed = why
+  for (const name of ROADS) hold(state.roads[name], ctx, state.roads[name].waiting.splice(0), 'io')
+}
+const CRASHED: Opened = { ok: false, detail: 'the open has crashed', hopeless: false }
+const notOpened = (error: Error): Opened => ({ ok: false, detail: error.message, hopeless: isHopeless(error) })
 const openAgain = (state: State, ctx: Ctx): void => {
   ctx.pipe(
-    state.holding
-      .reopen()
-      .then((error): Opened => (error === null ? { ok: true } : { ok: false, detail: error.message })),
+    state.holding.reopen().then((error): Opened => (error === null ? { ok: true } : notOpened(error))),
     'opened',
   )
 }
@@ -488,6 +526,7 @@ const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
     flush(state, ctx)
     return
   }
+  if (outcome.hopeless) return doom(state, ctx, `the store cannot be opened again: ${outcome.detail}`)
   state.isDown = true
   for (const name of ROADS) hold(state.roads[name], ctx, state.roads[name].waiting.splice(0), 'closed')
   ctx.sendAfter(state.reopenMs, { type: 'open-again' })

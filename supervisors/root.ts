@@ -9,6 +9,7 @@
 import { LISTENER_TABLE } from '#actors/control.ts'
 import { limits, limitsActor } from '#actors/limits.ts'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import { GUARDS_TABLES } from '#guard/tables.ts'
 import { type Name, name } from '#runtime/protocol.ts'
 import type { SupervisorArgs, SupervisorProtocol } from '#runtime/supervisor.ts'
@@ -29,8 +30,9 @@ export interface RootArgs extends DeliveryArgs {
 export const rootSupervisor = (args: RootArgs): SupervisorArgs => ({
   flags: HOUSE_FLAGS,
   // With --port 0 clients find the daemon where it was, whatever of the control channel was killed.
+  // A store-keeper that is restarted counts on where its predecessor was.
   // And whatever dies, guards forget no rate, closure or hold (D-10).
-  tables: [LISTENER_TABLE, ...GUARDS_TABLES],
+  tables: [LISTENER_TABLE, STORE_FAILURES_TABLE, ...GUARDS_TABLES],
   children: [
     worker(storeKeeperActor, { open: args.openStore, events: args.events }, { name: storeKeeper, shutdownMs: 10_000 }),
     ...args.control.before,

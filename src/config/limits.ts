@@ -182,6 +182,9 @@ export const GROUP_BYTES_MAX = 1_048_576
 export const STORE_RETRY_MS = 100
 export const STORE_RETRY_MS_MAX = 5_000
 export const STORE_OPEN_PATIENCE_MS = 20_000
+/** A disk that fails so often within this long is not trusted any more: exit 70, and the service manager's turn (reliability.md D7). */
+export const DISK_FAILURES_MAX = 3
+export const DISK_FAILURES_MS = 600_000
 /** A promised operation that was under way this often when the store died is answered `failed`. */
 export const STORE_RESENDS_MAX = 3
 /** An attempt that runs for longer is slow; slow ones may hold this share of the node together (D-14). */

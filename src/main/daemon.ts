@@ -11,6 +11,7 @@ import { openDispatchPool } from '#dispatch/pool.ts'
 import type { DispatchSettings } from '#dispatch/settings.ts'
 import { parseHosts } from '#dispatch/settings.ts'
 import { describeReason } from '#runtime/exit.ts'
+import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { lockDirectory } from '#store/sqlite/directory-lock.ts'
@@ -49,10 +50,12 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   process.on('unhandledRejection', (error) => broken('a rejection outside every actor', error))
 
   let gaveUp = 'nobody gave up'
+  let failedStart: string | null = null
   const runtime = new Runtime(world, {
     report: (report) => {
+      if (report.type === 'child-start-failed') failedStart = `${report.offender.id}: ${describeReason(report.reason)}`
       if (report.type === 'supervisor-gave-up')
-        gaveUp = `${report.supervisor} gave up on ${report.offender.id} (${describeReason(report.reason)})`
+        gaveUp = `${report.supervisor} gave up on ${report.offender.id} (${whyGaveUp(report, failedStart)})`
       const event = processEvent(report, world.wallNow())
       if (event !== null) events.emit(event)
     },
@@ -91,6 +94,13 @@ export const startDaemon = async (config: Config, version: string): Promise<void
     void stopInPeace(runtime, world, events, log, lock.release)
   })
 }
+
+/** Whose restart failed each time was given up for the reason of that, not for the last `shutdown`. */
+const whyGaveUp = ({ reason, offender }: GaveUp, failedStart: string | null): string =>
+  reason === 'shutdown' && failedStart?.startsWith(`${offender.id}: `) === true
+    ? failedStart.slice(offender.id.length + 2)
+    : describeReason(reason)
+type GaveUp = Extract<Report, { type: 'supervisor-gave-up' }>
 
 /** The first one's threads start while the store opens; who is restarted later opens its own. */
 const startedAhead = (open: () => Dispatch): (() => Dispatch) => {

@@ -36,8 +36,11 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** Opens a store, running migrations. Rejects with StoreError (`locked`, `corrupt`, `version`, `io`). */
-export type OpenStore = (events: { readonly ended: (reason: string) => void }) => Promise<Store>
+/**
+ * Opens a store, running migrations. Rejects with StoreError (`locked`, `corrupt`, `version`, `io`). `ended`: it cannot be used any
+ * more; `io` and `corrupt`: for what the disk did, `closed`: for another reason.
+ */
+export type OpenStore = (events: { readonly ended: (reason: string, code: StoreErrorCode) => void }) => Promise<Store>
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode

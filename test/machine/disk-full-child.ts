@@ -2,7 +2,9 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
 import { encodeRows } from '#store/rows.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { Append, NewWebhook, ReadQuery, WriteOp } from '#store/store.ts'
@@ -45,6 +47,15 @@ const hub = new EventHub((error) => {
 })
 hub.on(['store.opened', 'store.failed'], (event) => events.push(event.type))
 const runtime = new Runtime(new RealWorld())
+await runtime.start(
+  supervisor,
+  {
+    flags: { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 },
+    tables: [STORE_FAILURES_TABLE],
+    children: [],
+  },
+  { name: 'tables' },
+)
 await runtime.start(storeKeeperActor, { open: openSqlite(join(dir, 'data')), events: hub }, { name: storeKeeper })
 const ask = (op: WriteOp | ReadQuery): Promise<unknown> =>
   runtime.call<never>(storeKeeper as never, op as never, Number.POSITIVE_INFINITY)

@@ -56,7 +56,7 @@ export class NoisyStore {
         this.#hooks.passage('store writes')
         mustLive()
         if (fails(noise.errors, 'error before the write'))
-          throw new StoreError(draws.oneOf(['busy', 'full', 'io']), 'drawn')
+          throw new StoreError(draws.oneOf(['busy', 'full', 'closed']), 'drawn')
         return slowly(noise.slow)
       },
       afterWrite: () => {
@@ -64,7 +64,7 @@ export class NoisyStore {
         this.#hooks.passage('store has written')
         mustLive()
         if (fails(noise.lostReplies, 'answer lost after the write'))
-          throw new StoreError('io', 'written, and the answer is lost')
+          throw new StoreError('closed', 'written, and the answer is lost')
         return slowly(noise.slow / 2)
       },
       beforeRead: (query) => {

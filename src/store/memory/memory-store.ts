@@ -6,6 +6,7 @@ import {
   type ReadResult,
   type Store,
   StoreError,
+  type StoreErrorCode,
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
@@ -38,12 +39,12 @@ class MemoryStore implements Store {
   readonly #release: () => void
   #open = true
 
-  constructor(disk: MemoryDisk, faults: MemoryFaults, ended: (reason: string) => void) {
+  constructor(disk: MemoryDisk, faults: MemoryFaults, ended: (reason: string, code: StoreErrorCode) => void) {
     this.#disk = disk
     this.#faults = faults
     this.#release = disk.hold((reason) => {
       this.#open = false
-      ended(reason)
+      ended(reason, 'closed')
     })
   }
 

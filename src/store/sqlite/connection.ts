@@ -63,6 +63,10 @@ export const guarded = <T>(file: string, body: () => T): T => {
   }
 }
 
+/** As `storeErrorOf`, but what is not SQLite's stays what it is. */
+export const sqliteErrorOf = (error: unknown, file: string): unknown =>
+  error instanceof Database.SqliteError ? storeErrorOf(error, file) : error
+
 export const storeErrorOf = (error: unknown, file: string): StoreError => {
   if (error instanceof StoreError) return error
   const message = error instanceof Error ? error.message : String(error)

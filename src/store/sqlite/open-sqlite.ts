@@ -7,6 +7,7 @@ import {
   type ReadResult,
   type Store,
   StoreError,
+  type StoreErrorCode,
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
@@ -44,7 +45,7 @@ class SqliteStore implements Store {
   readonly #files: DataFiles
   readonly #writer: StoreThread
   readonly #maintenance: StoreThread
-  readonly #ended: (reason: string) => void
+  readonly #ended: (reason: string, code: StoreErrorCode) => void
   /** `process.exit` ends the threads, which empties the `-wal`: its absence means nothing then (D-26). */
   readonly #atExit = (): void => markClosed(this.#files)
   #closing: Promise<void> | null = null
@@ -53,7 +54,12 @@ class SqliteStore implements Store {
   #inspecting: Promise<unknown> = Promise.resolve()
   #isBackingUp = false
 
-  constructor(files: DataFiles, writer: StoreThread, maintenance: StoreThread, ended: (reason: string) => void) {
+  constructor(
+    files: DataFiles,
+    writer: StoreThread,
+    maintenance: StoreThread,
+    ended: (reason: string, code: StoreErrorCode) => void,
+  ) {
     this.#files = files
     this.#writer = writer
     this.#maintenance = maintenance
@@ -88,12 +94,12 @@ class SqliteStore implements Store {
     if (this.#closing !== null) throw new StoreError('closed', 'the store is closed')
   }
   /** One thread is gone: the other goes too, and only then it is said, so that a new store finds no connection open. */
-  async #die(reason: string): Promise<void> {
+  async #die({ code, message }: StoreError): Promise<void> {
     if (this.#closing !== null) return
     const ends = [this.#endInspections(), this.#writer.end(), this.#maintenance.end()]
     this.#closing = Promise.all(ends).then(() => this.#gone())
     await this.#closing
-    this.#ended(reason)
+    this.#ended(`${code}: ${message}`, code)
   }
   #gone(): void {
     process.off('exit', this.#atExit)

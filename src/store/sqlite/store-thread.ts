@@ -13,8 +13,8 @@ type Written = Extract<FromStore, { type: 'written' }>
 export class StoreThread {
   onCheckpointWanted: () => void = () => undefined
   onCheckpointed: (frames: number, done: number) => void = () => undefined
-  /** Resolves with the reason when the thread has exited. */
-  readonly gone: Promise<string>
+  /** Resolves with the reason when the thread has exited: `closed`, or what the disk did. */
+  readonly gone: Promise<StoreError>
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   readonly #opened: Promise<void>
@@ -24,7 +24,7 @@ export class StoreThread {
   constructor(entry: string, dir: string) {
     this.#worker = new Worker(new URL(entry), { workerData: dir })
     const opened = Promise.withResolvers<void>()
-    const gone = Promise.withResolvers<string>()
+    const gone = Promise.withResolvers<StoreError>()
     this.#opened = opened.promise
     // Whoever waits hears of it; if nobody does yet, `open` will.
     this.#opened.catch(() => undefined)
@@ -34,7 +34,7 @@ export class StoreThread {
       else this.#heard(message)
     })
     this.#worker.on('error', (error) => {
-      this.#failure ??= new StoreError('io', `the store's thread died: ${error.message}`)
+      this.#failure ??= new StoreError('closed', `the store's thread died: ${error.message}`)
     })
     this.#worker.on('exit', () => {
       const failure = this.#failure ?? new StoreError('closed', "the store's thread ended")
@@ -42,7 +42,7 @@ export class StoreThread {
       opened.reject(failure)
       for (const { reject } of this.#waiting.values()) reject(failure)
       this.#waiting.clear()
-      gone.resolve(`${failure.code}: ${failure.message}`)
+      gone.resolve(failure)
     })
   }
 

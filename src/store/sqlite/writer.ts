@@ -19,7 +19,14 @@ import {
 } from '#store/store.ts'
 import { Appending, BatchInTheWay, Inserter } from './appending.ts'
 import { AttemptRows } from './attempt-rows.ts'
-import { type Connection, openConnection, type Synchronous, setSynchronous, storeErrorOf } from './connection.ts'
+import {
+  type Connection,
+  openConnection,
+  type Synchronous,
+  setSynchronous,
+  sqliteErrorOf,
+  storeErrorOf,
+} from './connection.ts'
 import { CounterChanges, counterWriter } from './counters.ts'
 import { checkFiles, type DataFiles, markClosed, markOpened } from './data-files.ts'
 import { DueReads } from './due-reads.ts'
@@ -358,7 +365,7 @@ export class Writer {
       changes?.clear()
     } catch (error) {
       this.#abandon(changes, nextSeq)
-      throw error
+      throw sqliteErrorOf(error, this.#files.database)
     }
   }
   /** Some errors roll back on their own (reliability.md D8). */

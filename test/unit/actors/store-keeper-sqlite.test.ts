@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import { Runtime } from '#runtime/runtime.ts'
+import { supervisor } from '#runtime/supervisor.ts'
 import { encodeRows } from '#store/rows.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { Append, NewWebhook, ReadQuery, WriteOp } from '#store/store.ts'
@@ -64,6 +66,8 @@ describe('the store-keeper over SQLite', { timeout: 60_000 }, () => {
     events.on(['store.opened', 'store.failed'], (event) => {
       if (event.type === 'store.opened' && event.detail.startsWith('open ')) opened += 1
     })
+    const flags = { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 } as const
+    await runtime.start(supervisor, { flags, tables: [STORE_FAILURES_TABLE], children: [] }, { name: 'tables' })
     const started = await runtime.start(storeKeeperActor, { open: openSqlite(dir), events }, { name: storeKeeper })
     expect(started.ok).toBe(true)
   }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
+import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import {
   CHECK_AFTER_MS,
+  DISK_FAILURES_MS,
   EXPIRE_EVERY_MS,
   PRUNE_EVERY_MS,
   RETENTION_MS,
@@ -9,13 +11,22 @@ import {
 } from '#config/limits.ts'
 import type { StoreLoadShown } from '#overload/store-load.ts'
 import { ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
+import type { ExitReason } from '#runtime/exit.ts'
+import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { worker } from '#runtime/supervisor-spec.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { encodeRows } from '#store/rows.ts'
-import { type NewWebhook, type OpenStore, type Store, StoreError, type WriteOp } from '#store/store.ts'
+import {
+  type NewWebhook,
+  type OpenStore,
+  type Store,
+  StoreError,
+  type StoreErrorCode,
+  type WriteOp,
+} from '#store/store.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
@@ -79,12 +90,14 @@ const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partia
       return faults.beforeWrite?.(group)
     },
   }
-  const runtime = new Runtime(world, { safeMessages: true })
+  const reports: Report[] = []
+  const runtime = new Runtime(world, { safeMessages: true, report: (report) => reports.push(report) })
   const args = { open: changed(openMemoryStore(disk, watched), change), events: hub }
   const starting = runtime.start(
     supervisor,
     {
       flags: { strategy: 'one_for_one', intensity: 5, periodMs: 10_000 },
+      tables: [STORE_FAILURES_TABLE],
       children: [worker(storeKeeperActor, args, { name: storeKeeper })],
     },
     { name: 'root' },
@@ -92,7 +105,8 @@ const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partia
   await world.settle()
   const ask = <Op extends WriteOp>(op: Op) =>
     runtime.call<never>(storeKeeper as never, op as never, Number.POSITIVE_INFINITY) as Promise<unknown>
-  return { world, disk, events, groups, runtime, starting, ask }
+  const ended = starting.then(() => new Promise<ExitReason>((resolve) => runtime.monitor('root', resolve)))
+  return { world, disk, events, groups, reports, runtime, starting, ended, ask }
 }
 
 describe('the store-keeper', () => {
@@ -361,6 +375,101 @@ describe('an old store that does not close in order', () => {
     expect(await held.ask(markOf(1))).toMatchObject({ ok: true })
   })
 })
+
+describe('a disk that fails (D7)', () => {
+  const failing = () => {
+    let failsNext: StoreError | null = null
+    const fail = (code: StoreErrorCode = 'io') => {
+      failsNext = new StoreError(code, 'disk I/O error')
+    }
+    const faults: MemoryFaults = {
+      beforeWrite: (group) => {
+        const error = failsNext
+        if (error === null || group[0]?.type === 'expire') return
+        failsNext = null
+        throw error
+      },
+    }
+    return { fail, faults }
+  }
+  it.each(['io', 'corrupt'] as const)(
+    '%s: opened again through recovery before anything more is acknowledged',
+    async (code) => {
+      const { fail, faults } = failing()
+      const { world, events, groups, ask } = await stage(faults)
+      await ask(appendOf(1))
+      fail(code)
+      const order: string[] = []
+      const answers = [ask(appendOf(2)), ask(markOf(1))].map((answer) =>
+        answer.then(() => order.push(...events.splice(0))),
+      )
+      await world.settle()
+      await Promise.all(answers)
+      const reopened = ['store.opened open 1', `store.failed ${code}: disk I/O error`, 'store.opened open 2']
+      expect(order.slice(0, 3)).toEqual(reopened)
+      expect(groups.filter(([type]) => type === 'append')).toHaveLength(3)
+    },
+  )
+  it('three times within ten minutes: nothing more is acknowledged, and root gives up with the reason', async () => {
+    const { fail, faults } = failing()
+    const { world, reports, ended, ask } = await stage(faults)
+    for (const n of [1, 2]) {
+      fail()
+      const answer = ask(appendOf(n))
+      await world.advance(DISK_FAILURES_MS / 3)
+      expect(await answer).toMatchObject({ ok: true })
+    }
+    fail()
+    const answer = ask(appendOf(3))
+    await world.advance(1)
+    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await ended).toBe('shutdown')
+    expect(reports.map((report) => report.type)).toContain('supervisor-gave-up')
+    const failedStart = reports.find((report) => report.type === 'child-start-failed')
+    expect(JSON.stringify(failedStart, reasonText)).toContain("the store's disk failed 3 times within 10 min")
+  })
+  it('three times in longer than that: it goes on; so it does when threads die for other reasons', async () => {
+    const { fail, faults } = failing()
+    const { world, ask } = await stage(faults)
+    for (let n = 1; n <= 6; n++) {
+      fail()
+      expect(await ask(appendOf(n))).toMatchObject({ ok: true })
+      await world.advance(DISK_FAILURES_MS / 2 + 1)
+    }
+    for (let n = 7; n <= 20; n++) {
+      fail('closed')
+      expect(await ask(appendOf(n))).toMatchObject({ ok: true })
+    }
+  })
+  it('is counted over the deaths of the store-keeper', async () => {
+    const { fail, faults } = failing()
+    const { world, runtime, ended, ask } = await stage(faults)
+    for (const n of [1, 2]) {
+      fail()
+      await ask(appendOf(n))
+      runtime.exit(storeKeeper, 'kill')
+      await world.settle()
+    }
+    fail()
+    const answer = ask(appendOf(3))
+    await world.settle()
+    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await ended).toBe('shutdown')
+  })
+  it('a store that is found corrupt when it is opened again is not tried for ever', async () => {
+    let isCorrupt = false
+    const { world, disk, ended } = await stage({
+      beforeOpen: () => {
+        if (isCorrupt) throw new StoreError('corrupt', 'hookpulse.db is damaged')
+      },
+    })
+    isCorrupt = true
+    disk.crash('thread died')
+    await world.settle()
+    expect(await ended).toBe('shutdown')
+  })
+})
+const reasonText = (_key: string, value: unknown): unknown => (value instanceof Error ? value.message : value)
 
 describe('expiry', () => {
   it('ends what has waited for too long in batches, without being asked, and tells each once', async () => {

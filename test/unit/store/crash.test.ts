@@ -105,9 +105,9 @@ describe('a store thread that dies', () => {
     const put = (brand: string) => store.write([{ type: 'put-brand', brand, createdAt: 1 }])
     await put('a')
     await put('b')
-    await expect(put('c')).rejects.toMatchObject({ code: 'io' })
+    await expect(put('c')).rejects.toMatchObject({ code: 'closed' })
     await ended.promise
-    expect(reasons).toEqual(["io: the store's thread died: failpoint store.heard"])
+    expect(reasons).toEqual(["closed: the store's thread died: failpoint store.heard"])
     await expect(put('d')).rejects.toMatchObject({ code: 'closed' })
     const next = await openSqlite(dir)({ ended: () => undefined })
     expect((await next.read({ type: 'brands' })).map((row) => row.brand)).toEqual(['a', 'b'])
