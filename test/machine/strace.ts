@@ -1,5 +1,5 @@
 /** Runs a program under strace with faults injected into its system calls (strace(1), "Tampering"). */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 
 export interface Tampering {
   /** `--inject` expressions, like `fsync:error=EIO:when=5`. */
@@ -29,11 +29,14 @@ export const straceArgs = ({
   '-e',
   `trace=${[...new Set([...trace, ...inject.map((text) => text.split(':')[0] ?? '')])].join(',')}`,
   ...inject.flatMap((text) => ['-e', `inject=${text}`]),
-  '--seccomp-bpf',
 ]
 
-/** With an IPC channel, as `fork` makes it. */
+/** With an IPC channel, as `fork` makes it. Without `--seccomp-bpf`: strace 6.1 overlooks `-P` with it. */
 export const forkUnder = (tampering: Tampering, entry: string, args: readonly string[]): ChildProcess =>
   spawn('strace', [...straceArgs(tampering), process.execPath, entry, ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+
+/** To its end. Throws if it does not end in peace. */
+export const runUnder = (tampering: Tampering, entry: string, args: readonly string[]): string =>
+  execFileSync('strace', [...straceArgs(tampering), process.execPath, entry, ...args], { encoding: 'utf8' })
