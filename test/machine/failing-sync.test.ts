@@ -76,7 +76,7 @@ describe('a sync that fails (D7)', () => {
   })
 })
 
-describe('a slow disk (STOR-02)', () => {
+describe('a slow disk', () => {
   it('STOR-02: 300 ms a sync slow acknowledgements down and nothing else: groups widen, main answers, nobody is restarted', async () => {
     const receiver = await startCountingReceiver()
     onTestFinished(() => receiver.stop())
