@@ -1,76 +1,115 @@
 import type { ControlClient } from '#test/support/control-client.ts'
-import { judge, openLedger } from '#test/support/ledger.ts'
+import type { Arrivals } from '#test/support/counting-receiver.ts'
+import { judge, type Ledger, openLedger } from '#test/support/ledger.ts'
 import { domainLimits } from './limits.ts'
-import { type Bench, check, type Scenario } from './scenario.ts'
+import { type Bench, type CountingReceiver, check, type Figure, type Scenario } from './scenario.ts'
 import { percentile } from './stats.ts'
 
-const BRANDS = ['flood', 'calm', 'small'] as const
-const RATE = 500
+/** The flooding one first. Each has work for longer than its share of the measured time. */
+const BRANDS = [
+  { brand: 'flood', weight: 1 },
+  { brand: 'calm', weight: 1 },
+  { brand: 'heavy', weight: 2 },
+] as const
+const WEIGHTS = BRANDS.reduce((sum, { weight }) => sum + weight, 0)
+const SINGLES = 20
+const CONCURRENCY = 50
 
-/** `count` webhooks of one brand at one instant, in batches. */
-const scheduleFor = async (
-  client: ControlClient,
-  brand: string,
-  url: string,
-  count: number,
-  at: number,
-): Promise<string[]> => {
-  const ids: string[] = []
-  for (let from = 0; from < count; from += 1_000) {
-    const webhooks = Array.from({ length: Math.min(1_000, count - from) }, () => ({ url: `${url}/${brand}`, at }))
-    const answer = await client.call<{ ids: string[] }>('scheduleWebhooks', { webhooks, brand })
-    ids.push(...answer.ids)
-  }
-  return ids
+interface Stage {
+  readonly client: ControlClient
+  readonly receiver: CountingReceiver
+  readonly ledger: Ledger
 }
 
-/** One brand floods, two have a third of the rate's work each: equal weights, so each gets a third while all have work. */
+const BATCH = 1_000
+/** `count` webhooks of one brand at one instant. */
+const scheduleFor = async ({ client, receiver, ledger }: Stage, brand: string, count: number, at: number) => {
+  for (let from = 0; from < count; from += BATCH) {
+    const url = `${receiver.url}/${brand}`
+    const webhooks = Array.from({ length: Math.min(BATCH, count - from) }, () => ({ url, at }))
+    const { ids } = await client.call<{ readonly ids: string[] }>('scheduleWebhooks', { webhooks, brand })
+    ledger.acknowledged(ids, at)
+  }
+}
+
+/** Single webhooks of a fourth brand, evenly over a while, one at a time. Their ids and instants. */
+const sendSingles = async ({ client, receiver, ledger }: Stage, from: number, overMs: number) => {
+  const singles: { readonly id: string; readonly at: number }[] = []
+  for (let nth = 0; nth < SINGLES; nth += 1) {
+    const at = Math.floor(from + (overMs * nth) / SINGLES)
+    const { id } = await client.schedule({ url: `${receiver.url}/single`, at, brand: 'single' })
+    singles.push({ id, at })
+    ledger.acknowledged([id], at)
+  }
+  return singles
+}
+const waitsOf = (singles: readonly { readonly id: string; readonly at: number }[], arrivals: Arrivals): number[] =>
+  singles.map(({ id, at }) => (arrivals.at[arrivals.ids.indexOf(id)] ?? Number.NaN) - at)
+
+/** Shares of the starts while all three have work: until the first of them has had its last. In percent. */
+const sharesOf = (arrivals: Arrivals): number[] => {
+  const inOrder = [...arrivals.at.keys()].sort((a, b) => (arrivals.at[a] ?? 0) - (arrivals.at[b] ?? 0))
+  const urls = inOrder.map((index) => arrivals.urls[index])
+  const end = Math.min(...BRANDS.map(({ brand }) => urls.lastIndexOf(`/${brand}`)))
+  const together = urls.slice(0, end).filter((url) => url !== '/single')
+  return BRANDS.map(({ brand }) => (together.filter((url) => url === `/${brand}`).length / together.length) * 100)
+}
+
+/** Within 2 % of what the weights say. */
+const shareFigures = (shares: readonly number[]): Figure[] =>
+  BRANDS.map(({ brand, weight }, index) => {
+    const due = (weight / WEIGHTS) * 100
+    return {
+      name: `share of ${brand}, weight ${weight}`,
+      value: shares[index] ?? Number.NaN,
+      unit: '%',
+      aim: { atLeast: due * 0.98, atMost: due * 1.02 },
+    }
+  })
+
 const run = async (bench: Bench) => {
-  const flood = bench.pick({ tiny: 600, small: 5_000, full: 15_000 })
-  const fair = Math.floor(flood / 5)
+  const flood = bench.pick({ tiny: 600, small: 6_000, full: 15_000 })
+  const rate = bench.pick({ tiny: 200, small: 500, full: 500 })
+  const perWeight = Math.floor(flood / 3)
   const receiver = await bench.receiver()
   const daemon = await bench.daemon()
   const client = await daemon.connect()
-  await domainLimits(client, receiver.domain, { concurrency: 50, rate: RATE })
-  const at = Date.now() + 1_000 + flood / 10
-  const ledger = openLedger()
-  for (const brand of BRANDS) {
-    const count = brand === 'flood' ? flood : fair
-    ledger.acknowledged(await scheduleFor(client, brand, receiver.url, count, at), at)
+  const stage: Stage = { client, receiver, ledger: openLedger() }
+  await domainLimits(client, receiver.domain, { concurrency: CONCURRENCY, rate })
+  for (const { brand, weight } of BRANDS) await client.call('configureBrandWeight', { brand, weight })
+
+  // The same single webhooks with nobody beside them: what they wait more later is what the flood costs them.
+  const alone = await sendSingles(stage, Date.now() + 500, 2_000)
+  await receiver.until({ distinct: SINGLES }, 30_000)
+
+  const at = Date.now() + 1_000 + flood / 5
+  for (const { brand, weight } of BRANDS) {
+    const count = brand === 'flood' ? flood : perWeight * weight
+    await scheduleFor(stage, brand, count, at)
   }
-  // While all three have work a fourth brand sends single webhooks: how long do they wait?
-  const singles: { id: string; at: number }[] = []
-  const together = ((3 * fair) / RATE) * 1_000
-  for (let nth = 1; nth <= 10; nth += 1) {
-    const when = Math.floor(at + (together * nth) / 12)
-    const { id } = await client.schedule({ url: `${receiver.url}/single`, at: when, brand: 'single' })
-    singles.push({ id, at: when })
-    ledger.acknowledged([id], when)
-  }
-  const total = flood + 2 * fair + singles.length
-  await receiver.until({ distinct: total }, (total / RATE) * 3_000 + 30_000)
+  const togetherMs = ((WEIGHTS * perWeight) / rate) * 1_000
+  const beside = await sendSingles(stage, at + togetherMs * 0.1, togetherMs * 0.7)
+  const total = flood + perWeight * (WEIGHTS - 1) + 2 * SINGLES
+  await receiver.until({ distinct: total }, (total / rate) * 3_000 + 30_000)
   const arrivals = await receiver.arrivals()
   const { openMax } = await receiver.figures()
   await client.close()
-  // As long as all three have work: until the first of them has had its last.
-  const inOrder = [...arrivals.at.keys()].sort((a, b) => (arrivals.at[a] ?? 0) - (arrivals.at[b] ?? 0))
-  const urls = inOrder.map((index) => arrivals.urls[index])
-  const end = Math.min(...BRANDS.map((brand) => urls.lastIndexOf(`/${brand}`)))
-  const window = urls.slice(0, end).filter((url) => url !== '/single')
-  const shares = BRANDS.map((brand) => (window.filter((url) => url === `/${brand}`).length / window.length) * 100)
-  const waits = singles.map(({ id, at: due }) => (arrivals.at[arrivals.ids.indexOf(id)] ?? Number.NaN) - due)
-  const { broken } = judge(ledger, arrivals, openMax, { concurrency: 50, rate: { perSecond: RATE } })
+  const [before, after] = [waitsOf(alone, arrivals), waitsOf(beside, arrivals)]
+  const { broken } = judge(stage.ledger, arrivals, openMax, { concurrency: CONCURRENCY, rate: { perSecond: rate } })
   return {
-    setup: { flood, others: fair, rate: RATE, weights: '1:1:1 (weights of brands are not built)' },
+    setup: { flood, calm: perWeight, heavy: 2 * perWeight, rate, concurrency: CONCURRENCY, weights: '1:1:2' },
     figures: [
-      ...BRANDS.map((brand, index) => ({
-        name: `share of ${brand}`,
-        value: shares[index] ?? Number.NaN,
-        unit: '%',
-        aim: { atLeast: 31.3, atMost: 35.4 },
-      })),
-      { name: 'wait of a single webhook of another brand, p50', value: percentile(waits, 0.5), unit: 'ms' },
-      { name: 'wait of a single webhook of another brand, max', value: percentile(waits, 1), unit: 'ms' },
+      ...shareFigures(sharesOf(arrivals)),
+      { name: 'single webhook of a fourth brand, alone, p50', value: percentile(before, 0.5), unit: 'ms' },
+      { name: 'single webhook beside the flood, p50', value: percentile(after, 0.5), unit: 'ms' },
+      { name: 'single webhook beside the flood, max', value: percentile(after, 1), unit: 'ms' },
+      {
+        name: 'added delay of a single webhook, p50',
+        value: percentile(after, 0.5) - percentile(before, 0.5),
+        unit: 'ms',
+        // One round of the rate: the heaviest is served at every visit, each of the others at every second one.
+        aim: { atMost: (4 * 1_000) / rate },
+      },
     ],
     checks: [check('nothing lost, doubled, early; both limits hold', broken.length === 0, broken.join('; '))],
     plots: [],
@@ -79,6 +118,7 @@ const run = async (bench: Bench) => {
 
 export const fairness: Scenario = {
   name: 'fairness',
-  measures: 'three brands at one rate-limited domain, one floods: their shares, and the wait of a fourth',
+  measures:
+    'three brands with weights 1:1:2 at one rate-limited domain, one floods: their shares, the wait of a fourth',
   run,
 }

@@ -21,6 +21,17 @@ export const distribution = (lateness: Float64Array): (readonly [number, number]
     share * 100,
   ])
 
+/** The p99 of each second of due instants: whether the tail is everywhere or in a few moments. */
+const p99BySecond = (ledger: Ledger, arrivals: Arrivals): number[] => {
+  const lateness = latenessOf(ledger, arrivals)
+  const bySecond = new Map<number, number[]>()
+  lateness.forEach((late, index) => {
+    const second = Math.floor(((arrivals.at[index] ?? 0) - late) / 1_000)
+    bySecond.set(second, [...(bySecond.get(second) ?? []), late])
+  })
+  return [...bySecond.values()].filter(({ length }) => length >= 100).map((late) => percentile(late, 0.99))
+}
+
 const parts = async (client: ControlClient) => {
   const { lateness } = await client.call<{ lateness: Record<Part, { p50: number; p99: number; max: number }> }>(
     'getMonitor',
@@ -76,6 +87,8 @@ const run = async (bench: Bench) => {
       { name: 'lateness p99', value: percentile(lateness, 0.99), unit: 'ms', aim: { atMost: 5 } },
       { name: 'lateness p99.9', value: percentile(lateness, 0.999), unit: 'ms', aim: { atMost: 20 } },
       { name: 'lateness max', value: percentile(lateness, 1), unit: 'ms' },
+      { name: 'p99 within one second, median', value: percentile(p99BySecond(ledger, arrivals), 0.5), unit: 'ms' },
+      { name: 'p99 within one second, worst', value: percentile(p99BySecond(ledger, arrivals), 1), unit: 'ms' },
       ...daemonsView,
     ],
     checks: [
