@@ -3,6 +3,9 @@
  * which groups are under way. On restart it opens the store again; what it had not answered its callers send again (D-3).
  * A crash costs the time of an open, nothing that was acknowledged. `ctx.own` closes the store at every death, kill included.
  *
+ * Outcomes ride: while marks come and go, a group of nothing but outcomes waits OUTCOME_RIDE_MS for the next mark to go with.
+ * Nobody waits for them, and each group costs two threads their sleep.
+ *
  * Four roads, each with at most one group under way, the next one as soon as the previous returns (no commit timer, D-6):
  * `urgent` (marks, outcomes, hand-backs: not synced, never answered with a failure, kept and tried again), `steering` (cancels, limits,
  * keys, brands: never behind the appends that wait, however many), `promised` (appends), and `large` (appends that the store writes in
@@ -13,6 +16,8 @@ import {
   CHECK_AFTER_MS,
   GROUP_BYTES_MAX,
   GROUP_OPS_MAX,
+  OUTCOME_RIDE_MS,
+  OUTCOMES_RIDE_MAX,
   STORE_RESENDS_MAX,
   STORE_RETRY_MS,
   STORE_RETRY_MS_MAX,
@@ -84,6 +89,8 @@ export interface StoreKeeperProtocol {
       }
     /** Everything that was in the mailbox is in the queues now. */
     | { readonly type: 'flush' }
+    /** Outcomes have waited long enough for a mark. */
+    | { readonly type: 'ride-over' }
     | { readonly type: 'try-again'; readonly road: Road }
     | { readonly type: 'open-again' }
     | { readonly type: 'upkeep'; readonly kind: Upkeep }
@@ -135,6 +142,10 @@ interface State {
   isDown: boolean
   reopenMs: number
   flushSent: boolean
+  /** When the last group with a mark was sent. */
+  markedMono: number
+  /** Outcomes wait for the next mark; `over`: they have waited long enough. */
+  ride: 'none' | 'on' | 'over'
   /** Said once per streak of failures. */
   isFailing: boolean
 }
@@ -197,10 +208,11 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
       flushSent: false,
       isFailing: false,
     }
+    const rides = { markedMono: Number.NEGATIVE_INFINITY, ride: 'none' as const }
     ctx.sendAfter(EVERY_MS.expire, { type: 'upkeep', kind: 'expire' })
     ctx.sendAfter(EVERY_MS.prune, { type: 'upkeep', kind: 'prune' })
     ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
-    return ok({ args, holding, roads, load, phase: 'open' as const, ...flags })
+    return ok({ args, holding, roads, load, phase: 'open' as const, ...flags, ...rides })
   },
 
   call: {
@@ -255,6 +267,10 @@ const hear = (message: StoreKeeperProtocol['info'] | SystemInfo, state: State, c
   switch (message.type) {
     case 'flush':
       state.flushSent = false
+      flush(state, ctx)
+      return
+    case 'ride-over':
+      state.ride = 'over'
       flush(state, ctx)
       return
     case 'written':
@@ -319,12 +335,29 @@ const flush = (state: State, ctx: Ctx): void => {
   for (const name of ROADS) {
     const road = state.roads[name]
     if (road.underWay !== null || road.paused || road.waiting.length === 0) continue
+    if (name === 'urgent' && mayRide(road, state, ctx)) continue
     const group = road.waiting.splice(0, groupLength(road.waiting))
     road.underWay = group
     if (isAppendRoad(name)) sent(state.load[name], ctx.world.monoNow())
     road.writing = writingOf(store, group)
     ctx.pipe(road.writing, 'written', { road: name, incarnation: state.holding.incarnation })
   }
+}
+
+/** Only while marks come every few milliseconds: a lone outcome goes at once. */
+const mayRide = ({ waiting }: RoadState, state: State, ctx: Ctx): boolean => {
+  const now = ctx.world.monoNow()
+  const alone = waiting.length < OUTCOMES_RIDE_MAX && waiting.every(({ op }) => op.type === 'record-outcome')
+  if (!alone || state.ride === 'over' || now - state.markedMono > OUTCOME_RIDE_MS) {
+    if (!alone) state.markedMono = now
+    if (state.ride === 'over') state.ride = 'none'
+    return false
+  }
+  if (state.ride === 'none') {
+    state.ride = 'on'
+    ctx.sendAfter(OUTCOME_RIDE_MS, { type: 'ride-over' })
+  }
+  return true
 }
 
 /** How many of the first operations make a group: one transaction's worth. */

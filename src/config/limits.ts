@@ -178,6 +178,9 @@ export const WAL_FRAMES_MAX = 8_192
 /** Store-keeper: operations and bytes of one group; one group of each kind (marks, promises, large appends) is under way. */
 export const GROUP_OPS_MAX = 500
 export const GROUP_BYTES_MAX = 1_048_576
+/** While marks come, outcomes alone wait so long for the next one to go with; so many go by themselves. Nobody waits for an outcome. */
+export const OUTCOME_RIDE_MS = 3
+export const OUTCOMES_RIDE_MAX = 32
 /** A store that cannot be written or opened is tried again after these; a booting one for this long in all. */
 export const STORE_RETRY_MS = 100
 export const STORE_RETRY_MS_MAX = 5_000

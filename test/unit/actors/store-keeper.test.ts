@@ -5,6 +5,8 @@ import {
   CHECK_AFTER_MS,
   DISK_FAILURES_MS,
   EXPIRE_EVERY_MS,
+  OUTCOME_RIDE_MS,
+  OUTCOMES_RIDE_MAX,
   PRUNE_EVERY_MS,
   RETENTION_MS,
   STORE_WAITING_ROWS_MAX,
@@ -341,6 +343,94 @@ describe('the store-keeper', () => {
     await stopped
     expect(await answer).toMatchObject({ ok: true })
     expect(disk.bySeq.size).toBe(1)
+  })
+})
+
+describe('outcomes', () => {
+  const outcomeOf = (n: number) =>
+    ({
+      type: 'record-outcome',
+      id: idOf(n),
+      token: `t${n}`,
+      attempt: {
+        number: 1,
+        startedAt: LATER,
+        endedAt: LATER,
+        status: 200,
+        error: null,
+        excerpt: null,
+        timerMs: 0,
+        guardMs: 0,
+        networkMs: 1,
+        inDoubt: false,
+      },
+      next: { state: 'delivered', finishedAt: LATER },
+    }) as const
+  const started = async (...numbers: readonly number[]) => {
+    const staged = await stage()
+    const appended = staged.ask(appendOf(...numbers))
+    await staged.world.settle()
+    await appended
+    return staged
+  }
+
+  it('go at once when no mark has been written lately', async () => {
+    const { world, groups, ask } = await started(1)
+    const marked = ask(markOf(1))
+    await world.settle()
+    await marked
+    await world.advance(OUTCOME_RIDE_MS + 1)
+    const recorded = ask(outcomeOf(1))
+    await world.settle()
+    expect(groups.at(-1)).toEqual(['record-outcome'])
+    expect(await recorded).toMatchObject({ ok: true })
+  })
+
+  it('ride with the next mark while marks come', async () => {
+    const { world, groups, ask } = await started(1, 2)
+    const answers = [ask(markOf(1))]
+    await world.settle()
+    answers.push(ask(outcomeOf(1)))
+    await world.advance(1)
+    expect(groups.at(-1)).toEqual(['mark-started'])
+    answers.push(ask(markOf(2)))
+    await world.settle()
+    expect(groups.at(-1)).toEqual(['record-outcome', 'mark-started'])
+    expect(await Promise.all(answers)).toMatchObject([{ ok: true }, { ok: true }, { ok: true }])
+  })
+
+  it('wait for one no longer than their time', async () => {
+    const { world, groups, ask } = await started(1)
+    void ask(markOf(1))
+    await world.settle()
+    const recorded = ask(outcomeOf(1))
+    await world.advance(OUTCOME_RIDE_MS - 1)
+    expect(groups.at(-1)).toEqual(['mark-started'])
+    await world.advance(1)
+    expect(groups.at(-1)).toEqual(['record-outcome'])
+    expect(await recorded).toMatchObject({ ok: true })
+  })
+
+  it('go by themselves when they are many', async () => {
+    const numbers = Array.from({ length: OUTCOMES_RIDE_MAX }, (_, index) => index + 1)
+    const { world, groups, ask } = await started(...numbers)
+    for (const n of numbers) void ask(markOf(n))
+    await world.settle()
+    for (const n of numbers) void ask(outcomeOf(n))
+    await world.settle()
+    expect(groups.at(-1)).toEqual(numbers.map(() => 'record-outcome'))
+  })
+
+  it('that ride are written when the store-keeper stops', async () => {
+    const { world, groups, runtime, ask } = await started(1)
+    void ask(markOf(1))
+    await world.settle()
+    void ask(outcomeOf(1))
+    await world.settle()
+    const stopped = runtime.stop('root', 'shutdown')
+    await world.settle()
+    await stopped
+    expect(groups.at(-1)).toEqual(['record-outcome'])
   })
 })
 
