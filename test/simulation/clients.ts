@@ -5,7 +5,7 @@
 import { limits } from '#actors/limits.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { encodeRows } from '#store/rows.ts'
-import type { Appended, NewWebhook } from '#store/store.ts'
+import type { Appended, NewWebhook, Replay, Reschedule } from '#store/store.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import { packRequest } from '#webhook/request.ts'
 import type { WebhookId } from '#webhook/webhook.ts'
@@ -34,6 +34,7 @@ export class Clients {
   readonly #trace: (text: string) => void
   readonly #tally: NetworkHooks['tally']
   readonly #draws: Draws
+  readonly #retimes: Draws
   readonly #ids = new WebhookIds()
   readonly #keyed = new Map<string, WebhookId>()
   readonly #waiting = new Set<() => void>()
@@ -54,6 +55,7 @@ export class Clients {
     this.#trace = trace
     this.#tally = tally
     this.#draws = new Draws(options.seed, 'clients')
+    this.#retimes = new Draws(options.seed, 'retimes')
   }
 
   /** Sets every timer of the workload; limits that the seed starts with are asked for first. */
@@ -157,6 +159,8 @@ export class Clients {
       if (appended.duplicates[index] === true) this.#tally.count('schedule answered as a duplicate')
       if (this.#draws.chance(this.#options.cancels))
         this.#later(this.#draws.between(0, this.#options.chaosMs), () => this.#cancel(id))
+      if (this.#retimes.chance(this.#options.retimes))
+        this.#later(this.#retimes.between(0, this.#options.chaosMs), () => this.#retime(id))
     }
   }
 
@@ -169,8 +173,27 @@ export class Clients {
     const { outcome } = said.value
     this.#trace(`cancel ${id}: ${outcome}`)
     this.#tally.count(`cancel: ${outcome}`)
-    if (outcome === 'cancelled') this.#ledger.cancelled.set(id, this.#world.monoNow())
+    if (outcome === 'cancelled' && !this.#ledger.retimed.has(id)) this.#ledger.cancelled.set(id, this.#world.monoNow())
     if (outcome === 'notFound') this.#ledger.fail('I1', `${id} was acknowledged and is not found`)
+  }
+
+  /** Another instant, now, or once more: as itself or as a new webhook. */
+  async #retime(id: WebhookId): Promise<void> {
+    const draws = this.#retimes
+    const now = this.#world.wallNow()
+    const how = draws.oneOf(['reschedule', 'run now', 'replay', 'replay as new'] as const)
+    const newId = how === 'replay as new' ? this.#ids.next(now, (length) => this.#world.randomBytes(length)) : null
+    const at = how === 'reschedule' ? now + draws.between(-1_000, 5_000) : now
+    if (newId === null) this.#ledger.retimes(id)
+    const op: Reschedule | Replay = how.startsWith('replay')
+      ? { type: 'replay', id, brand: null, newId, at: now }
+      : { type: 'reschedule', id, brand: null, at, now }
+    const said = await this.#say(how, (daemon) => daemon.runtime.call(scheduler, { type: 'retime', op }, PATIENCE_MS))
+    if (!said.ok || !('outcome' in said.value)) return
+    const { outcome } = said.value
+    this.#tally.count(`${how}: ${outcome}`)
+    if (outcome === 'notFound') this.#ledger.fail('I1', `${id} was acknowledged and is not found`)
+    if (outcome === 'replayed' && newId !== null) this.#ledger.acked.set(newId, { at, mono: this.#world.monoNow() })
   }
 
   // -------------------------------------------------------------- limits

@@ -49,6 +49,12 @@ const TYPES: readonly EventType[] = [
   'store.failed',
 ]
 
+export interface Living {
+  readonly kind: string
+  readonly name: string
+  readonly pid: NonNullable<ReturnType<Runtime['whereis']>>
+}
+
 export class SimDaemon {
   readonly world: ProcessWorld
   readonly runtime: Runtime
@@ -116,20 +122,13 @@ export class SimDaemon {
       .map(({ kind }) => kind)
       .sort()
   }
-  who(): readonly {
-    readonly kind: string
-    readonly name: string
-    readonly pid: NonNullable<ReturnType<Runtime['whereis']>>
-  }[] {
+  who(): readonly Living[] {
     return this.runtime.processes().flatMap((pid) => {
       const info = this.runtime.processInfo(pid)
       if (info === null || info.behaviour === 'plain') return []
       const name = info.name ?? info.behaviour
       return [{ kind: name.split(' ')[0] ?? '', name, pid }]
     })
-  }
-  lives(kind: string): boolean {
-    return this.who().some((one) => one.kind === kind)
   }
   tableSize(name: string): number {
     return this.runtime.table<string, unknown>(name).size

@@ -38,6 +38,8 @@ export class Ledger {
   readonly acked = new Map<WebhookId, { readonly at: number; readonly mono: number }>()
   readonly cancelled = new Map<WebhookId, number>()
   readonly cancelAsked = new Set<WebhookId>()
+  /** How often somebody asked for another instant, or for once more. */
+  readonly retimed = new Map<WebhookId, number>()
   readonly arrivals = new Map<AttemptId, Arrival>()
   readonly arrivalsOf = new Map<WebhookId, Arrival[]>()
   readonly open = new Map<AttemptId, Arrival>()
@@ -69,6 +71,11 @@ export class Ledger {
   mayDoubt(attemptId: AttemptId): boolean {
     const answer = this.arrivals.get(attemptId)?.answer
     return this.lastDoubtMono > Number.NEGATIVE_INFINITY || answer?.never === true || answer?.error !== undefined
+  }
+  /** A cancelled webhook may go out again, and one that was told to wait may go at once: a person has said so. */
+  retimes(id: WebhookId): void {
+    this.retimed.set(id, (this.retimed.get(id) ?? 0) + 1)
+    this.cancelled.delete(id)
   }
   fail(invariant: string, what: string): void {
     this.violations.push({ invariant, what, mono: this.#world.monoNow() })
@@ -216,7 +223,7 @@ export class Ledger {
   #judgeRetryAfter({ id, attempt, mono }: Arrival): void {
     const before = this.arrivals.get(`${id}.${attempt - 1}`)
     const record = this.#disk.byId.get(id)?.history.at(-1)?.attempt
-    if (before === undefined || before.endedMono === null || record?.status !== 429) return
+    if (before === undefined || before.endedMono === null || record?.status !== 429 || this.retimed.has(id)) return
     const waitMs = before.answer.retryAfterMs ?? 0
     if (this.lastStepMono < before.mono && mono < before.endedMono + waitMs - 1)
       this.fail('S10', `${id}.${attempt} comes ${mono - before.endedMono} ms after a Retry-After of ${waitMs}`)

@@ -21,7 +21,7 @@ export const FAULT_CLASSES = [
   'receivers',
   'poison',
 ] as const
-export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends'] as const
+export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends', 'retimes'] as const
 export const CLASSES = [...FAULT_CLASSES, ...CLIENT_CLASSES]
 export type SimClass = (typeof CLASSES)[number]
 
@@ -101,6 +101,8 @@ export interface SimOptions {
   readonly resends: number
   readonly lostAnswers: number
   readonly cancels: number
+  /** Share of the webhooks that somebody reschedules, runs now, or replays. */
+  readonly retimes: number
   readonly carriers: number
   readonly capacity: number
   readonly receivers: ReadonlyMap<string, Receiver>
@@ -170,6 +172,7 @@ export const drawOptions = (
     keyed: clients.oneOf([0, 0.5]),
     resends: has('resends') ? clients.oneOf([0, 0.5, 1]) : 0,
     lostAnswers: has('resends') && !calm ? clients.oneOf([0, 0.2]) : 0,
+    retimes: has('retimes') ? new Draws(seed, 'retimes options').oneOf([0, 0, 0.1, 0.4]) : 0,
     cancels: has('cancels') ? clients.oneOf([0, 0.1, 0.3]) : 0,
     receivers: new Map(
       domains.map((domain) => [domain, drawReceiver(seed, domain, isOn('receivers', 0.8), has('poison'))]),

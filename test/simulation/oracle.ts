@@ -24,11 +24,14 @@ const judgeRow = (row: MemoryRow, ledger: Ledger): void => {
   for (const record of records) judgeRecord(id, record, ledger)
   const unknown = arrivals.filter(({ attempt }) => !records.some(({ number }) => number === attempt))
   if (unknown.length > 0) ledger.fail('I11', `${id}.${unknown[0]?.attempt} arrived and has no record`)
-  if (row.retry !== null && records.length > row.retry.maxAttempts) ledger.fail('I11', `${id} has too many attempts`)
+  if (row.retry !== null && records.length - (row.attemptsBefore ?? 0) > row.retry.maxAttempts)
+    ledger.fail('I11', `${id} has too many attempts`)
   const doubts = records.filter(({ inDoubt }) => inDoubt).length
   const successes = arrivals.filter(({ answer }) => isSuccess(answer)).length
-  if (successes - 1 > doubts) ledger.fail('I2', `${id}: ${successes} successes, ${doubts} in doubt`)
-  judgeEnd(row, records.at(-1), ledger)
+  if (successes - 1 > doubts + (ledger.retimed.get(id) ?? 0))
+    ledger.fail('I2', `${id}: ${successes} successes, ${doubts} in doubt`)
+  // A replay is a new series of attempts, numbered on.
+  judgeEnd(row, records.slice(row.attemptsBefore ?? 0).at(-1), ledger)
 }
 
 const isSuccess = ({ status, error, never, killsCarrier, hangsCarrier }: Arrival['answer']): boolean =>
@@ -58,7 +61,8 @@ const judgeEnd = (row: MemoryRow, last: AttemptRecord | undefined, ledger: Ledge
   if (state === 'quarantined' && !ledger.poison.has(id) && last?.error !== 'poison') wrong('it has killed nothing')
   if (state === 'dead' && last !== undefined && retry !== null) {
     const stopped = last.inDoubt && retry.inDoubt === 'stop'
-    if (last.number < retry.maxAttempts && last.status !== 410 && !stopped) wrong('it had attempts left')
+    if (last.number - (row.attemptsBefore ?? 0) < retry.maxAttempts && last.status !== 410 && !stopped)
+      wrong('it had attempts left')
   }
 }
 

@@ -6,7 +6,7 @@ import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import type { Event } from '#telemetry/events.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 import { Clients } from './clients.ts'
-import { SimDaemon } from './daemon.ts'
+import { type Living, SimDaemon } from './daemon.ts'
 import { Ledger, type Violation } from './ledger.ts'
 import { SimNetwork } from './network.ts'
 import type { Fault, SimOptions } from './options.ts'
@@ -212,7 +212,7 @@ class Simulation {
     if (this.#armed.length === 0 || this.#healed) return
     const ripe = this.#armed.filter((armed) => {
       armed.left -= 1
-      return armed.left <= 0 && (armed.fault.kind !== 'rare' || this.#daemon?.lives(rareOf(armed.fault)) === true)
+      return armed.left <= 0 && (armed.fault.kind !== 'rare' || this.#rareOnes(armed.fault).length > 0)
     })
     for (const armed of ripe) {
       this.#armed.splice(this.#armed.indexOf(armed), 1)
@@ -227,7 +227,7 @@ class Simulation {
       case 'kill':
         return this.#kill(fault)
       case 'rare':
-        return this.#kill(fault, rareOf(fault))
+        return this.#killOne(fault, this.#rareOnes(fault))
       case 'crash':
         return this.#crash(fault.ms, 'drawn')
       case 'recovery':
@@ -260,19 +260,32 @@ class Simulation {
     }
   }
   /** From a process of its own, so that the victim is between two callbacks, as every victim of an exit signal is. */
-  #kill(fault: Fault, asked: string | null = null): void {
-    const daemon = this.#daemon
-    if (daemon === null) return
-    const who = daemon.who()
+  #kill(fault: Fault): void {
+    const who = this.#daemon?.who() ?? []
     const kinds = [...new Set(who.map(({ kind }) => kind))]
-    const kind = asked ?? kinds[Math.floor(fault.pick * kinds.length)]
-    const those = who.filter((one) => one.kind === kind)
+    const kind = kinds[Math.floor(fault.pick * kinds.length)]
+    this.#killOne(
+      fault,
+      who.filter((one) => one.kind === kind),
+    )
+  }
+  /** Who lives only for moments: retry processes, and brand-limiters, half of the time only one with attempts in flight. */
+  #rareOnes({ pick }: Fault): readonly Living[] {
+    const kind = pick < 0.5 ? 'brand-limiter' : 'retry'
+    const who = this.#daemon?.who() ?? []
+    return who.filter((one) => one.kind === kind && (pick >= 0.25 || this.#isBusy(one)))
+  }
+  #isBusy({ name }: Living): boolean {
+    const brand = name.split(' ')[1]
+    return [...this.#ledger.open.values()].some((one) => one.brand === brand)
+  }
+  #killOne(fault: Fault, those: readonly Living[]): void {
+    const daemon = this.#daemon
     const victim = those[Math.floor(fault.pickOne * those.length)]
-    if (victim === undefined) return
+    if (daemon === null || victim === undefined) return
     this.#trace.add(`kills ${victim.kind} ${victim.pid.id}`)
     this.#tally.count(`killed ${victim.kind}`)
-    const brand = victim.name.split(' ')[1]
-    if (victim.kind === 'brand-limiter' && [...this.#ledger.open.values()].some((one) => one.brand === brand))
+    if (victim.kind === 'brand-limiter' && this.#isBusy(victim))
       this.#tally.count('killed brand-limiter with attempts of its brand in flight')
     if (victim.kind === 'guards') this.#ledger.holdsLost()
     if (!HARMLESS.has(victim.kind)) this.#ledger.doubt()
@@ -365,7 +378,6 @@ class Simulation {
   }
 }
 
-const rareOf = ({ pick }: Fault): string => (pick < 0.5 ? 'brand-limiter' : 'retry')
 /** Whose death puts no attempt in doubt. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'guard',
