@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [scenario ...] [--size tiny|small|full] [--seed n] [--json] [--profile] [--save folder]`
+ * `npm run bench -- [scenario ...] [--size tiny|small|full] [--seed n] [--minutes n] [--count n] [--json] [--profile] [--save folder]`
  * Starts the real daemon as a process for each scenario. Exits 1 if a check is broken, 2 on wrong usage; a figure that is
  * not reached is shown as it is.
  */
@@ -15,7 +15,7 @@ import { SCENARIOS } from './scenarios.ts'
 const isSize = (text: string): text is Size => SIZES.some((size) => size === text)
 const usage = (problem: string): never => {
   process.stderr.write(
-    `${problem}\nusage: npm run bench -- [scenario ...] [--size ${SIZES.join('|')}] [--seed n] [--json] [--profile] [--save folder]\n`,
+    `${problem}\nusage: npm run bench -- [scenario ...] [--size ${SIZES.join('|')}] [--seed n] [--minutes n] [--count n] [--json] [--profile] [--save folder]\n`,
   )
   for (const { name, measures } of SCENARIOS) process.stderr.write(`  ${name.padEnd(12)} ${measures}\n`)
   return process.exit(2)
@@ -28,6 +28,8 @@ const parse = () => {
       options: {
         size: { type: 'string', default: 'small' },
         seed: { type: 'string', default: '1' },
+        minutes: { type: 'string' },
+        count: { type: 'string' },
         json: { type: 'boolean', default: false },
         profile: { type: 'boolean', default: false },
         save: { type: 'string' },
@@ -58,6 +60,8 @@ const options: RunOptions = {
   size: isSize(values.size) ? values.size : 'small',
   seed: Number(values.seed),
   profile: values.profile,
+  ...(values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
+  ...(values.count === undefined ? {} : { count: Number(values.count) }),
   note: (text) => void process.stderr.write(`  ${text}\n`),
 }
 const wanted = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly size: Size
   readonly seed: number
   readonly profile: boolean
+  readonly minutes?: number
+  readonly count?: number
   readonly note: (text: string) => void
 }
 
@@ -33,6 +35,8 @@ interface Resources {
 const benchOf = (options: RunOptions, resources: Resources, profiles: string | null): Bench => ({
   size: options.size,
   random: new Prng(options.seed),
+  minutes: options.minutes ?? null,
+  count: options.count ?? null,
   pick: (sizes) => sizes[options.size],
   note: options.note,
   daemon: async (daemonOptions = {}) => {

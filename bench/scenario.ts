@@ -38,6 +38,9 @@ export interface Measured {
 export interface Bench {
   readonly size: Size
   readonly random: Prng
+  /** What `--minutes` and `--count` ask for, for scenarios that have such a thing; null: as the size says. */
+  readonly minutes: number | null
+  readonly count: number | null
   /** One of three, by size. */
   pick<Value>(sizes: Readonly<Record<Size, Value>>): Value
   /** Progress, for people. */

@@ -9,6 +9,7 @@ import { precision } from './precision.ts'
 import { recovery } from './recovery.ts'
 import { runtime } from './runtime.ts'
 import type { Scenario } from './scenario.ts'
+import { soak } from './soak.ts'
 
 /** In the order in which `npm run bench` runs them. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -22,4 +23,5 @@ export const SCENARIOS: readonly Scenario[] = [
   pending,
   recovery,
   runtime,
+  soak,
 ]

@@ -18,6 +18,10 @@ const COUNTERS = {
   process_ran_long: 'Callbacks that held the main thread for more than 10 ms.',
   overload_changes: 'Changes of what is shed.',
 } as const
+const MEMORY = [
+  ['resident', 'Memory of the whole process.', () => process.memoryUsage.rss()],
+  ['heap_used', 'Heap of the main thread, garbage included.', () => process.memoryUsage().heapUsed],
+] as const
 type CounterName = keyof typeof COUNTERS
 
 export class Metrics {
@@ -50,6 +54,7 @@ export class Metrics {
       this.#shed,
     )
     this.#lateness(monitor)
+    this.#memory()
     const level = (): number => LEVELS.indexOf(this.#level)
     new Gauge({
       name: 'hookpulse_overload_level',
@@ -59,6 +64,19 @@ export class Metrics {
         this.set(level())
       },
     })
+  }
+
+  /** What a long run is judged by: the low-water mark of the heap, over minutes, is what nobody gives back. */
+  #memory(): void {
+    for (const [name, help, read] of MEMORY)
+      new Gauge({
+        name: `hookpulse_${name}_bytes`,
+        help,
+        registers: [this.#registry],
+        collect() {
+          this.set(read())
+        },
+      })
   }
 
   /** Returns a function that stops listening. */

@@ -4,7 +4,7 @@ import { report } from '#bench/report.ts'
 import { runScenario } from '#bench/run.ts'
 import { SCENARIOS } from '#bench/scenarios.ts'
 
-const IN_TESTS = ['deliver', 'enqueue', 'precision']
+const IN_TESTS = ['deliver', 'enqueue', 'precision', 'soak']
 
 describe('the benches, at a tiny size', () => {
   it.each(SCENARIOS.filter(({ name }) => IN_TESTS.includes(name)))(
