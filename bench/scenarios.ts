@@ -1,3 +1,4 @@
+import { backlog } from './backlog.ts'
 import { deliver } from './deliver.ts'
 import { enqueue } from './enqueue.ts'
 import { fairness } from './fairness.ts'
@@ -21,6 +22,7 @@ export const SCENARIOS: readonly Scenario[] = [
   fairness,
   isolation,
   pending,
+  backlog,
   recovery,
   runtime,
   soak,

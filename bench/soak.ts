@@ -17,7 +17,11 @@ type Fault = readonly [name: string, behave: (connection: RawConnection) => void
 const FAULTS: readonly Fault[] = [
   ['500', (one) => one.write('HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')],
   ['429', (one) => one.write('HTTP/1.1 429 Slow\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')],
-  ['redirect', (one) => one.write('HTTP/1.1 302 Go\r\nlocation: http://127.0.0.1/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')],
+  [
+    'redirect',
+    (one) =>
+      one.write('HTTP/1.1 302 Go\r\nlocation: http://127.0.0.1/\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'),
+  ],
   ['silence', () => undefined],
   ['reset', (one) => one.reset()],
   [
@@ -56,7 +60,7 @@ interface Sample {
 }
 
 const run = async (bench: Bench) => {
-  const minutes = bench.minutes ?? bench.pick({ tiny: 0.15, small: 5, full: 20 })
+  const minutes = bench.minutes ?? bench.pick({ tiny: 0.08, small: 5, full: 20 })
   const healthy = await bench.receiver()
   const hostile = await Promise.all(FAULTS.map(([, behave]) => RawReceiver.start(behave)))
   const closed = await closedPort()
