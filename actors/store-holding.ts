@@ -67,8 +67,10 @@ export class StoreHolding {
   #open(): Promise<Error | null> {
     this.incarnation += 1
     const { incarnation } = this
+    const grown = (bytes: number): void =>
+      this.#args.events.emit({ type: 'store.log-grown', at: this.#world.wallNow(), bytes })
     const ended = (reason: string, code: StoreErrorCode): void => this.#ended(incarnation, reason, code)
-    const opening = (async () => this.#args.open({ ended }))().then((store) => {
+    const opening = (async () => this.#args.open({ ended, grown }))().then((store) => {
       this.store = store
       this.#args.events.emit({ type: 'store.opened', at: this.#world.wallNow(), detail: `open ${incarnation}` })
       return null

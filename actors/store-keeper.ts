@@ -14,6 +14,7 @@
 import {
   APPEND_CHUNK_ROWS,
   CHECK_AFTER_MS,
+  CHECK_EVERY_MS,
   GROUP_BYTES_MAX,
   GROUP_OPS_MAX,
   OUTCOME_RIDE_MS,
@@ -507,10 +508,11 @@ const keptUp = (kind: Upkeep, outcome: Written | null, state: State, ctx: Ctx): 
   ctx.sendAfter(pauseAfter(kind, result), { type: 'upkeep', kind })
 }
 
-/** Once in a life, after the boot has long been ready: what is damaged is told, and stops nobody (D-26). */
+/** After the boot has long been ready, then weekly, while nothing is being written: what is damaged is told, and stops nobody (D-26). */
 const look = (state: State, ctx: Ctx): void => {
   const { store } = state.holding
-  if (store === null) ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
+  const isAtWork = ROADS.some((name) => state.roads[name].underWay !== null)
+  if (store === null || isAtWork) ctx.sendAfter(CHECK_AFTER_MS, { type: 'look' })
   else ctx.pipe(readingOf(store, { type: 'check' }), 'looked')
 }
 const looked = (outcome: ReadOutcome | null, state: State, ctx: Ctx): void => {
@@ -519,6 +521,7 @@ const looked = (outcome: ReadOutcome | null, state: State, ctx: Ctx): void => {
     return
   }
   const { problems } = outcome.value as ReadResult<{ readonly type: 'check' }>
+  ctx.sendAfter(CHECK_EVERY_MS, { type: 'look' })
   if (problems.length > 0) report(state, ctx, `damaged: ${problems.join('; ')}`)
 }
 

@@ -175,6 +175,10 @@ export const MAINTENANCE_CACHE_KIB = 8_192
 export const CHECKPOINT_BYTES = 4_194_304
 /** From this many frames on the writer finishes the checkpoint itself, so that the WAL starts anew: 4 KiB each. */
 export const WAL_FRAMES_MAX = 8_192
+/** A log of this size is told of: some reader holds it; a start would have to read all of it (STOR-11). */
+export const WAL_ALARM_BYTES = 268_435_456
+/** After so long without much writing the log's file is emptied. */
+export const WAL_IDLE_MS = 10_000
 /** Store-keeper: operations and bytes of one group; one group of each kind (marks, promises, large appends) is under way. */
 export const GROUP_OPS_MAX = 500
 export const GROUP_BYTES_MAX = 1_048_576
@@ -218,6 +222,8 @@ export const EXPIRE_ROWS = 100
 export const EXPIRE_PAUSE_MS = 50
 /** The store is looked through for damage this long after it was opened at boot, so that boot does not wait for it (D-26). */
 export const CHECK_AFTER_MS = 10_000
+/** And again so often: damage of what nobody reads is found while there are backups from before it (reliability.md D6). */
+export const CHECK_EVERY_MS = 7 * 24 * 3_600_000
 /** A backup may take so long: some 10 s per million webhooks, on a disk that is busy. */
 export const BACKUP_MS_MAX = 3_600_000
 export const PATH_CHARS_MAX = 4_096

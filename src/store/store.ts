@@ -40,7 +40,11 @@ export interface Store {
  * Opens a store, running migrations. Rejects with StoreError (`locked`, `corrupt`, `version`, `io`). `ended`: it cannot be used any
  * more; `io` and `corrupt`: for what the disk did, `closed`: for another reason.
  */
-export type OpenStore = (events: { readonly ended: (reason: string, code: StoreErrorCode) => void }) => Promise<Store>
+export type OpenStore = (events: {
+  readonly ended: (reason: string, code: StoreErrorCode) => void
+  /** What is not yet in its place has grown so long that somebody should know: some reader holds it. */
+  readonly grown?: (bytes: number) => void
+}) => Promise<Store>
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode

@@ -106,6 +106,8 @@ export type Event =
     }
   | { readonly type: 'carrier.started' | 'carrier.ended'; readonly at: Instant; readonly reason: string }
   | { readonly type: 'store.opened' | 'store.failed'; readonly at: Instant; readonly detail: string }
+  /** The write-ahead log is long: some reader holds it (a backup, another program). */
+  | { readonly type: 'store.log-grown'; readonly at: Instant; readonly bytes: number }
   /** Where the copy lies, its bytes and webhooks. */
   | { readonly type: 'store.backed-up'; readonly at: Instant; readonly detail: string }
   | {

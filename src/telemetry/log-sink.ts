@@ -40,6 +40,7 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'carrier.ended': 'warn',
   'store.opened': 'info',
   'store.backed-up': 'info',
+  'store.log-grown': 'warn',
   'store.failed': 'error',
   'process.started': 'debug',
   'process.crashed': 'error',

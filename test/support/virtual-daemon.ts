@@ -80,6 +80,7 @@ export class VirtualDaemon {
     })
     hub.on(
       [
+        'clock.stepped',
         'webhook.finished',
         'webhook.retried',
         'webhook.rescheduled',

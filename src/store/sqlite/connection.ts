@@ -7,7 +7,8 @@ export type Connection = Database.Database
 /** Between groups of marks only: a commit that survives the process, not the power (D-6). */
 export type Synchronous = 'FULL' | 'NORMAL'
 const LEVEL = { FULL: 2, NORMAL: 1 } as const
-const BUSY_TIMEOUT_MS = 5_000
+/** How long a statement waits for another program that holds the file (D6, STOR-06). */
+export const BUSY_TIMEOUT_MS = 5_000
 
 /** `check` sees the file before anything of it is changed. Throws StoreError. */
 export const openConnection = (

@@ -33,6 +33,7 @@ class MaintenanceThread {
       case 'close':
         this.#db.close()
         return this.#port.close()
+      case 'truncate':
       case 'write':
         throw new Error('the maintenance connection does not write')
       default:

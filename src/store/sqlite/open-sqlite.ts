@@ -1,6 +1,6 @@
 /** The embedded store: two threads behind the contract. The directory's lock is the caller's (`./directory-lock.ts`). */
 import { rmSync } from 'node:fs'
-import { WAL_FRAMES_MAX } from '#config/limits.ts'
+import { WAL_ALARM_BYTES, WAL_FRAMES_MAX, WAL_IDLE_MS } from '#config/limits.ts'
 import {
   type OpenStore,
   type ReadQuery,
@@ -11,6 +11,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
+import { RealWorld } from '#world/real-world.ts'
 import { unfinished } from './backup.ts'
 import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
 import { makeDirectory } from './file-errors.ts'
@@ -18,11 +19,14 @@ import { packGroup, unpackResults } from './group-frame.ts'
 import type { Inspection } from './inspection-entry.ts'
 import { InspectionProcess } from './inspection-process.ts'
 import { StoreThread } from './store-thread.ts'
+import { type WalBounds, WalCare } from './wal-care.ts'
 import { isWriterRead } from './writer-reads.ts'
+
+const WAL_BOUNDS: WalBounds = { framesMax: WAL_FRAMES_MAX, alarmBytes: WAL_ALARM_BYTES, idleMs: WAL_IDLE_MS }
 
 /** Opens the store in `dir`, made if missing. Workers are `.ts` in a clone and `.js` in an installed package. */
 export const openSqlite =
-  (dir: string): OpenStore =>
+  (dir: string, bounds: WalBounds = WAL_BOUNDS): OpenStore =>
   async (events) => {
     makeDirectory(dir)
     const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
@@ -35,7 +39,7 @@ export const openSqlite =
       markEnded(dataFiles(dir))
       throw error
     }
-    return new SqliteStore(dataFiles(dir), writer, maintenance, events.ended)
+    return new SqliteStore(dataFiles(dir), writer, maintenance, events, bounds)
   }
 
 /** What takes long and reads everything: it has a process of its own for as long as it takes, so that nobody waits for it. */
@@ -49,7 +53,7 @@ class SqliteStore implements Store {
   /** `process.exit` ends the threads, which empties the `-wal`: its absence means nothing then (D-26). */
   readonly #atExit = (): void => markClosed(this.#files)
   #closing: Promise<void> | null = null
-  #isCheckpointing = false
+  readonly #wal: WalCare
   readonly #inspectors = new Set<InspectionProcess>()
   #inspecting: Promise<unknown> = Promise.resolve()
   #isBackingUp = false
@@ -58,15 +62,23 @@ class SqliteStore implements Store {
     files: DataFiles,
     writer: StoreThread,
     maintenance: StoreThread,
-    ended: (reason: string, code: StoreErrorCode) => void,
+    { ended, grown = () => undefined }: Parameters<OpenStore>[0],
+    bounds: WalBounds,
   ) {
     this.#files = files
     this.#writer = writer
     this.#maintenance = maintenance
     this.#ended = ended
     process.once('exit', this.#atExit)
-    writer.onCheckpointWanted = () => this.#checkpoint()
-    maintenance.onCheckpointed = (frames, done) => this.#checkpointed(frames, done)
+    const hands = {
+      checkpoint: () => maintenance.checkpoint(),
+      finish: () => writer.checkpoint(),
+      truncate: () => writer.truncate(),
+      grown,
+    }
+    this.#wal = new WalCare(bounds, hands, new RealWorld())
+    writer.onCheckpointWanted = () => this.#wal.wanted()
+    maintenance.onCheckpointed = (frames, done) => this.#wal.checkpointed(frames, done)
     for (const thread of [writer, maintenance]) thread.gone.then((reason) => this.#die(reason))
   }
 
@@ -83,6 +95,7 @@ class SqliteStore implements Store {
   }
   /** The writer last: the last connection to close empties the WAL. */
   close(): Promise<void> {
+    this.#wal.stop()
     this.#closing ??= this.#endInspections()
       .then(() => this.#maintenance.close())
       .then(() => this.#writer.close())
@@ -96,6 +109,7 @@ class SqliteStore implements Store {
   /** One thread is gone: the other goes too, and only then it is said, so that a new store finds no connection open. */
   async #die({ code, message }: StoreError): Promise<void> {
     if (this.#closing !== null) return
+    this.#wal.stop()
     const ends = [this.#endInspections(), this.#writer.end(), this.#maintenance.end()]
     this.#closing = Promise.all(ends).then(() => this.#gone())
     await this.#closing
@@ -138,18 +152,5 @@ class SqliteStore implements Store {
   }
   async #endInspections(): Promise<void> {
     await Promise.all([...this.#inspectors].map((inspector) => inspector.end()))
-  }
-
-  #checkpoint(): void {
-    if (this.#isCheckpointing || this.#closing !== null) return
-    this.#isCheckpointing = true
-    this.#maintenance.checkpoint()
-  }
-  /** While commits go on, the WAL starts anew only when all of it is in the database: chase its end, then let the writer finish. */
-  #checkpointed(frames: number, done: number): void {
-    this.#isCheckpointing = false
-    if (this.#closing !== null || frames < WAL_FRAMES_MAX) return
-    if (frames - done > WAL_FRAMES_MAX / 8) this.#checkpoint()
-    else this.#writer.checkpoint()
   }
 }

@@ -64,6 +64,9 @@ export class StoreThread {
   checkpoint(): void {
     this.#worker.postMessage({ type: 'checkpoint' } satisfies ToStore)
   }
+  truncate(): void {
+    this.#worker.postMessage({ type: 'truncate' } satisfies ToStore)
+  }
   /** After what it was asked before, a large append excepted: that is given up and never was. */
   async close(): Promise<void> {
     this.#worker.postMessage({ type: 'close' } satisfies ToStore)

@@ -11,6 +11,8 @@ export type ToStore =
   | { readonly type: 'read'; readonly id: number; readonly query: ReadQuery }
   /** To the maintenance thread: a passive checkpoint. To the writer: finish it. */
   | { readonly type: 'checkpoint' }
+  /** To the writer: empty the log's file, if all of it is in the database. */
+  | { readonly type: 'truncate' }
   | { readonly type: 'close' }
 export type FromStore =
   | { readonly type: 'opened' }

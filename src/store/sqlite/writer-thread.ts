@@ -61,6 +61,8 @@ class WriterThread {
         return this.#attempt(message.id, () => this.#read(message.id, message.query))
       case 'checkpoint':
         return this.#attempt(0, () => this.#writer.finishCheckpoint())
+      case 'truncate':
+        return this.#attempt(0, () => this.#writer.truncateLog())
       case 'close':
         return this.#close()
       default:

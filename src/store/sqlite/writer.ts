@@ -20,6 +20,7 @@ import {
 import { Appending, BatchInTheWay, Inserter } from './appending.ts'
 import { AttemptRows } from './attempt-rows.ts'
 import {
+  BUSY_TIMEOUT_MS,
   type Connection,
   openConnection,
   type Synchronous,
@@ -169,6 +170,16 @@ export class Writer {
   finishCheckpoint(): void {
     try {
       this.#db.pragma('wal_checkpoint(PASSIVE)')
+    } catch (error) {
+      throw storeErrorOf(error, this.#files.database)
+    }
+  }
+  /** Empties the file of a log that is wholly in the database; not while a reader stands in the way, whom nobody waits for. */
+  truncateLog(): void {
+    try {
+      this.#db.pragma('busy_timeout = 0')
+      this.#db.pragma('wal_checkpoint(TRUNCATE)')
+      this.#db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
     } catch (error) {
       throw storeErrorOf(error, this.#files.database)
     }

@@ -3,6 +3,7 @@ import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
 import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import {
   CHECK_AFTER_MS,
+  CHECK_EVERY_MS,
   DISK_FAILURES_MS,
   EXPIRE_EVERY_MS,
   OUTCOME_RIDE_MS,
@@ -600,6 +601,26 @@ describe('the look for damage', () => {
     }
     return { read } as Partial<Store>
   }
+  it('happens again every week, and not while something is being written', async () => {
+    const asked: string[] = []
+    const gates: (() => void)[] = []
+    const hold: MemoryFaults = {
+      beforeWrite: (group) =>
+        group[0]?.type === 'append' ? new Promise<void>((resolve) => gates.push(resolve)) : undefined,
+    }
+    const { world, ask } = await stage(hold, damaged(asked))
+    const answer = ask(appendOf(1))
+    await world.advance(3 * CHECK_AFTER_MS)
+    expect(asked).toEqual([])
+    for (const open of gates) open()
+    await world.settle()
+    await answer
+    await world.advance(CHECK_AFTER_MS)
+    expect(asked).toEqual(['check'])
+    world.jump(CHECK_EVERY_MS - CHECK_AFTER_MS)
+    await world.advance(2 * CHECK_AFTER_MS)
+    expect(asked).toEqual(['check', 'check'])
+  })
   it('happens once, a while after boot, and names the file and what is wrong', async () => {
     const asked: string[] = []
     const { world, disk, events } = await stage({}, damaged(asked))
