@@ -203,6 +203,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       ),
     drain: (_request, from, state, ctx) => {
       state.draining ??= []
+      ctx.world.failpoint('dispatch-pool.draining')
       for (const { what } of state.early.splice(0)) handBack(what.order.attemptId, state, ctx)
       if (state.held.size === 0) return reply('drained', state)
       state.draining.push(from)

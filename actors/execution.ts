@@ -152,6 +152,7 @@ const ask = (state: State, ctx: Ctx): void => {
   const { id, seq } = admitted.due
   switch (state.phase) {
     case 'marking':
+      ctx.world.failpoint('execution.marking')
       return ctx.request(
         storeKeeper,
         { type: 'mark-started', id, seq, attempt: state.attempt, token, startedAt: state.startedAt },

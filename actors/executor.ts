@@ -324,6 +324,7 @@ const reconcileLater = (delayMs: number, state: State, ctx: Ctx): void => {
 }
 
 const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, state: State, ctx: Ctx): void => {
+  if (!state.recovered) ctx.world.failpoint('executor.recovering')
   const held = new Set(inFlight.map((attempt) => attempt.attemptId))
   const nowMono = ctx.world.monoNow()
   const dead = page.rows.filter((row) => isOfDeadProcess(row, state))

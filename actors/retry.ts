@@ -55,6 +55,7 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
   version: 1,
   init({ failure, events }, ctx) {
     const state: State = { failure, events, next: decideOnce(failure, ctx) }
+    ctx.world.failpoint('retry.decided')
     ask(state, ctx)
     return ok(state)
   },

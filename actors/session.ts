@@ -192,6 +192,7 @@ const speak = (state: State, ctx: Ctx): void => {
   if (state.out.length > 0) {
     state.transport.send(state.out)
     state.out = []
+    ctx.world.failpoint('control.answered')
   }
   const bytes = state.transport.buffered()
   if (bytes <= SOCKET_BUFFERED_GAP_BYTES || state.clogged !== null) return
@@ -223,6 +224,7 @@ const readOne = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
     return refuse({ slot: new Slot(false, 1), id: null }, noKeyData, state)
   }
   const frame = readFrame(bytes)
+  ctx.world.failpoint('control.decoded')
   const slot = new Slot(frame.batch, frame.items.length)
   for (const item of frame.items) answerItem(item, slot, state, ctx)
 }

@@ -187,7 +187,9 @@ export class Writer {
   /** The maintenance connection must be closed before. */
   close(): void {
     try {
+      this.#failpoint('store.checkpoint')
       const [row] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: number }[]
+      this.#failpoint('store.checkpointed')
       if (row?.busy === 0) markClosed(this.#files)
     } finally {
       this.#db.close()
@@ -246,12 +248,18 @@ export class Writer {
     const before = results.length
     const promised = ops.slice(from, end).some(isPromised)
     try {
-      this.#transact(promised ? 'FULL' : 'NORMAL', this.#changes, () => {
-        for (at = from; at < end; at++) {
-          const op = ops[at]
-          if (op !== undefined) results.push(this.#apply(op))
-        }
-      })
+      const what = ops[from]?.type
+      this.#transact(
+        promised ? 'FULL' : 'NORMAL',
+        this.#changes,
+        () => {
+          for (at = from; at < end; at++) {
+            const op = ops[at]
+            if (op !== undefined) results.push(this.#apply(op))
+          }
+        },
+        what,
+      )
     } catch (error) {
       results.length = before
       throw this.#blame(error, at)
@@ -363,16 +371,19 @@ export class Writer {
   }
 
   /** One transaction: all of `body`, or nothing of it on disk and in memory. */
-  #transact(synchronous: Synchronous, changes: CounterChanges | null, body: () => void): void {
+  #transact(synchronous: Synchronous, changes: CounterChanges | null, body: () => void, what = 'upkeep'): void {
     const nextSeq = this.#nextSeq
     try {
       if (synchronous !== this.#synchronous) this.#setSynchronous(synchronous)
       this.#begin.run()
+      this.#failpoint(`store.begun/${what}`)
       body()
       if (changes !== null) this.#writeCounters(changes)
       this.#failpoint('store.commit')
+      this.#failpoint(`store.commit/${what}`)
       this.#commit.run()
       this.#failpoint('store.committed')
+      this.#failpoint(`store.committed/${what}`)
       changes?.clear()
     } catch (error) {
       this.#abandon(changes, nextSeq)
