@@ -118,6 +118,7 @@ export class SocketTransport implements Transport {
     this.#whole = true
     this.#partialSince = null
     if (this.#closing) return
+    this.#world.failpoint('control.received')
     if (isBinary) return this.close(CLOSE_UNSUPPORTED, 'send text frames')
     if (!(data instanceof Uint8Array)) return this.terminate()
     this.#inbox.push(data)

@@ -97,6 +97,7 @@ export class ThreadCarrier implements Carrier {
 
   #reported(frame: unknown): void {
     if (this.#over) return
+    this.#world.failpoint('carrier.reported')
     let reports: readonly ThreadReport[]
     try {
       reports = readReports(frame)

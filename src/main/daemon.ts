@@ -39,6 +39,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   const lock = lockDirectory(config.data)
   const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
+  bearLostOutput()
   const events = new EventHub((error) => log.error('a subscriber of events threw', error))
   const broken = (what: string, detail: unknown): void => breakDown(what, detail, log)
   const runId = Buffer.from(world.randomBytes(9)).toString('base64url')
@@ -101,6 +102,11 @@ const whyGaveUp = ({ reason, offender }: GaveUp, failedStart: string | null): st
     ? failedStart.slice(offender.id.length + 2)
     : describeReason(reason)
 type GaveUp = Extract<Report, { type: 'supervisor-gave-up' }>
+
+/** Who reads what it says has gone, or has no room: that costs what is said, and nothing else (PROC-08). */
+const bearLostOutput = (): void => {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stream.destroy())
+}
 
 /** The first one's threads start while the store opens; who is restarted later opens its own. */
 const startedAhead = (open: () => Dispatch): (() => Dispatch) => {

@@ -1,6 +1,7 @@
 /**
  * Events as log lines. Written from a buffer by libuv's threads, so a blocked or closed pipe costs lines, never time
- * (PROC-08): above 1 MiB waiting, and above 100 lines a second, lines are counted and dropped.
+ * (PROC-08): above 1 MiB waiting, and above 100 lines a second, lines are counted and dropped. Where there is no room for them
+ * they wait within that MiB, and are written once there is.
  */
 import pino from 'pino'
 import { LOG_BUFFER_BYTES_MAX } from '#config/limits.ts'
@@ -84,8 +85,10 @@ export const startLogSink = (options: LogSinkOptions): LogSink => {
   destination.on('drop', () => {
     dropped += 1
   })
-  destination.on('error', () => {
-    broken = true
+  destination.on('error', (error: NodeJS.ErrnoException) => {
+    broken = error.code !== 'ENOSPC'
+    // At the exit of the process it would write the same bytes again and again, for ever.
+    destination.flushSync = () => undefined
   })
   const formatters = { level: (label: string) => ({ level: label }) }
   const { isoTime: timestamp } = pino.stdTimeFunctions

@@ -64,8 +64,9 @@ export class RealWorld implements World {
   private arm(timer: RealTimer): void {
     const waitMs = Math.min(DELAY_MAX_MS, Math.ceil(timer.dueMono - performance.now()))
     timer.timeout = setTimeout(() => {
-      if (performance.now() >= timer.dueMono) timer.callback()
-      else this.arm(timer)
+      if (performance.now() < timer.dueMono) return this.arm(timer)
+      this.failpoint('world.timer')
+      timer.callback()
     }, waitMs)
   }
   clearTimer(timer: TimerHandle): void {

@@ -14,12 +14,49 @@ describe('what no restart inside the daemon cures ends it, with exit 70 and the 
     expect(stage.daemon.output()).toContain('the root supervisor ended: shutdown; root gave up on telemetry')
   })
 
-  it('an error outside every actor: a report, and never half-alive', async () => {
-    const stage = await openStage({}, { env: { HOOKPULSE_FAILPOINTS: 'main.signalled:throw' } })
-    stage.daemon.signal('SIGTERM')
-    expect(await stage.daemon.ended).toEqual(BROKEN)
-    expect(stage.daemon.output()).toContain('an error outside every actor: Error: failpoint main.signalled')
-  })
+  it.each([
+    ['a signal handler', 'main.signalled:throw', 'an error outside every actor: Error: failpoint main.signalled'],
+    [
+      'a callback of a socket',
+      'control.received:throw',
+      'an error outside every actor: Error: failpoint control.received',
+    ],
+    ['a timer', 'world.timer:throw:60', 'an error outside every actor: Error: failpoint world.timer'],
+    [
+      'the messages of a thread',
+      'carrier.reported:throw',
+      'an error outside every actor: Error: failpoint carrier.reported',
+    ],
+    [
+      'nobody: a promise',
+      'dispatch-pool.reported:reject',
+      'a rejection outside every actor: Error: failpoint dispatch-pool',
+    ],
+  ])(
+    'PROC-06: an error in %s, outside every actor: a report, and never half-alive (%s)',
+    async (_where, armed, says) => {
+      const stage = await openStage({}, { env: { HOOKPULSE_FAILPOINTS: armed } })
+      void stage.schedule(1).catch((error: unknown) => error)
+      if (armed.startsWith('main')) stage.daemon.signal('SIGTERM')
+      expect(await stage.daemon.ended).toEqual(BROKEN)
+      expect(stage.daemon.output()).toContain(says)
+    },
+  )
+
+  it.each(['dispatch-pool.reported', 'execution.ended', 'retry.decided', 'control.decoded'])(
+    'PROC-06: an error in an actor (%s) is its supervisor’s to cure: all is delivered, by the same process',
+    async (point) => {
+      const stage = await openStage({ status: 503 }, { env: { HOOKPULSE_FAILPOINTS: `${point}:throw:3` } })
+      await stage.schedule(5)
+      await stage.receiver.until({ arrivals: 3 })
+      await stage.receiver.behave({ status: 200 })
+      for (let asked = 0; asked < 4; asked++) await stage.client.monitor().catch(() => stage.reconnect())
+      await expect.poll(async () => (await stage.client.monitor()).totals.delivered).toBe(5)
+      expect(stage.daemon.output()).toContain(`failpoint ${point}`)
+      expect(stage.daemon.output()).not.toContain('outside every actor')
+      expect((await stage.judge({ inDoubt: 10, concurrency: 10 })).missing).toEqual([])
+    },
+  )
 
   it('a port that is taken: one line that says so, and the cure', async () => {
     const stage = await openStage()

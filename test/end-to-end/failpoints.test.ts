@@ -4,21 +4,10 @@ import { openStage } from './stage.ts'
 const CONCURRENCY = 5
 const COUNT = 200
 
-/** Between any two of these steps the daemon may die; the marks of reliability.md 0.3. */
-const ON_THE_WAY = [
-  'execution.marked',
-  'dispatch.orders',
-  'dispatch.send',
-  'dispatch.status',
-  'dispatch.report',
-  'dispatch-pool.reported',
-  'execution.ended',
-  'store.heard',
-  'store.commit',
-  'store.committed',
-]
+/** Each step by itself: kill-points.test.ts. Here others are at other steps meanwhile. */
+const ON_THE_WAY = ['dispatch.status', 'dispatch-pool.reported', 'store.commit', 'store.committed']
 
-describe('the process dies (-9) at a step of a delivery', () => {
+describe('PROC-01: the process dies (-9) in the middle of 200 deliveries', () => {
   it.each(ON_THE_WAY)('at %s: nothing lost, extra arrivals only for what was in flight', async (point) => {
     const stage = await openStage({ delayMs: 5 }, { env: { HOOKPULSE_FAILPOINTS: `${point}:exit9:40` } })
     await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
@@ -32,9 +21,10 @@ describe('the process dies (-9) at a step of a delivery', () => {
   })
 })
 
-describe('a thread', () => {
+describe('PROC-06: a thread', () => {
   it.each([
     ['for dispatch that dies', 'dispatch.send:throw:60'],
+    ['for dispatch that dies of a rejection', 'dispatch.orders:reject:5'],
     ['for dispatch that dies between the answer and its report', 'dispatch.report:throw:30'],
     ['for dispatch that hangs', 'dispatch.send:hang:60'],
     ['of the store that dies when it hears', 'store.heard:throw:80'],

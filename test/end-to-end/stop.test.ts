@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { SHUTDOWN_GRACE_MS } from '#config/limits.ts'
 import { openStage, type Stage } from './stage.ts'
 
 const threeOpenOfTen = async () => {
@@ -18,7 +19,7 @@ const allDelivered = async (stage: Stage): Promise<void> => {
   await expect.poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 10_000 }).toBe(10)
 }
 
-describe('graceful stop', () => {
+describe('PROC-03: graceful stop', () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'on %s finishes what is open, starts nothing, exits 0, and loses nothing',
     async (signal) => {
@@ -27,6 +28,7 @@ describe('graceful stop', () => {
       await stopping(stage)
       expect((await stage.receiver.figures()).arrivals).toBe(3)
       await stage.receiver.release(3)
+      expect(await stage.client.closed, 'its clients are told: going away').toBe(1001)
       expect(await ended).toEqual({ code: 0, signal: null })
       expect((await stage.receiver.figures()).arrivals).toBe(3)
       await allDelivered(stage)
@@ -40,10 +42,28 @@ describe('graceful stop', () => {
     await stopping(stage)
     const secondMono = performance.now()
     stage.daemon.signal('SIGTERM')
-    await ended
+    expect(await ended).toEqual({ code: 130, signal: null })
     expect(performance.now() - secondMono).toBeLessThan(2_000)
     await allDelivered(stage)
     expect((await stage.judge({ concurrency: 3, inDoubt: 3 })).broken).toEqual([])
+  })
+
+  it('gives up on a store that hangs, with a code that says so, and loses nothing', async () => {
+    const stage = await openStage({}, { env: { HOOKPULSE_FAILPOINTS: 'store.commit/append:hang:2' } })
+    await stage.schedule(10)
+    await stage.receiver.until({ distinct: 10 })
+    const unanswered = stage.client
+      .call('scheduleWebhook', { url: stage.receiver.url })
+      .catch((error: unknown) => error)
+    await expect.poll(() => stage.client.call('getInfo').then(() => true)).toBe(true)
+    const startMono = performance.now()
+    expect(await stage.daemon.kill('SIGTERM')).toEqual({ code: 70, signal: null })
+    expect(performance.now() - startMono).toBeLessThan(SHUTDOWN_GRACE_MS + 5_000)
+    expect(await unanswered).toBeInstanceOf(Error)
+    stage.daemon = await stage.daemon.restart({ env: {} })
+    stage.client = await stage.daemon.connect()
+    await expect.poll(async () => (await stage.client.monitor()).totals.delivered).toBe(10)
+    expect((await stage.judge({ inDoubt: 10 })).broken).toEqual([])
   })
 
   it('stops at once when there is nothing to do', async () => {
