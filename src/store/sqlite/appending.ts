@@ -13,7 +13,7 @@ import type { Appended } from '#store/store.ts'
 import type { WebhookId } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
-import type { FarRows } from './far-rows.ts'
+import { bucketOf, type FarRows, type Headed } from './far-rows.ts'
 import type { LaneBook } from './lane-book.ts'
 
 type Conflict = Extract<Appended, { ok: false }>
@@ -39,6 +39,8 @@ export class Appending {
   readonly ids: WebhookId[] = []
   readonly duplicates: boolean[] = []
   readonly inserted: number[] = []
+  /** Of rows that are inserted and lie nowhere yet. */
+  #unplaced: Headed[] = []
 
   /** Throws BadRow if the bytes are no batch. */
   constructor(bytes: Buffer, firstSeq: number) {
@@ -56,6 +58,19 @@ export class Appending {
     this.ids.push(row.id)
     this.duplicates.push(row.duplicate)
     this.index += 1
+  }
+  /** `head` waits for its place: by hour, so that a batch over a day touches each page of its hours once, not once a chunk. */
+  insert(head: Headed): void {
+    this.inserted.push(head.seq)
+    this.#unplaced.push(head)
+  }
+  get unplaced(): number {
+    return this.#unplaced.length
+  }
+  takeUnplaced(limit: number): Headed[] {
+    if (this.#unplaced.length <= limit) return this.#unplaced.splice(0).sort(byHour)
+    this.#unplaced.sort(byHour)
+    return this.#unplaced.splice(0, limit)
   }
   answer(): Appended {
     return this.conflict ?? { ok: true, seqs: this.seqs, ids: this.ids, duplicates: this.duplicates }
@@ -102,7 +117,7 @@ export class Inserter {
     this.#removeLive = db.prepare<[number]>('DELETE FROM live WHERE seq = ?')
   }
 
-  /** Inserts at most `limit` further rows; stops at a conflict. Within a transaction. Throws BadRow, BatchInTheWay. */
+  /** Inserts at most `limit` further rows, which have no place yet; stops at a conflict. Within a transaction. Throws BadRow, BatchInTheWay. */
   step(work: Appending, limit: number, changes: CounterChanges): void {
     const end = Math.min(work.batch.count, work.index + limit)
     while (work.index < end && work.conflict === null) {
@@ -113,6 +128,11 @@ export class Inserter {
       this.#take(work, row, key.brand, this.#lanes.findOrAdd(key), changes)
       work.at = row.next
     }
+  }
+
+  /** Gives at most `limit` rows their place in `far` or `live`. Within a transaction. */
+  place(work: Appending, limit: number): void {
+    for (const head of work.takeUnplaced(limit)) this.#far.add(head)
   }
 
   /** Takes rows out again, wherever they lie. Their counters are the caller's. Within a transaction. */
@@ -140,10 +160,9 @@ export class Inserter {
       work.take({ seq: this.#closed(work, this.#seqOfId.get(row.id) ?? 0), id: row.id, duplicate: false })
       return
     }
-    this.#far.add(headOf(seq, row, lane))
+    work.insert(headOf(seq, row, lane))
     changes.added(lane, 'scheduled', 1)
     work.nextSeq += 1
-    work.inserted.push(seq)
     work.take({ seq, id: row.id, duplicate: false })
   }
 
@@ -168,7 +187,8 @@ export class Inserter {
   }
 }
 
-const headOf = (seq: number, row: PackedRow, lane: number) => ({
+const byHour = (a: Headed, b: Headed): number => bucketOf(a.nextAt) - bucketOf(b.nextAt) || a.seq - b.seq
+const headOf = (seq: number, row: PackedRow, lane: number): Headed => ({
   seq,
   id: row.id,
   lane,

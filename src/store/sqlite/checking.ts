@@ -115,7 +115,8 @@ const rowReader = (db: Connection): ((after: number) => Page) => {
     .prepare<[number, number], BodyRow>(
       `SELECT seq, id, row, (SELECT count(*) FROM live WHERE seq = w.seq) + (SELECT count(*) FROM done WHERE seq = w.seq),
          (SELECT attempt FROM done WHERE seq = w.seq)
-       FROM webhooks w WHERE seq > ? ORDER BY seq LIMIT ?`,
+       FROM webhooks w WHERE seq > ? AND NOT EXISTS (SELECT 1 FROM open_batches b WHERE w.seq BETWEEN b.first AND b.last)
+       ORDER BY seq LIMIT ?`,
     )
     .raw()
   const isFar = db.prepare<[number, number], number>('SELECT 1 FROM far WHERE bucket = ? AND seq = ?').pluck()

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { APPEND_CHUNK_ROWS } from '#config/limits.ts'
 import { encodeRows } from '#store/rows.ts'
 import { BatchInTheWay } from '#store/sqlite/appending.ts'
+import { problemsOf } from '#store/sqlite/checking.ts'
 import { openConnection } from '#store/sqlite/connection.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
 import { LaneBook } from '#store/sqlite/lane-book.ts'
@@ -59,6 +60,25 @@ describe('a large append', () => {
     while (step.done !== true) step = work.next()
     return step.value
   }
+
+  it('looks well to a check in each of its pauses, and lies by hours at its end', () => {
+    const hours = 40
+    const spread = Array.from({ length: COUNT }, (_, n) => ({ ...webhook(n), nextAt: LATER + (n % hours) * 3_600_000 }))
+    const work = writer.run([{ type: 'append', count: COUNT, rows: encodeRows(spread) }])
+    const db = openConnection(dataFiles(dir).database, 1_024)
+    const placed = db.prepare<[], number>('SELECT count(*) FROM far').pluck()
+    const seen = new Set<number | undefined>()
+    for (let step = work.next(); step.done !== true; step = work.next()) {
+      expect(problemsOf(db)).toEqual([])
+      seen.add(placed.get())
+    }
+    expect([...seen]).toEqual([0, 1_000, COUNT])
+    expect(problemsOf(db)).toEqual([])
+    const inHour = db.prepare<[], number>('SELECT count(*) FROM far GROUP BY bucket').pluck().all()
+    expect(inHour).toEqual(Array.from({ length: hours }, (_, n) => Math.ceil((COUNT - n) / hours)))
+    db.close()
+    writer.close()
+  })
   /** Some chunks are written, the last is not. */
   const begin = (...ops: readonly WriteOp[]) => {
     const work = writer.run(ops)
