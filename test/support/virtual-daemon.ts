@@ -4,6 +4,7 @@ import type { FatalHeap } from '#actors/executor.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type LimitChange, limits } from '#actors/limits.ts'
 import { type Retimed, scheduler } from '#actors/scheduler.ts'
+import { type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
 import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
@@ -203,6 +204,18 @@ export class VirtualDaemon {
   async guard(domain: string): Promise<GuardFigures | null> {
     if (this.runtime.whereis(guardOf(domain)) === null) return null
     return await this.runtime.call(guardOf(domain), { type: 'figures' })
+  }
+
+  /** As the store keeps them. */
+  async attemptsOf(id: string): Promise<readonly { readonly status: number | null; readonly error: string | null }[]> {
+    const answer = this.runtime.call<StoreKeeperProtocol, 'attempts'>(storeKeeper, {
+      type: 'attempts',
+      id,
+      brand: null,
+    })
+    await this.world.settle()
+    const read = await answer
+    return read.ok ? (read.value ?? []) : []
   }
 
   stateOf(id: string): string {

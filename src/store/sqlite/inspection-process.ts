@@ -29,7 +29,8 @@ export class InspectionProcess {
     })
     this.#child.once('error', (error) => reject(new StoreError('io', `a process was not started: ${error.message}`)))
     void this.#gone.then(() => reject(new StoreError('closed', `the ${query.type} was cut short`)))
-    this.#child.send({ database, query } satisfies InspectionOrder)
+    // Without a descriptor left there is no process and no channel (LOAD-09); the error comes as an event.
+    if (this.#child.connected) this.#child.send({ database, query } satisfies InspectionOrder)
     return promise
   }
   async end(): Promise<void> {

@@ -149,7 +149,7 @@ describe('the retry decision', () => {
       'retrying',
     )
   })
-  it('never plans beyond five days of age', () => {
+  it('LOAD-10: never plans beyond five days of age, whatever the policy says', () => {
     const days5 = 5 * 24 * HOUR
     expect(decideNext(ended({ attempt: 2, endedAt: days5 - 300_000 })).state).toBe('retrying')
     expect(decideNext(ended({ attempt: 2, endedAt: days5 - 299_999 })).state).toBe('dead')
