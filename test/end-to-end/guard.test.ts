@@ -20,4 +20,28 @@ describe('a receiver that answers 429 with Retry-After: 3', () => {
     // The last refusal was sent 50 ms after its arrival, and names three seconds from then.
     expect((instants[refused.length] ?? 0) - lastRefused).toBeGreaterThanOrEqual(3_000)
   }, 60_000)
+
+  it('nor a replay, nor what an operator wants to run now', async () => {
+    const { client, receiver } = await openStage({ delayMs: 5 })
+    const { url, domain } = receiver
+    const { ids: done } = await client.scheduleAll(Array.from({ length: 3 }, (_, n) => ({ url: `${url}/done/${n}` })))
+    await receiver.until({ distinct: 3 })
+    const stateOf = async (id: string) => (await client.call<{ state: string }>('getWebhook', { id })).state
+    await expect.poll(async () => Promise.all(done.map(stateOf))).toEqual(Array(3).fill('delivered'))
+    const later = Date.now() + 3_600_000
+    const { ids: ahead } = await client.scheduleAll([{ url: `${url}/ahead`, at: later }])
+    await receiver.behave({ status: 429, headers: { 'retry-after': '3' } })
+    await client.scheduleAll([{ url: `${url}/refused`, retry: QUICK_RETRY }])
+    await expect.poll(async () => (await client.call<{ state: string }>('getGuard', { domain })).state).toBe('closed')
+    const closedAt = Date.now()
+    await receiver.behave({ status: 200, headers: {} })
+    const before = (await receiver.arrivals()).at
+    for (const id of done) await client.call('replayWebhook', { id })
+    await client.call('runWebhookNow', { id: ahead[0] })
+    await receiver.until({ arrivals: before.length + 5 }, 30_000)
+    const after = [...(await receiver.arrivals()).at].toSorted().slice(before.length)
+    // The refusal was heard before the guard was seen closed; its three seconds began at most that much earlier.
+    expect(Math.min(...after)).toBeGreaterThanOrEqual(Math.max(...before) + 3_000)
+    expect(Math.min(...after)).toBeGreaterThan(closedAt + 1_000)
+  }, 60_000)
 })
