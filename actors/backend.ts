@@ -1,6 +1,6 @@
 /** What a session asks of other actors, for the methods: one that is being restarted is asked again within the request's time. */
 import { dispatchPool } from '#actors/dispatch-pool.ts'
-import { guardOf } from '#actors/guard.ts'
+import { guardFor } from '#actors/guard.ts'
 import { limits } from '#actors/limits.ts'
 import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
@@ -16,7 +16,7 @@ import {
   unfinished,
 } from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
-import { FIGURES_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
+import { bookIn, FIGURES_TABLE, GROUPS_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
 import { ONE, OVERLOAD_TABLE, type OverloadRow } from '#overload/tables.ts'
 import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
@@ -33,8 +33,9 @@ import type {
   WriteResult,
 } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
+import type { GroupBook, GroupKey, Member } from '#webhook/domain-group.ts'
 import type { WebhookIds } from '#webhook/id.ts'
-import type { Brand } from '#webhook/webhook.ts'
+import type { Brand, Domain } from '#webhook/webhook.ts'
 
 /** Brands that are known to exist, by name. Owned by the supervisor `control`. */
 export const BRANDS_TABLE = 'brands'
@@ -67,18 +68,25 @@ export const backendOf = <P extends Protocol>(
   takeRoom: (brand) => takeRoom(brand, ctx),
   newWebhookId: () => shared.ids.next(ctx.world.wallNow(), (length) => ctx.world.randomBytes(length)),
   setLimit: async (limit) => {
-    const { limit: stored } = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))
-    boundBacklog(stored, ctx)
-    return stored
+    const set = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set', limit }, timeoutMs))
+    if (!set.ok) throw inGroup(limit.domain ?? '', set.group)
+    boundBacklog(set.limit, ctx)
+    return set.limit
   },
+  setGroup: async (group) => {
+    const set = await patiently(ctx, (timeoutMs) => ctx.call(limits, { type: 'set-group', group }, timeoutMs))
+    if (!set.ok) throw set.why === 'taken' ? taken(set.member, set.by) : pausedNow(set.domain)
+    return set
+  },
+  groups: () => bookIn(ctx.table<string, GroupBook>(GROUPS_TABLE)),
   ensureBrand: (brand) => ensureBrand(brand, ctx),
   keys: () => rowsOf(ctx.table<string, StoredKey>(KEYS_TABLE)),
   putKey: (key) => putKey(key, ctx),
   randomBytes: (length) => ctx.world.randomBytes(length),
-  showGuard: (domain) => ifAlive(ctx.call(guardOf(domain), { type: 'show' }, REQUEST_MS_MAX)),
-  explain: (due) => ifAlive(ctx.call(guardOf(due.domain), { type: 'explain', id: due.id, due }, REQUEST_MS_MAX)),
+  showGuard: (domain) => ifAlive(ctx.call(guardFor(ctx, domain), { type: 'show' }, REQUEST_MS_MAX)),
+  explain: (due) => ifAlive(ctx.call(guardFor(ctx, due.domain), { type: 'explain', id: due.id, due }, REQUEST_MS_MAX)),
   predict: (domain, brand, priority, count) =>
-    ifAlive(ctx.call(guardOf(domain), { type: 'predict', brand, priority, count }, REQUEST_MS_MAX)),
+    ifAlive(ctx.call(guardFor(ctx, domain), { type: 'predict', brand, priority, count }, REQUEST_MS_MAX)),
   open: () => openByBrand(ctx),
   limits: () => rowsOf(ctx.table<string, StoredLimit>(LIMITS_TABLE)).filter(isOfSomebody),
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
@@ -201,6 +209,21 @@ const orDead = async <V>(answer: Promise<V>): Promise<V | typeof DEAD> => {
     return DEAD
   }
 }
+
+const inGroup = (domain: Domain, group: GroupKey): Refusal =>
+  new Refusal(
+    'CONFLICT',
+    `${domain} is in ${group}, and only the group has limits; name ${JSON.stringify(group)} as the domain`,
+    {
+      field: 'domain',
+    },
+  )
+const taken = (member: Member, by: GroupKey): Refusal =>
+  new Refusal('CONFLICT', `${member} is a member of ${by} already; take it out there first`, { field: 'members' })
+const pausedNow = (domain: Domain): Refusal =>
+  new Refusal('CONFLICT', `${domain} is paused and would go on under another guard; resumeDomain first`, {
+    field: 'members',
+  })
 
 /** Guards come and go: where there is none, nothing waits. */
 const ifAlive = async <V>(asked: Promise<V>): Promise<V | null> => {

@@ -12,15 +12,17 @@ import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { conviction, suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
 import type { TakeUp } from '#actors/execution.ts'
 import type { ExecutorProtocol } from '#actors/executor.ts'
-import { guardOf, type Permit } from '#actors/guard.ts'
+import { guardFor, guardKeyIn, guardOf, type Permit } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { ATTEMPTS_IN_FLIGHT_MAX, LONELY_IDLE_MS } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
 import { departAt, isCalledBack, keepUntil, takeReady, type Waiting } from '#guard/departure.ts'
 import {
+  bookIn,
   CONDITIONS_TABLE,
   type ConditionsRow,
   DEPARTURES_TABLE,
+  GROUPS_TABLE,
   LIMITS_TABLE,
   type LimitsRow,
   RATES_TABLE,
@@ -34,6 +36,7 @@ import type { Pid } from '#runtime/pid.ts'
 import { type Answer, type Call, type MonitorRef, type Name, name, type TimerRef } from '#runtime/protocol.ts'
 import type { MarkedAlone } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
+import { epochOf, type GroupBook, guardKeyOf } from '#webhook/domain-group.ts'
 import {
   emptyPlacement,
   type Given,
@@ -75,6 +78,8 @@ export interface DispatchPoolProtocol {
     | Call<{ readonly type: 'figures' }, DispatchFigures>
   readonly cast:
     | { readonly type: 'dispatch'; readonly order: AttemptOrder; readonly permit: Permit; readonly execution: Pid }
+    /** From `limits`: some hosts are under another guard now. */
+    | { readonly type: 'regrouped' }
     /** From the executor: abort it; answers with `attempt-ended` to the executor, at once if it is not held. */
     | { readonly type: 'execution-died'; readonly attemptId: AttemptId; readonly permit: Permit }
   readonly info:
@@ -119,12 +124,16 @@ export interface DispatchPoolArgs {
 interface Held {
   readonly order: AttemptOrder
   readonly permit: Permit
+  /** Under which guard it was taken: where that is another one now, it is not sent any more. */
+  readonly under: string
   /** Null when it has died: then the executor is told. */
   execution: Pid | null
 }
 interface Incarnation {
   readonly number: number
   readonly monitor: MonitorRef
+  /** Of a guard: what its key meant when it registered (D-13). */
+  readonly epoch: number
 }
 interface State {
   readonly args: DispatchPoolArgs
@@ -223,11 +232,17 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
         refuse(permit, execution, state, ctx)
         return keep
       }
-      const held = { order, permit, execution }
+      const held = { order, permit, execution, under: standing(permit, ctx) }
       state.held.set(order.attemptId, held)
       state.refused.delete(order.attemptId)
       if (atMono > ctx.world.monoNow()) holdUntil(atMono, held, state, ctx)
       else send(held, state, ctx)
+      return keep
+    },
+    regrouped: (_message, state, ctx) => {
+      for (const [attemptId, held] of [...state.held])
+        if (!state.placement.places.has(attemptId) && held.under !== standing(held.permit, ctx))
+          handBack(attemptId, state, ctx)
       return keep
     },
     'execution-died': ({ attemptId }, state, ctx) => {
@@ -309,14 +324,15 @@ const register = (
     ctx.demonitor(before.monitor, { flush: true })
     state.monitors.delete(before.monitor)
   }
-  const incarnation: Incarnation = { number: ctx.uniqueInteger(), monitor: ctx.monitor(pid) }
+  const epoch = epochOf(bookOf(ctx), key)
+  const incarnation: Incarnation = { number: ctx.uniqueInteger(), monitor: ctx.monitor(pid), epoch }
   of.set(key, incarnation)
   state.monitors.set(incarnation.monitor, { of, key })
   return { incarnation: incarnation.number, inFlight: inFlight(state, mine) }
 }
 
 const registerGuard = (domain: Domain, pid: Pid, state: State, ctx: Ctx): Registered =>
-  register(state.guards, domain, pid, (held) => held.permit.domain === domain, state, ctx)
+  register(state.guards, domain, pid, (held) => guardKeyIn(ctx, held.permit.domain) === domain, state, ctx)
 
 /** A thread is there: the guards may admit. */
 const answerUnready = (state: State, ctx: Ctx): void => {
@@ -335,16 +351,12 @@ const suspendGuards = (state: State, ctx: Ctx): void => {
   for (const attemptId of [...state.placement.queue.keys()]) handBack(attemptId, state, ctx)
   for (const { what } of state.early.splice(0)) handBack(what.order.attemptId, state, ctx)
 }
-/** Unknown ids are ignored. */
+/** Unknown ids are ignored. Whoever registered while it was held counts it, so whoever that is now hears its end. */
 const handBack = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
-  const held = state.held.get(attemptId)
-  if (held === undefined) return
-  state.held.delete(attemptId)
-  unplace(state.placement, attemptId)
-  state.isolating.delete(attemptId)
-  if (held.execution !== null) refuse(held.permit, held.execution, state, ctx)
+  const held = ended(attemptId, null, state, ctx)
+  if (held === null) return
+  if (held.execution !== null) ctx.send<ExecutionHears>(held.execution, { type: 'attempt-refused', attemptId })
   else ctx.cast(executor, { type: 'attempt-ended', attemptId, how: { how: 'unsent' } })
-  endDrain(state, ctx)
 }
 
 const inFlight = (state: State, which: (held: Held) => boolean): InFlight[] => {
@@ -360,18 +372,29 @@ const endIncarnation = (monitor: MonitorRef, state: State): void => {
   if (registration?.of.get(registration.key)?.monitor === monitor) registration.of.delete(registration.key)
 }
 
-const guardIsCurrent = (permit: Permit, state: State): boolean =>
-  state.guards.get(permit.domain)?.number === permit.guard
+const bookOf = (ctx: Ctx): GroupBook => bookIn(ctx.table<string, GroupBook>(GROUPS_TABLE))
+/** It is the guard that its host has now, and was when it gave the permit. */
+const guardIsCurrent = (permit: Permit, state: State, ctx: Ctx): boolean => {
+  const book = bookOf(ctx)
+  const key = guardKeyOf(book, permit.domain)
+  const registered = state.guards.get(key)
+  return registered?.number === permit.guard && registered.epoch === epochOf(book, key)
+}
+/** Differs when the host has come under another guard, or its guard stands for other hosts. */
+const standing = ({ domain }: Permit, ctx: Ctx): string => {
+  const key = guardKeyIn(ctx, domain)
+  return `${key} ${epochOf(bookOf(ctx), key)}`
+}
 const limiterIsCurrent = (permit: Permit, state: State): boolean =>
   permit.limiter === null || state.limiters.get(permit.brand)?.number === permit.limiter
-const isCurrent = (permit: Permit, state: State): boolean =>
-  guardIsCurrent(permit, state) && limiterIsCurrent(permit, state)
+const isCurrent = (permit: Permit, state: State, ctx: Ctx): boolean =>
+  guardIsCurrent(permit, state, ctx) && limiterIsCurrent(permit, state)
 
 /** Who gave a part of the permit that still counts gets it back; nobody else remembers it. */
 const refuse = (permit: Permit, execution: Pid, state: State, ctx: Ctx): void => {
   const { attemptId, domain, brand } = permit
-  if (guardIsCurrent(permit, state))
-    ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
+  if (guardIsCurrent(permit, state, ctx))
+    ctx.cast(guardFor(ctx, domain), { type: 'attempt-ended', attemptId, domain, brand, outcome: null })
   if (permit.limiter !== null && limiterIsCurrent(permit, state))
     ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId, guard: permit.guard })
   ctx.send<ExecutionHears>(execution, { type: 'attempt-refused', attemptId })
@@ -392,9 +415,13 @@ interface ExecutionHears {
 
 /** Its permit is of an older incarnation, the daemon stops, or its receiver has said "not now" since it was admitted. */
 const isRefused = (permit: Permit, state: State, ctx: Ctx): boolean =>
-  state.draining !== null || !isCurrent(permit, state) || calledBack(permit, ctx)
+  state.draining !== null || !isCurrent(permit, state, ctx) || calledBack(permit, ctx)
 const calledBack = ({ domain, brand }: Permit, ctx: Ctx): boolean =>
-  isCalledBack(ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE).get(domain), brand, ctx.world.monoNow())
+  isCalledBack(
+    ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE).get(guardKeyIn(ctx, domain)),
+    brand,
+    ctx.world.monoNow(),
+  )
 
 /** Almost always now: where its rates were kept to from the admission on, nothing is waited for here. */
 const departureOf = ({ rates }: Permit, ctx: Ctx): number =>
@@ -425,7 +452,8 @@ const wakeForEarly = (state: State, ctx: Ctx): void => {
 const sendEarly = (state: State, ctx: Ctx): void => {
   for (const held of takeReady(state.early, ctx.world.monoNow())) {
     if (state.held.get(held.order.attemptId) !== held) continue
-    if (calledBack(held.permit, ctx)) handBack(held.order.attemptId, state, ctx)
+    if (calledBack(held.permit, ctx) || held.under !== standing(held.permit, ctx))
+      handBack(held.order.attemptId, state, ctx)
     else send(held, state, ctx)
   }
   wakeForEarly(state, ctx)
@@ -500,7 +528,7 @@ const ended = (attemptId: AttemptId, outcome: Outcome | null, state: State, ctx:
   unplace(state.placement, attemptId)
   state.isolating.delete(attemptId)
   const { domain, brand, limiter } = held.permit
-  ctx.cast(guardOf(domain), { type: 'attempt-ended', attemptId, brand, outcome })
+  ctx.cast(guardFor(ctx, domain), { type: 'attempt-ended', attemptId, domain, brand, outcome })
   // A limiter that registered while it was in flight counts it, whoever admitted it.
   if (limiter !== null || state.limiters.has(brand))
     ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })

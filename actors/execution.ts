@@ -8,7 +8,7 @@
 
 import { suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
 import { dispatchPool, type PoolSays } from '#actors/dispatch-pool.ts'
-import { type Admitted, guardOf } from '#actors/guard.ts'
+import { type Admitted, guardFor } from '#actors/guard.ts'
 import type { AttemptFailure } from '#actors/retry.ts'
 import { retryManager } from '#actors/retry-manager.ts'
 import { scheduler } from '#actors/scheduler.ts'
@@ -202,7 +202,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
   const { admitted, takeUp, events } = state.args
   if (!marked.ok) {
     if (takeUp === null)
-      ctx.cast(guardOf(admitted.due.domain), {
+      ctx.cast(guardFor(ctx, admitted.due.domain), {
         type: 'permit-unused',
         attemptId: state.attemptId,
         brand: admitted.due.brand,

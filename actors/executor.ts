@@ -10,7 +10,7 @@
 import { conviction } from '#actors/dispatch-pool/conviction.ts'
 import { dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import { EXECUTIONS_TABLE, execution, type RunningExecution, type TakeUp } from '#actors/execution.ts'
-import { type Admitted, guardOf, holdPermits, type Permit } from '#actors/guard.ts'
+import { type Admitted, guardFor, holdPermits, type Permit } from '#actors/guard.ts'
 import { type PendingRetry, RETRIES_TABLE } from '#actors/retry.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
@@ -241,7 +241,7 @@ const onExecutionStarted = (
   if (begun !== undefined) return onOrphan(begun, state, ctx)
   const attemptId = attemptIdOf(admitted.due.id, admitted.due.attempts + 1)
   const { brand, guard } = admitted.permit
-  ctx.cast(guardOf(admitted.due.domain), { type: 'permit-unused', attemptId, brand, guard })
+  ctx.cast(guardFor(ctx, admitted.due.domain), { type: 'permit-unused', attemptId, brand, guard })
   ctx.cast(scheduler, { type: 'handed-back', due: admitted.due })
 }
 
@@ -281,7 +281,7 @@ const takeUp = (row: RunningExecution, how: TakeUp, state: State, ctx: Ctx): voi
   const { attemptId, domain, brand, guard } = admitted.permit
   // Once: by the second time the webhook may have been admitted anew.
   if (how.how === 'unsent' && row.known === null)
-    ctx.cast(guardOf(domain), { type: 'permit-unused', attemptId, brand, guard })
+    ctx.cast(guardFor(ctx, domain), { type: 'permit-unused', attemptId, brand, guard })
   row.known = how
   const count = (state.takeUps.get(token) ?? 0) + 1
   state.takeUps.set(token, count)

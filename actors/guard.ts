@@ -1,5 +1,5 @@
 /**
- * guard: admits the webhooks of one domain. Started on demand by the scheduler (under `guards`, temporary).
+ * guard: admits the webhooks of one domain, or of the hosts of one domain group. Started on demand by the scheduler (under `guards`, temporary).
  *
  * State: a bounded window of each lane of the store, and which attempts hold its permits. On start it registers its
  * incarnation at the dispatch pool and counts what is in flight, reads its due lanes from the store, and only then admits
@@ -18,9 +18,11 @@ import { reportLoad } from '#guard/node-load.ts'
 import { dropWaiting, emptyQueues, type HeadPage, offerDue, wantMore, windowAt } from '#guard/queues.ts'
 import { emptyCounter } from '#guard/start-counter.ts'
 import {
+  bookIn,
   brandHolds,
   domainHolds,
   FIGURES_TABLE,
+  GROUPS_TABLE,
   HOLDS_TABLE,
   type HoldsRow,
   NODE_TABLE,
@@ -32,6 +34,7 @@ import type { DynamicChildStarted, DynamicSupervisorProtocol } from '#runtime/dy
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
 import type { Events } from '#telemetry/events.ts'
+import { type GroupBook, guardKeyOf } from '#webhook/domain-group.ts'
 import {
   type AttemptId,
   attemptIdOf,
@@ -51,6 +54,7 @@ import { onGranted, onLimiterStarted, tellHolding } from './guard/limiters.ts'
 import { endFlight, takeHolds } from './guard/permits.ts'
 import { heedPolicy, listen } from './guard/receiver.ts'
 import { onDown, onRegistered, register } from './guard/registration.ts'
+import { isReplaced, retire, standing } from './guard/standing.ts'
 import {
   type Backlog,
   type Counting,
@@ -103,6 +107,8 @@ export interface GuardProtocol {
     | {
         readonly type: 'attempt-ended'
         readonly attemptId: AttemptId
+        /** The host. */
+        readonly domain: Domain
         readonly brand: Brand
         readonly outcome: Outcome | null
       }
@@ -147,6 +153,12 @@ export interface GuardArgs {
 
 export const guardOf = (domain: Domain): Name<GuardProtocol> => name(`guard ${domain}`)
 
+/** The guard that admits the webhooks of a host now: that of its group, or its own (D-13). */
+export const guardKeyIn = (ctx: Pick<Context, 'table'>, domain: Domain): Domain =>
+  guardKeyOf(bookIn(ctx.table<string, GroupBook>(GROUPS_TABLE)), domain)
+export const guardFor = (ctx: Pick<Context, 'table'>, domain: Domain): Name<GuardProtocol> =>
+  guardOf(guardKeyIn(ctx, domain))
+
 /** The dynamic supervisor of guards and brand-limiters. `ctx.request(guards, startGuard(...), label, data)` starts one. */
 export const guards: Name<DynamicSupervisorProtocol> = name('guards')
 
@@ -165,7 +177,8 @@ export const holdPermits = (ctx: Context, holds: readonly (Hold & { readonly dom
     for (const key of [domainHolds(domain), brandHolds(brand)])
       table.set(key, [...(table.get(key) ?? []), { attemptId, brand, untilMono }])
   }
-  for (const domain of new Set(holds.map((hold) => hold.domain))) ctx.cast(guardOf(domain), { type: 'holds-changed' })
+  for (const domain of new Set(holds.map((hold) => hold.domain)))
+    ctx.cast(guardFor(ctx, domain), { type: 'holds-changed' })
   for (const brand of new Set(holds.map((hold) => hold.brand)))
     ctx.cast(brandLimiterOf(brand), { type: 'holds-changed' })
 }
@@ -243,6 +256,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       figuresStale: true,
       idleSinceMono: now,
       wake: null,
+      ...standing(args.domain, ctx),
     }
     args.events.emit({ type: 'guard.started', at: ctx.world.wallNow(), domain: args.domain })
     return ok(state, { continue: { type: 'register' } })
@@ -273,8 +287,8 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       for (const lane of more) takeMore(lane, state)
       return turn(state, ctx)
     },
-    'attempt-ended': ({ attemptId, brand, outcome }, state, ctx) => {
-      if (outcome !== null) listen(attemptId, brand, outcome, state, ctx)
+    'attempt-ended': ({ attemptId, domain, brand, outcome }, state, ctx) => {
+      if (outcome !== null) listen({ attemptId, domain, brand, outcome }, state, ctx)
       endFlight(attemptId, state, ctx)
       return turn(state, ctx)
     },
@@ -295,11 +309,13 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       return turn(state, ctx)
     },
     'limits-changed': (_message, state, ctx) => {
+      if (isReplaced(state, ctx)) return retire(state, ctx)
       for (const brand of state.queues.brands.keys()) tellHolding(brand, state, ctx)
       heedPolicy(state, ctx)
       return turn(state, ctx)
     },
     'brand-granted': (granted, state, ctx) => {
+      if (isReplaced(state, ctx)) return retire(state, ctx)
       onGranted(granted, state, ctx)
       return turn(state, ctx)
     },

@@ -1,13 +1,14 @@
 /**
- * limits: owns the table `limits`. Started by root after the store-keeper and `guards`, before anything is admitted.
+ * limits: owns the table `limits`, and fills the table `groups`. Started by root after the store-keeper and `guards`, before anything is admitted.
  *
- * State: changes that are being written. In `init` it loads every limit from the store, with patience: no webhook moves
+ * State: changes that are being written; one of the groups has the actor for itself, so that whether it may be is decided on
+ * what holds (D-13). In `init` it loads every limit from the store, with patience: no webhook moves
  * before the limits are known. A change is durable before it is live, and holds from the next admission on. While it
  * restarts, root keeps the table, so nobody admits without limits; a crash costs nothing but the changes under way,
  * whose askers get the death as their answer.
  */
 import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
-import { type GuardFigures, guardOf } from '#actors/guard.ts'
+import { type GuardFigures, guardKeyIn, guardOf } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
 import { forgetShares, newConditions, restore, saysNothing } from '#guard/conditions.ts'
@@ -34,29 +35,62 @@ import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
-import type { SetLimit, StoredLimit } from '#store/store.ts'
+import type { GroupSet, SetGroup, SetLimit, StoredLimit } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
+import type { DomainGroup, GroupKey, Member } from '#webhook/domain-group.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
+import { changeGroups, groupsWith, isKnown, planOf, restingIn } from './limits/regrouping.ts'
 
 export type LimitChange = Omit<SetLimit, 'type'>
-export type LimitSet = { readonly ok: true; readonly limit: StoredLimit } | StoreFailed
+export type LimitSet =
+  | { readonly ok: true; readonly limit: StoredLimit }
+  /** The host is in a group: only the group has limits. */
+  | { readonly ok: false; readonly why: 'in-group'; readonly group: GroupKey }
+  | StoreFailed
+export type GroupChange = Omit<SetGroup, 'type' | 'carried'>
+export type GroupChanged =
+  /** `resting`: hosts and wildcards that have limits of their own, which do not count while they are in the group. */
+  | { readonly ok: true; readonly group: DomainGroup; readonly resting: readonly Domain[] }
+  | { readonly ok: false; readonly why: 'taken'; readonly member: Member; readonly by: GroupKey }
+  /** A person holds it: whether it goes on must not be decided by a change of groups. */
+  | { readonly ok: false; readonly why: 'paused'; readonly domain: Domain }
+  | StoreFailed
 
 export interface LimitsProtocol {
-  /** Answered when the change is on disk and in the table. `failed`: nothing has changed, try again. */
-  readonly call: Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
+  readonly call: /** Answered when the change is on disk and in the table. `failed`: nothing has changed, try again. */
+    | Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
+    /** Answered when the change is on disk and holds: guards of before give no permit any more. */
+    | Call<{ readonly type: 'set-group'; readonly group: GroupChange }, GroupChanged>
   /** Graceful stop: from now on no guard admits anything. Not stored. */
   readonly cast: { readonly type: 'quiesce' }
-  readonly info: Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>> | { readonly type: 'sweep' }
+  readonly info:
+    | Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>>
+    | Answer<'group-stored', GroupSet | StoreFailed, From<GroupChanged>>
+    | Answer<'groups-read', Loaded<readonly DomainGroup[]>, number>
+    | { readonly type: 'look' }
+    | { readonly type: 'sweep' }
   readonly continue: never
 }
 export const limits: Name<LimitsProtocol> = name('limits')
 
+type Asked =
+  | { readonly what: 'limit'; readonly limit: LimitChange; readonly from: From<LimitSet> }
+  | { readonly what: 'group'; readonly group: GroupChange; readonly from: From<GroupChanged> }
 interface State {
   readonly events: Events
+  /** Limits that are being written. */
+  writing: number
+  /** A change of the groups is being written: nothing else is meanwhile. */
+  regrouping: boolean
+  readonly waiting: Asked[]
+  /** Changes of the groups so far: what was read before one of them is old. */
+  changes: number
 }
 type Ctx = Context<LimitsProtocol>
 /** The store is opening, or failing: its keeper decides when that is too long. */
 const LOAD_AGAIN_MS = 50
+/** By then the store has written what it was asked for before the start. */
+const LOOK_AGAIN_MS = 1_000
 
 /** Owns the guards' tables, and keeps this actor's while it restarts (`supervisors/root.ts`). */
 const ROOT = 'root'
@@ -65,17 +99,26 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
   name: 'limits',
   version: 1,
   async init({ events }, ctx) {
-    const stored = await load(ctx)
+    const stored = await load(() => ctx.call(storeKeeper, { type: 'limits' }, PATIENT), ctx)
+    const groups = await load(() => ctx.call(storeKeeper, { type: 'groups' }, PATIENT), ctx)
     const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: ROOT })
     for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)
-    restoreConditions(stored, ctx)
     knowSince(ctx)
+    restoreConditions(stored, ctx)
+    changeGroups(groups, ctx)
     ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
-    return ok({ events })
+    ctx.sendAfter(LOOK_AGAIN_MS, { type: 'look' })
+    return ok({ events, writing: 0, regrouping: false, waiting: [], changes: 0 })
   },
   call: {
-    set: ({ limit }, from, _state, ctx) => {
-      ctx.request(storeKeeper, { type: 'set-limit', ...limit }, 'stored', from)
+    set: ({ limit }, from, state, ctx) => {
+      state.waiting.push({ what: 'limit', limit, from })
+      begin(state, ctx)
+      return keep
+    },
+    'set-group': ({ group }, from, state, ctx) => {
+      state.waiting.push({ what: 'group', group, from })
+      begin(state, ctx)
       return keep
     },
   },
@@ -86,10 +129,23 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     },
   },
   info(message, state, ctx) {
-    if (message.type === 'stored') ctx.reply(message.data, settle(message, state, ctx))
+    if (message.type === 'stored') {
+      state.writing -= 1
+      ctx.reply(message.data, settle(message, state, ctx))
+      begin(state, ctx)
+    }
+    if (message.type === 'group-stored') {
+      state.regrouping = false
+      state.changes += 1
+      ctx.reply(message.data, settleGroup(message, state, ctx))
+      begin(state, ctx)
+    }
+    if (message.type === 'look') ctx.request(storeKeeper, { type: 'groups' }, 'groups-read', state.changes)
+    if (message.type === 'groups-read') catchUp(message, state, ctx)
     if (message.type === 'sweep') {
       sweep(ctx)
       ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
+      ctx.request(storeKeeper, { type: 'groups' }, 'groups-read', state.changes)
     }
     return keep
   },
@@ -123,9 +179,11 @@ const restoreConditions = (stored: readonly StoredLimit[], ctx: Ctx): void => {
   }
 }
 
-const load = async (ctx: Ctx): Promise<readonly StoredLimit[]> => {
+const PATIENT = Number.POSITIVE_INFINITY
+type Loaded<V> = { readonly ok: true; readonly value: V } | StoreFailed
+const load = async <V>(ask: () => Promise<Loaded<V>>, ctx: Ctx): Promise<V> => {
   for (;;) {
-    const stored = await ctx.call(storeKeeper, { type: 'limits' }, Number.POSITIVE_INFINITY).catch(() => null)
+    const stored = await ask().catch(() => null)
     if (stored?.ok) return stored.value
     // Its supervisor is ours: it cannot start it again while it waits for this init.
     if (ctx.whereis(storeKeeper) === null) throw new Error('the store-keeper is dead')
@@ -155,6 +213,54 @@ const settle = (
   const { kind, domain, brand, value, version, setBy } = stored
   events.emit({ type: 'limit.changed', at: ctx.world.wallNow(), kind, domain, brand, value, version, setBy })
   return { ok: true, limit: stored }
+}
+
+/** Takes what waits, in order: limits side by side, a change of the groups alone. */
+const begin = (state: State, ctx: Ctx): void => {
+  for (let next = state.waiting[0]; next !== undefined && !state.regrouping; next = state.waiting[0]) {
+    if (next.what === 'group' && state.writing > 0) return
+    state.waiting.shift()
+    if (next.what === 'limit') beginLimit(next.limit, next.from, state, ctx)
+    else beginGroup(next.group, next.from, state, ctx)
+  }
+}
+const beginLimit = (limit: LimitChange, from: From<LimitSet>, state: State, ctx: Ctx): void => {
+  const key = limit.domain === null ? null : guardKeyIn(ctx, limit.domain)
+  if (key !== limit.domain && key !== null && limit.value !== null && limit.setBy !== 'guard')
+    return ctx.reply(from, { ok: false, why: 'in-group', group: key })
+  state.writing += 1
+  ctx.request(storeKeeper, { type: 'set-limit', ...limit }, 'stored', from)
+}
+const beginGroup = (change: GroupChange, from: From<GroupChanged>, state: State, ctx: Ctx): void => {
+  const plan = planOf(change, ctx)
+  if (!plan.ok) return ctx.reply(from, plan)
+  state.regrouping = true
+  ctx.request(storeKeeper, { type: 'set-group', ...change, carried: plan.carried }, 'group-stored', from)
+}
+
+/** What an actor of before had asked the store for may have been written only after this one has read. */
+const catchUp = (
+  message: Extract<LimitsProtocol['info'], { readonly type: 'groups-read' }>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const isOld = state.regrouping || message.data !== state.changes
+  if (isOld || !message.ok || !message.value.ok) return
+  if (!isKnown(message.value.value, ctx)) changeGroups(message.value.value, ctx)
+}
+
+const settleGroup = (
+  message: Extract<LimitsProtocol['info'], { readonly type: 'group-stored' }>,
+  { events }: State,
+  ctx: Ctx,
+): GroupChanged => {
+  if (!message.ok) return { ok: false, failed: 'closed' }
+  const set = message.value
+  if (!set.ok) return set
+  changeGroups(groupsWith(set.group, ctx), ctx)
+  const { group, members, version, setBy } = set.group
+  events.emit({ type: 'group.changed', at: ctx.world.wallNow(), group, members, version, setBy })
+  return { ok: true, group: set.group, resting: restingIn(set.group, ctx) }
 }
 
 /** Limits are read at each admission; this only wakes who waits. A brand's limit over all domains concerns every live guard. */

@@ -7,7 +7,7 @@
  */
 import { executor } from '#actors/executor.ts'
 import { suspectOf } from '#actors/guard/suspects.ts'
-import { guardOf, guards, startGuard } from '#actors/guard.ts'
+import { guardFor, guardKeyIn, guardOf, guards, startGuard } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import {
   AUDIT_MS,
@@ -54,6 +54,7 @@ import {
 } from '#schedule/horizon.ts'
 import type { Append, Appended, Cancelled, Replay, Replayed, Reschedule, Rescheduled } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
+import { isGroupKey } from '#webhook/domain-group.ts'
 import type { Brand, Domain, Due, Edge, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
 
 export type NewDue = Omit<Due, 'seq'>
@@ -96,6 +97,8 @@ export interface SchedulerProtocol {
     | { readonly type: 'handed-back'; readonly due: Due }
     /** From a guard: the store holds no due row of this lane that it has not seen, as of `upTo` (wall clock of the read). */
     | { readonly type: 'lane-caught-up'; readonly lane: LaneKey; readonly upTo: Instant }
+    /** From `limits`: some hosts are under another guard now (D-13). */
+    | { readonly type: 'regrouped' }
     /** Graceful stop: tell guards nothing more. */
     | { readonly type: 'quiesce' }
   readonly info:
@@ -217,8 +220,12 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       return keep
     },
     'lane-caught-up': ({ lane, upTo }, state, ctx) => {
-      const cutLane = takeBack(state.horizon, lane, upTo)
-      if (cutLane !== null) requestLane(cutLane, ctx)
+      if (isGroupKey(lane.domain)) takeBackLanes((cut) => isOf(cut, lane, ctx), upTo, state, ctx)
+      else takeBackLane(lane, upTo, state, ctx)
+      return keep
+    },
+    regrouped: (_message, state, ctx) => {
+      onRegrouped(state, ctx)
       return keep
     },
     quiesce: (_message, state) => {
@@ -420,7 +427,7 @@ const onCancelled = (
   const cancelled = message.value
   if ('outcome' in cancelled && cancelled.outcome === 'cancelled') {
     remove(state.horizon, id)
-    if (cancelled.due !== null) ctx.cast(guardOf(cancelled.due.domain), { type: 'withdrawn', id })
+    if (cancelled.due !== null) ctx.cast(guardFor(ctx, cancelled.due.domain), { type: 'withdrawn', id })
   }
   ctx.reply(from, cancelled)
 }
@@ -441,7 +448,7 @@ const onRetimed = (message: Answer<'retimed', Retimed | StoreFailed, Retiming>, 
   const { due } = retimed
   const now = ctx.world.wallNow()
   remove(state.horizon, due.id)
-  if (due.nextAt > now) ctx.cast(guardOf(due.domain), { type: 'withdrawn', id: due.id })
+  if (due.nextAt > now) ctx.cast(guardFor(ctx, due.domain), { type: 'withdrawn', id: due.id })
   admitRow(state.horizon, due, now)
   const type = op.type === 'replay' ? 'webhook.replayed' : 'webhook.rescheduled'
   state.events.emit({ type, at: now, id: due.id, domain: due.domain, brand: due.brand, nextAt: due.nextAt })
@@ -450,7 +457,9 @@ const onRetimed = (message: Answer<'retimed', Retimed | StoreFailed, Retiming>, 
 
 // ---------------------------------------------------------------- telling guards
 
-const tell = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[], state: State, ctx: Ctx): void => {
+/** Tells the guard of a host, or of a group. */
+const tell = (of: Domain, entries: readonly Due[], more: readonly LaneKey[], state: State, ctx: Ctx): void => {
+  const domain = guardKeyIn(ctx, of)
   if (state.crashes.get(domain)?.parked === true) return
   const told = state.told.get(domain)
   if (told === undefined) {
@@ -569,11 +578,28 @@ const onLeftBehind = (
   const { lanes, next } = message.value.value
   if (lanes.length > 0) return tell(domain, [], lanes, state, ctx)
   if (next !== null) return askLeftBehind(domain, ctx, next)
+  takeBackLanes((lane) => guardKeyIn(ctx, lane.domain) === guardKeyIn(ctx, domain), now, state, ctx)
+}
+
+/** The horizon's lanes are those of hosts; a guard speaks of its own: of a group, the lanes of all its hosts. */
+const isOf = (lane: LaneKey, { domain, brand, priority, kind }: LaneKey, ctx: Ctx): boolean =>
+  lane.brand === brand && lane.priority === priority && lane.kind === kind && guardKeyIn(ctx, lane.domain) === domain
+const takeBackLanes = (which: (lane: LaneKey) => boolean, upTo: Instant, state: State, ctx: Ctx): void => {
   for (const { lane, handed } of [...state.horizon.cutLanes.values()]) {
-    if (!handed || lane.domain !== domain) continue
-    const cutLane = takeBack(state.horizon, lane, now)
-    if (cutLane !== null) requestLane(cutLane, ctx)
+    if (handed && which(lane)) takeBackLane(lane, upTo, state, ctx)
   }
+}
+const takeBackLane = (lane: LaneKey, upTo: Instant, state: State, ctx: Ctx): void => {
+  const cutLane = takeBack(state.horizon, lane, upTo)
+  if (cutLane !== null) requestLane(cutLane, ctx)
+}
+
+/** What is due is told to whoever its guard is now; lanes in the hands of a guard that has nothing due of them are taken back. */
+const onRegrouped = (state: State, ctx: Ctx): void => {
+  if (!state.recovered) return
+  scanLater(0, true, state, ctx)
+  const handed = [...state.horizon.cutLanes.values()].filter((one) => one.handed)
+  for (const domain of new Set(handed.map(({ lane }) => lane.domain))) askLeftBehind(domain, ctx)
 }
 
 // ---------------------------------------------------------------- recovery and audit
@@ -612,7 +638,7 @@ const onScanned = (
   const { lanes, next } = message.value.value
   if (!state.quiesced) {
     for (const lane of lanes) {
-      if (all || !state.told.has(lane.domain)) tell(lane.domain, [], [lane], state, ctx)
+      if (all || !state.told.has(guardKeyIn(ctx, lane.domain))) tell(lane.domain, [], [lane], state, ctx)
     }
   }
   if (next !== null) scan(next, all, ctx)

@@ -44,7 +44,7 @@ export const explain = (
   const window = windowAt(queues, laneOf(due))
   if (!window.more) return ctx.reply(from, null)
   const tail = tailOf(window.lane)
-  rank({ from, due, counted: 0 }, tail === undefined ? null : { nextAt: tail.nextAt, seq: tail.seq }, ctx)
+  rank({ from, due, counted: 0 }, tail === undefined ? null : { nextAt: tail.nextAt, seq: tail.seq }, state, ctx)
 }
 
 const explained = (due: Due, since: Instant, inBrand: number, place: number, state: State, ctx: Ctx): Explained => {
@@ -55,7 +55,7 @@ const explained = (due: Due, since: Instant, inBrand: number, place: number, sta
   const { startMono, assumptions } = predictStart(queues, queue, inBrand, inDomain, ground)
   const limit = state.phase === 'open' ? blockOf(queues, queue, due, ground) : null
   return {
-    blockedOn: limit === null ? null : { limit, key: limit.startsWith('brand') ? due.brand : due.domain },
+    blockedOn: limit === null ? null : { limit, key: limit.startsWith('brand') ? due.brand : state.domain },
     since,
     placeInLane: place,
     placeInDomain: inDomain + 1,
@@ -65,8 +65,8 @@ const explained = (due: Due, since: Instant, inBrand: number, place: number, sta
 }
 
 /** Counts the rows between the window and the one that is asked about, page by page, to at most RANK_ROWS_MAX. */
-const rank = (ranking: Ranking, after: Edge | null, ctx: Ctx): void => {
-  const lane = laneOf(ranking.due)
+const rank = (ranking: Ranking, after: Edge | null, state: State, ctx: Ctx): void => {
+  const lane = { ...laneOf(ranking.due), domain: state.domain }
   ctx.request(
     storeKeeper,
     { type: 'lane', lane, after, until: ranking.due.nextAt, limit: PAGE_ROWS_MAX },
@@ -86,7 +86,7 @@ export const onRanked = (
   const ranking = { from, due, counted: counted + before.length }
   const last = rows.at(-1)
   if (more && last !== undefined && before.length === rows.length && ranking.counted < RANK_ROWS_MAX)
-    return rank(ranking, { nextAt: last.nextAt, seq: last.seq }, ctx)
+    return rank(ranking, { nextAt: last.nextAt, seq: last.seq }, state, ctx)
   const queue = queueOf(state.queues, due.brand)
   const inBrand = aheadOfNew(queue, due.priority) + ranking.counted
   const place = laneSize(windowAt(state.queues, laneOf(due)).lane) + ranking.counted + 1

@@ -1,10 +1,12 @@
 /** What an admission stands on: limits, rates and conditions, fresh from their tables at every step (D-10). */
 import type { Ground } from '#guard/admission.ts'
-import { type Conditions, newConditions } from '#guard/conditions.ts'
+import { type Conditions, mergeConditions, newConditions } from '#guard/conditions.ts'
 import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
 import {
+  bookIn,
   CONDITIONS_TABLE,
   type ConditionsRow,
+  GROUPS_TABLE,
   LIMITS_TABLE,
   type LimitsRow,
   NODE_TABLE,
@@ -13,6 +15,7 @@ import {
   RATES_TABLE,
   type RatesRow,
 } from '#guard/tables.ts'
+import { type GroupBook, lastTouch, membersNaming } from '#webhook/domain-group.ts'
 import type { Domain } from '#webhook/webhook.ts'
 import type { Ctx, State } from './state.ts'
 
@@ -26,21 +29,31 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
     rates.set(RATES_KNOWN_SINCE, known)
   }
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  const conditions = conditionsOf(state, ctx)
+  const conditions = conditionsOf(state.domain, ctx)
   const nowAt = ctx.world.wallNow()
-  const unknownSinceMono = known.lastStartMono
+  const touchedMono = lastTouch(groupsOf(ctx), state.domain)?.mono ?? Number.NEGATIVE_INFINITY
+  const unknownSinceMono = Math.max(known.lastStartMono, touchedMono)
   return { limits, rates, unknownSinceMono, conditions, nodeRoom: roomOf(state, ctx), nowMono, nowAt }
 }
 
-/** The row outlives the guard; what an earlier process has kept in the store the actor `limits` has put there. */
-export const conditionsOf = (state: State, ctx: Ctx): Conditions => {
+/**
+ * The row outlives the guard; what an earlier process has kept in the store the actor `limits` has put there. A host that has
+ * left a group has what was heard there (D-13).
+ */
+export const conditionsOf = (domain: Domain, ctx: Ctx): Conditions => {
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
-  const there = table.get(state.domain)
+  const there = table.get(domain)
   if (there !== undefined) return there
   const conditions = newConditions()
-  table.set(state.domain, conditions)
+  table.set(domain, conditions)
+  for (const member of membersNaming(domain)) {
+    const former = member === domain ? undefined : table.get(member)
+    if (former !== undefined) mergeConditions(conditions, former)
+  }
   return conditions
 }
+
+const groupsOf = (ctx: Ctx): GroupBook => bookIn(ctx.table<string, GroupBook>(GROUPS_TABLE))
 
 /** Tells the node what this guard holds, and learns what it may start. */
 export const roomOf = (state: State, ctx: Ctx): number => {

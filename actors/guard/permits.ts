@@ -1,12 +1,13 @@
 /** The permits of a guard: given, taken up again, come back (D-7, D-12). */
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
-import type { Admitted } from '#actors/guard.ts'
+import { type Admitted, guardKeyIn } from '#actors/guard.ts'
 import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
 import { dropWaiting, queueOf } from '#guard/queues.ts'
 import { countStart } from '#guard/start-counter.ts'
-import { domainHolds, HOLDS_TABLE, type HoldsRow } from '#guard/tables.ts'
-import { type AttemptId, attemptIdOf, type Brand } from '#webhook/webhook.ts'
+import { domainHolds, HOLDS_TABLE, type HoldsRow, hostOfHolds } from '#guard/tables.ts'
+import { isGroupKey } from '#webhook/domain-group.ts'
+import { type AttemptId, attemptIdOf, type Brand, type Domain } from '#webhook/webhook.ts'
 import type { Ctx, State } from './state.ts'
 import { suspicion } from './suspects.ts'
 
@@ -94,8 +95,15 @@ export const takeUp = (
 
 export const takeHolds = (state: State, ctx: Ctx): void => {
   const now = ctx.world.monoNow()
-  for (const { attemptId, brand, untilMono } of ctx
-    .table<string, HoldsRow>(HOLDS_TABLE)
-    .get(domainHolds(state.domain)) ?? [])
+  for (const { attemptId, brand, untilMono } of holdsOf(state.domain, ctx))
     if (untilMono > now) takeUp(attemptId, brand, now, untilMono, state)
+}
+/** Those of a group lie under its hosts. */
+const holdsOf = (domain: Domain, ctx: Ctx): HoldsRow => {
+  const table = ctx.table<string, HoldsRow>(HOLDS_TABLE)
+  if (!isGroupKey(domain)) return table.get(domainHolds(domain)) ?? []
+  return [...table.entries()].flatMap(([key, row]) => {
+    const host = hostOfHolds(key)
+    return host !== null && guardKeyIn(ctx, host) === domain ? row : []
+  })
 }

@@ -1,19 +1,28 @@
 /** The guard listens to the receiver: what its answers do to closures, breakers and the adaptive limit. */
+import { guardKeyIn } from '#actors/guard.ts'
 import { CLOSURE_KEPT_MS_MIN } from '#config/limits.ts'
 import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import { BREAKER_OPEN_MS_DEFAULT } from '#guard/breaker.ts'
 import { applyPolicy, type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
 import { concurrencyOf, type LimitTable, settingOf } from '#guard/limits.ts'
 import { LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
-import type { AttemptId, Brand, Instant, Outcome } from '#webhook/webhook.ts'
+import type { AttemptId, Brand, Domain, Instant, Outcome } from '#webhook/webhook.ts'
 import { conditionsOf } from './ground.ts'
 import { type Ctx, limits, type State } from './state.ts'
 
-export const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, state: State, ctx: Ctx): void => {
+interface Ended {
+  readonly attemptId: AttemptId
+  readonly domain: Domain
+  readonly brand: Brand
+  readonly outcome: Outcome
+}
+/** Also by a guard whose host is under another one by now: then that one is told, through the table (D-13). */
+export const listen = ({ attemptId, domain, brand, outcome }: Ended, state: State, ctx: Ctx): void => {
   const flight = state.flights.get(attemptId)
   if (flight === undefined) return
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  const conditions = conditionsOf(state, ctx)
+  const key = guardKeyIn(ctx, domain)
+  const conditions = conditionsOf(key, ctx)
   const nowMono = ctx.world.monoNow()
   const changes = hear(conditions, policyOf(state, limits), {
     brand,
@@ -23,7 +32,7 @@ export const listen = (attemptId: AttemptId, brand: Brand, outcome: Outcome, sta
     othersWait: state.queues.ring.queues.some((queue) => queue.brand !== brand && queue.size > 0),
     nowMono,
   })
-  for (const change of changes) tellChange(change, state, ctx)
+  for (const change of changes) tellChange(change, key, state, ctx)
 }
 
 const policyOf = ({ queues }: State, limits: LimitTable): ConditionPolicy => ({
@@ -50,25 +59,30 @@ const CHANGED = {
 /** Settings may have changed: what is switched off holds nothing closed any more. */
 export const heedPolicy = (state: State, ctx: Ctx): void => {
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
-  const conditions = conditionsOf(state, ctx)
+  const conditions = conditionsOf(state.domain, ctx)
   for (const change of applyPolicy(conditions, policyOf(state, limits))) {
-    tellChange(change, state, ctx)
-    keepUntil(change, null, state, ctx)
+    tellChange(change, state.domain, state, ctx)
+    keepUntil(change, null, state.domain, ctx)
   }
 }
 
 /** Every change is an event with its cause; a long one is kept in the store as well (D-10). */
-export const tellChange = ({ what, brand, untilMono, cause }: ConditionChange, state: State, ctx: Ctx): void => {
+export const tellChange = (
+  { what, brand, untilMono, cause }: ConditionChange,
+  domain: Domain,
+  state: State,
+  ctx: Ctx,
+): void => {
   const at = ctx.world.wallNow()
   const leftMs = untilMono === null ? 0 : untilMono - ctx.world.monoNow()
   const until = untilMono === null ? null : Math.ceil(at + leftMs)
-  state.events.emit({ type: CHANGED[what], at, domain: state.domain, brand, until, cause })
-  if (until !== null && leftMs >= CLOSURE_KEPT_MS_MIN) keepUntil({ what, brand }, until, state, ctx)
+  state.events.emit({ type: CHANGED[what], at, domain, brand, until, cause })
+  if (until !== null && leftMs >= CLOSURE_KEPT_MS_MIN) keepUntil({ what, brand }, until, domain, ctx)
 }
 const keepUntil = (
   { what, brand }: Pick<ConditionChange, 'what' | 'brand'>,
   value: Instant | null,
-  { domain }: State,
+  domain: Domain,
   ctx: Ctx,
 ): void => {
   const kind = what === 'closed' || what === 'reopened' ? 'closed-until' : 'breaker-until'

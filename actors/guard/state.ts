@@ -71,6 +71,9 @@ export interface State extends GuardArgs {
   figuresStale: boolean
   idleSinceMono: number
   wake: { readonly ref: TimerRef; readonly atMono: number } | null
+  /** The book of groups that was looked at last, and what this guard was in it when it started (D-13). */
+  bookSeen: number
+  readonly epoch: number
 }
 
 export type Ctx = Context<GuardProtocol>

@@ -16,6 +16,7 @@ import { askLimiter } from './limiters.ts'
 import { endFlight, takeOff } from './permits.ts'
 import { tellChange } from './receiver.ts'
 import { register } from './registration.ts'
+import { isReplaced, retire } from './standing.ts'
 import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type State } from './state.ts'
 
 /**
@@ -23,6 +24,7 @@ import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type St
  * that waits in the mailbox: the ends of attempts come in groups, and what they free is given away together.
  */
 export const turn = (state: State, ctx: Ctx): Result => {
+  if (isReplaced(state, ctx)) return retire(state, ctx)
   state.figuresStale = true
   if (ctx.mailboxLength() === 0) step(state, ctx)
   else if (!state.turnOwed) {
@@ -40,7 +42,7 @@ export const owedTurn = (state: State, ctx: Ctx): Result => {
 
 const step = (state: State, ctx: Ctx): void => {
   const ground = groundOf(state, ctx)
-  for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state, ctx)
+  for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state.domain, state, ctx)
   const admitted: Admitted[] = []
   state.block = null
   if (state.phase === 'open') admit(admitted, ground, state, ctx)
@@ -70,6 +72,7 @@ const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): vo
 }
 
 export const onWake = (state: State, ctx: Ctx): Result => {
+  if (isReplaced(state, ctx)) return retire(state, ctx)
   const now = ctx.world.monoNow()
   if (state.holds > 0) for (const attemptId of endedHolds(state.flights, now)) endFlight(attemptId, state, ctx)
   if (state.againMono <= now) again(state, ctx)

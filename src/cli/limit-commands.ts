@@ -1,4 +1,4 @@
-/** `limits`, `limits domain`, `limits brand`, `limits weight`, `limits backlog`, `limits breaker`. */
+/** `limits`, `limits domain`, `limits brand`, `limits group`, `limits weight`, `limits backlog`, `limits breaker`. */
 import type { Command } from 'commander'
 import type { Client, Results } from '#client/node.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
@@ -13,6 +13,7 @@ interface LimitOptions extends GlobalOptions {
   readonly adaptive?: boolean
 }
 type Limits = Results['getLimits']['limits'][number]
+type Group = NonNullable<Results['getLimits']['groups']>[number]
 
 export const addLimitCommands = (program: Command, around: Surroundings): void => {
   const limits = program
@@ -27,7 +28,8 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         options,
         around,
         (client) => client.getLimits(filter),
-        (result) => limitsText(result.limits),
+        (result) =>
+          [limitsText(result.limits), ...(result.groups === undefined ? [] : [groupsText(result.groups)])].join('\n'),
       )
     })
   limits
@@ -67,10 +69,38 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         (one) => limitsText([one]),
       )
     })
+  addGroup(limits, around)
   addWeight(limits, around)
   addBacklog(limits, around)
   addBreaker(limits, around)
 }
+
+const addGroup = (limits: Command, around: Surroundings): void => {
+  limits
+    .command('group <name> [members...]')
+    .description('puts hosts under one guard, named group:<name>; `*.example.org` is every host below it')
+    .option('--dissolve', 'each host has a guard of its own again')
+    .action((group: string, members: readonly string[], _options: unknown, command: Command) => {
+      const { dissolve, ...options } = command.optsWithGlobals<GlobalOptions & { readonly dissolve?: boolean }>()
+      if (members.length > 0 === (dissolve === true))
+        throw new UsageError('limits group needs the members, all of them, or --dissolve')
+      return withClient(
+        options,
+        around,
+        (client) => client.configureDomainGroup({ group, members: [...members] }),
+        (one) =>
+          [
+            groupsText([one]),
+            ...one.resting.map((domain) => `limits of ${domain} do not count while it is in the group`),
+          ].join('\n'),
+      )
+    })
+}
+const groupsText = (groups: readonly Group[]): string =>
+  table(
+    ['domain', 'members', 'version', 'set by'],
+    groups.map((one) => [one.domain, one.members.join(' ') || 'none', one.version, one.setBy]),
+  )
 
 const addWeight = (limits: Command, around: Surroundings): void => {
   limits

@@ -31,6 +31,7 @@ const NAMES = [
   'configureDomainConcurrencyLimit',
   'configureRateLimit',
   'configureBreaker',
+  'configureDomainGroup',
   'configureBrandWeight',
   'configureBrandBacklog',
   'pauseDomain',

@@ -110,6 +110,9 @@ export const BACKPRESSURE_EVENTS_KEPT = 100
 export const LOG_BUFFER_BYTES_MAX = 1_048_576
 
 // ---------------------------------------------------------------- guards
+/** Hosts and wildcards of one domain group, and groups: a change compares all members, and is read at every start of a guard. */
+export const GROUP_MEMBERS_MAX = 1_000
+export const GROUPS_MAX = 1_000
 /** A window that holds less than this share of what it may, of a lane with more in the store, is refilled: time for one read. */
 export const LANE_WINDOW_LOW_SHARE = 0.25
 /** Ids that a guard holds over all its lanes; with many brands each lane holds fewer, at least the second figure. */

@@ -17,6 +17,7 @@ import type {
   StoredLimit,
 } from '#store/store.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
+import type { DomainGroup, GroupBook, GroupKey, Member } from '#webhook/domain-group.ts'
 import type { Brand, Domain, Due, Instant, Priority, WebhookId } from '#webhook/webhook.ts'
 
 export interface Backend {
@@ -40,6 +41,14 @@ export interface Backend {
   randomBytes(length: number): Uint8Array
   /** As they hold now. */
   limits(): Iterable<StoredLimit>
+  /** All members of a domain group, or none. Rejects with Refusal: CONFLICT. */
+  setGroup(group: {
+    readonly group: GroupKey
+    readonly members: readonly Member[]
+    readonly setBy: string
+    readonly setAt: Instant
+  }): Promise<{ readonly group: DomainGroup; readonly resting: readonly Domain[] }>
+  groups(): GroupBook
   guards(): Iterable<GuardRow>
   /** What is shed now; null: nobody looks. */
   overload(): OverloadRow | null

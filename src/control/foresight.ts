@@ -1,6 +1,8 @@
 /** `forecast`, and `expectedAt` of webhooks that are being scheduled: what the calendar holds against the limits. */
+
 import { FORECAST_BUCKETS_MAX, PREDICT_INSTANTS_MAX, WAITING_SHOWN_MAX } from '#config/limits.ts'
 import { type ForecastInput, forecast } from '#guard/forecast.ts'
+import { guardKeyOf } from '#webhook/domain-group.ts'
 import type { Domain, Instant } from '#webhook/webhook.ts'
 import type { Backend, GuardRow } from './backend.ts'
 import { formatInstant } from './instant.ts'
@@ -132,7 +134,9 @@ export const expectedStarts = async (
   const now = backend.now()
   const expected: (Instant | null)[] = new Array(heads.length).fill(null)
   const groups = new Map<string, number[]>()
-  heads.forEach(({ brand, domain, priority, nextAt }, i) => {
+  const book = backend.groups()
+  const of = heads.map((head) => ({ ...head, domain: guardKeyOf(book, head.domain) }))
+  of.forEach(({ brand, domain, priority, nextAt }, i) => {
     const key = `${domain} ${brand} ${priority} ${nextAt <= now ? 'now' : nextAt}`
     const there = groups.get(key)
     if (there === undefined) groups.set(key, [i])
@@ -141,7 +145,7 @@ export const expectedStarts = async (
   const told = [...groups.values()].slice(0, PREDICT_INSTANTS_MAX)
   await Promise.all(
     told.map(async (indexes) => {
-      const head = heads[indexes[0] ?? 0]
+      const head = of[indexes[0] ?? 0]
       if (head === undefined) return
       const startOf = await startsOf(head, indexes.length, now, backend)
       indexes.forEach((index, k) => {

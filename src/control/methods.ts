@@ -1,16 +1,16 @@
 /** The methods that ask and answer. Scheduling is not here: it has its own, faster way (`actors/session.ts`). */
 import * as limits from '#config/limits.ts'
 import type { BackedUp, ListFilter } from '#store/store.ts'
-import { parseDomain } from '#webhook/url.ts'
+import { guardKeyOf } from '#webhook/domain-group.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
 import type { Backend } from './backend.ts'
 import { brandForRead, brandForWrite, type Caller } from './caller.ts'
+import { configureDomainGroup, domainOf, groupsSeen } from './domain-groups.ts'
 import { readParams } from './explain.ts'
 import { forecastView } from './foresight.ts'
 import { formatInstant } from './instant.ts'
 import { isLive, makeKey, storedKeyOf } from './keys.ts'
 import { guardList, guardView, monitorView, overloadView } from './monitor-view.ts'
-import { refused } from './new-webhook.ts'
 import { openRpc } from './open-rpc.ts'
 import { METHODS, type MethodName, type Params, type Results } from './protocol.ts'
 import { type ErrorCode, Refusal } from './refusal.ts'
@@ -50,13 +50,6 @@ export const runMethod = async (
 }
 
 export const isAskingMethod = (name: MethodName): name is AskingMethod => Object.hasOwn(ASKING, name)
-
-/** The guard key of what people type. Throws Refusal. */
-export const domainOf = (text: string): Domain => {
-  const parsed = parseDomain(text)
-  if (!parsed.ok) throw refused(parsed.refusal)
-  return parsed.domain
-}
 
 const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
   getWebhook: async ({ id, brand }, caller, backend) => {
@@ -157,6 +150,11 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     return configureBreaker(domainOf(domain), said, caller, backend)
   },
 
+  configureDomainGroup: (said, caller, backend) => {
+    forAdmins(caller)
+    return configureDomainGroup(said, caller, backend)
+  },
+
   configureBrandWeight: ({ weight, brand, domain }, caller, backend) => {
     forAdmins(caller)
     const of = { domain: domain === undefined ? null : domainOf(domain), value: weight, burst: null }
@@ -185,23 +183,24 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const rows = [...backend.limits()].filter(
       (row) =>
         isShownLimit(row) &&
-        (wantedDomain === null || row.domain === wantedDomain) &&
+        (wantedDomain === null || row.domain === wantedDomain || row.domain === keyOf(wantedDomain, backend)) &&
         (row.brand === null ? seesShared : wantedBrand === null || row.brand === wantedBrand),
     )
     const byKey = Map.groupBy(rows, (row) => `${row.domain ?? '*'} ${row.brand ?? '*'}`)
     for (const [key, group] of byKey) groups.set(key, [limitsView(group)])
-    return { limits: [...groups.values()].flat() }
+    const seen = groupsSeen(wantedDomain, caller, backend)
+    return { limits: [...groups.values()].flat(), ...(seen.length === 0 ? {} : { groups: seen }) }
   },
 
   getMonitor: async ({ domain, brand }, caller, backend) => {
     const named = domain === undefined ? null : domainOf(domain)
     const wanted = brandForRead(caller, brand)
     const seesDomains = caller.role === 'admin' || (named !== null && (await usesDomain(named, caller.brand, backend)))
-    return monitorView({ domain: named, brand: wanted, seesDomains }, backend)
+    return monitorView({ domain: named === null ? null : keyOf(named, backend), brand: wanted, seesDomains }, backend)
   },
 
   getGuard: async ({ domain }, caller, backend) =>
-    guardView(await seenDomain(domain, caller, backend), caller.brand, backend),
+    guardView(await seenDomain(domain, caller, backend), caller, backend),
 
   forecast: async ({ domain, from, to, bucketMs }, caller, backend) =>
     forecastView({ domain: await seenDomain(domain, caller, backend), from, to, bucketMs }, backend),
@@ -346,9 +345,13 @@ const filterOf = (what: string, params: Filter, caller: Caller): ListFilter => {
   return listFilter(params, caller)
 }
 
+/** The guard that a host has now: its group's, or its own. */
+const keyOf = (domain: Domain, backend: Backend): Domain => guardKeyOf(backend.groups(), domain)
+
+/** A brand sees the guards of its webhooks' hosts. */
 const seenDomain = async (text: string, caller: Caller, backend: Backend): Promise<Domain> => {
   const named = domainOf(text)
-  if (caller.role === 'admin' || (await usesDomain(named, caller.brand, backend))) return named
+  if (caller.role === 'admin' || (await usesDomain(named, caller.brand, backend))) return keyOf(named, backend)
   throw new Refusal('NOT_FOUND', `there is no webhook of this brand for ${JSON.stringify(named)}`, { field: 'domain' })
 }
 const usesDomain = async (domain: Domain, brand: Brand | null, backend: Backend): Promise<boolean> => {

@@ -1,8 +1,11 @@
 /** `getMonitor`: figures of guards, brands and the whole, put together from tables, events and the store's counters. */
+
 import { DOMAIN_CONCURRENCY_DEFAULT, MONITOR_DOMAINS_MAX } from '#config/limits.ts'
 import type { StoredLimit } from '#store/store.ts'
 import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
 import type { Backend, GuardRow } from './backend.ts'
+import type { Caller } from './caller.ts'
+import { groupsSeen } from './domain-groups.ts'
 import { formatInstant } from './instant.ts'
 import type {
   BackpressureEvent,
@@ -69,8 +72,10 @@ export const guardList = async (backend: Backend): Promise<GuardList> => ({
   guards: await domainsView(null, backend, backend.now()),
 })
 
-/** `getGuard`. `brand` null: lanes of all brands are shown. */
-export const guardView = async (domain: Domain, brand: Brand | null, backend: Backend): Promise<GuardView> => {
+/** `getGuard`. A brand sees its own lanes. */
+export const guardView = async (domain: Domain, caller: Caller, backend: Backend): Promise<GuardView> => {
+  const { brand } = caller
+  const [group] = caller.role === 'admin' ? groupsSeen(domain, caller, backend) : []
   const now = backend.now()
   const limits = [...backend.limits()].filter(
     (limit) => limit.domain === domain && (limit.brand === null || brand === null || limit.brand === brand),
@@ -92,6 +97,7 @@ export const guardView = async (domain: Domain, brand: Brand | null, backend: Ba
     ...(shown?.adaptive == null ? {} : { adaptive: shown.adaptive }),
     ...(shown?.blockedOn == null ? {} : { blockedOn: shown.blockedOn }),
     limits: [...byKey.values()].map(limitsView),
+    ...(group === undefined ? {} : { members: group.members }),
   }
 }
 

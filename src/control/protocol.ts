@@ -8,6 +8,7 @@ import {
   BRAND_WEIGHT_MAX,
   BRAND_WEIGHT_MIN,
   FILTER_WEBHOOKS_MAX,
+  GROUP_MEMBERS_MAX,
   LIST_LIMIT_MAX,
   PATH_CHARS_MAX,
   RETRY_AGE_MAX_MS,
@@ -25,6 +26,7 @@ import type {
   CancelledWebhooks,
   CancelOutcome,
   CreatedKey,
+  DomainGroupView,
   Explanation,
   ForecastView,
   GuardList,
@@ -53,6 +55,7 @@ import {
   delay,
   domain,
   instant,
+  member,
   name,
   rateLimit,
   reason,
@@ -195,6 +198,20 @@ export const METHODS = {
         .describe(`retries per first try, from 0 to ${RETRY_BUDGET_MAX} (as good as off), or null for 0.1`),
     }),
     summary: 'How a guard takes failures: breaker, closure by 429, retry budget. What is left out stays; null resets.',
+    admin: true,
+  },
+  configureDomainGroup: {
+    params: z.strictObject({
+      group: z.string().min(1).max(70).describe('a name like payments'),
+      members: z
+        .array(member)
+        .max(GROUP_MEMBERS_MAX)
+        .nullable()
+        .describe(
+          `at most ${GROUP_MEMBERS_MAX} hosts like api.example.com or *.example.org; [] or null dissolves the group`,
+        ),
+    }),
+    summary: 'Puts several hosts under one guard. Its limits are those of the domain group:<name>.',
     admin: true,
   },
   configureBrandWeight: {
@@ -348,6 +365,10 @@ export interface Results {
   configureDomainConcurrencyLimit: LimitsView
   configureRateLimit: LimitsView
   configureBreaker: BreakerView
+  configureDomainGroup: DomainGroupView & {
+    /** Members with limits of their own, which do not count while they are in the group. */
+    readonly resting: readonly string[]
+  }
   configureBrandWeight: LimitsView
   configureBrandBacklog: LimitsView
   forecast: ForecastView

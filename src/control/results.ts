@@ -144,8 +144,20 @@ export interface Paused {
   readonly brand?: string
   readonly paused: boolean
 }
+export interface DomainGroupView {
+  readonly group: string
+  /** What to name it as where a domain is asked for. */
+  readonly domain: string
+  /** None: dissolved. */
+  readonly members: readonly string[]
+  readonly version: number
+  readonly setBy: string
+  readonly setAt: Text
+}
 export interface AllLimits {
   readonly limits: readonly LimitsView[]
+  /** Where there are any. */
+  readonly groups?: readonly DomainGroupView[]
 }
 export interface DomainFigures {
   readonly domain: string
@@ -176,6 +188,8 @@ export interface GuardView extends DomainFigures {
   readonly adaptive?: number
   readonly blockedOn?: string
   readonly limits: readonly LimitsView[]
+  /** Of a domain group, to admins. */
+  readonly members?: readonly string[]
 }
 export interface GuardList {
   /** The busiest first. */

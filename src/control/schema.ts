@@ -56,7 +56,15 @@ export const domain = z
   .string()
   .min(1)
   .max(262)
-  .describe('a host with an optional port, like api.example.com or 127.0.0.1:8080')
+  .describe(
+    'a host with an optional port, like api.example.com or 127.0.0.1:8080, or a domain group, like group:payments',
+  )
+/** Of a domain group; normalised where it is used. */
+export const member = z
+  .string()
+  .min(1)
+  .max(264)
+  .describe('a host like api.example.com, or *.example.org for all below it')
 export const tag = plainText(TAG_CHARS_MAX, 'text')
 export const name = plainText(NAME_CHARS_MAX, 'text')
 export const reason = plainText(NAME_CHARS_MAX, 'text')

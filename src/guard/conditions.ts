@@ -292,6 +292,20 @@ export const fails = (conditions: Conditions, brand: Brand): boolean => {
   return conditions.domain.breaker.state !== 'closed' || (share !== undefined && isFailing(share.breaker))
 }
 
+/** Several hosts have become one backend, or one has become several: what stood in the way of any stands in the way of all (D-13). */
+export const mergeConditions = (into: Conditions, from: Conditions): void => {
+  mergeCondition(into.domain, from.domain)
+  for (const [brand, share] of from.shares) mergeCondition(shareOf(into, brand), share)
+}
+const mergeCondition = (into: Condition, { closure, breaker, lastAttemptMono }: Condition): void => {
+  if (closure.untilMono > into.closure.untilMono) Object.assign(into.closure, closure)
+  const isWorse = RANK[breaker.state] > RANK[into.breaker.state]
+  const isLater = breaker.state === into.breaker.state && breaker.openUntilMono > into.breaker.openUntilMono
+  if (isWorse || isLater) Object.assign(into.breaker, breaker, { recent: [...breaker.recent] })
+  into.lastAttemptMono = Math.max(into.lastAttemptMono, lastAttemptMono)
+}
+const RANK: Readonly<Record<Breaker['state'], number>> = { closed: 0, 'half-open': 1, open: 2 }
+
 /**
  * So long after the last attempt nothing counts any more that does not hold the domain closed at this instant: a ramp that was
  * never climbed, a failing row, an adaptive limit. The longest time that a breaker stays open.

@@ -29,6 +29,9 @@ export interface LimitTable {
 export const limitKey = (kind: LimitKind, domain: Domain | null, brand: Brand | null): string =>
   `${kind} ${domain ?? '*'} ${brand ?? '*'}`
 
+/** The domain of a key (`*`: a brand's over all domains). */
+export const domainOfKey = (key: string): Domain => key.split(' ')[1] ?? ''
+
 /** A pause of the whole node, never stored: the daemon is stopping. */
 export const NODE_PAUSE_KEY = limitKey('pause', null, null)
 /** The keys that one guard reads for itself, made once. */

@@ -1,4 +1,5 @@
 /** The node-local tables of the guards: their names and rows. They outlive the actors that fill them (D-10). */
+import { type GroupBook, NO_GROUPS } from '#webhook/domain-group.ts'
 import type { Domain } from '#webhook/webhook.ts'
 import type { Conditions } from './conditions.ts'
 import type { Hold } from './flights.ts'
@@ -8,6 +9,16 @@ import type { RateState } from './rate.ts'
 /** The limits by `limitKey`. Filled by the actor `limits`; read at each admission. */
 export const LIMITS_TABLE = 'limits'
 export type LimitsRow = LimitRow
+
+/** The domain groups, in one row: replacing it is the instant at which they change (D-13). Filled by the actor `limits`. */
+export const GROUPS_TABLE = 'groups'
+const BOOK = 'book'
+interface GroupsTable {
+  get(key: string): GroupBook | undefined
+  set(key: string, book: GroupBook): void
+}
+export const bookIn = (table: GroupsTable): GroupBook => table.get(BOOK) ?? NO_GROUPS
+export const putBook = (table: GroupsTable, book: GroupBook): void => table.set(BOOK, book)
 
 /** What each rate limit remembers, by `limitKey`. */
 export const RATES_TABLE = 'rates'
@@ -21,9 +32,12 @@ export const RATES_KNOWN_SINCE = 'known since'
 export const HOLDS_TABLE = 'holds'
 export type HoldsRow = readonly Hold[]
 export const domainHolds = (domain: Domain): string => `domain ${domain}`
+/** Null: it is a brand's. */
+export const hostOfHolds = (key: string): Domain | null =>
+  key.startsWith('domain ') ? key.slice('domain '.length) : null
 export const brandHolds = (brand: string): string => `brand ${brand}`
 
-/** What each domain's receiver has said, by domain. */
+/** What each guard's receiver has said, by guard key; by member, what the hosts of it heard in a group that they have left. */
 export const CONDITIONS_TABLE = 'conditions'
 export type ConditionsRow = Conditions
 
@@ -44,6 +58,7 @@ export const FIGURES_TABLE = 'guard-figures'
  * table `limits` is the actor's own, and root keeps it while that restarts.
  */
 export const GUARDS_TABLES: readonly string[] = [
+  GROUPS_TABLE,
   RATES_TABLE,
   DEPARTURES_TABLE,
   HOLDS_TABLE,

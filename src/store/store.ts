@@ -12,6 +12,7 @@
  * Errors: `write` and `read` reject with StoreError; nothing of the group is then known to be durable, and every operation
  * may be sent again. `invalid` names the one operation that can never be taken (`op`): send the others without it.
  */
+import type { DomainGroup, GroupKey, Member } from '#webhook/domain-group.ts'
 import type {
   AttemptRecord,
   Brand,
@@ -71,6 +72,7 @@ export type WriteOp =
   | Reschedule
   | Replay
   | SetLimit
+  | SetGroup
   | PutBrand
   | PutKey
   | Expire
@@ -279,6 +281,24 @@ export interface StoredLimit extends Omit<SetLimit, 'type'> {
   readonly version: number
 }
 
+/**
+ * All members of a domain group; none dissolves it (D-13). Rows keep their host: from the answer on, `lane`, `due-lanes`,
+ * `backlog`, `list` and `counts` of the group's key find those of its hosts. `carried`: limits that are set in the same
+ * transaction (what the hosts that leave must not forget). Sent again with the same words it is answered the same. Synced.
+ */
+export interface SetGroup {
+  readonly type: 'set-group'
+  readonly group: GroupKey
+  readonly members: readonly Member[]
+  readonly setBy: string
+  readonly setAt: Instant
+  readonly carried: readonly Omit<SetLimit, 'type'>[]
+}
+export type GroupSet =
+  | { readonly ok: true; readonly group: DomainGroup; readonly carried: readonly StoredLimit[] }
+  /** Nothing has changed. */
+  | { readonly ok: false; readonly why: 'taken'; readonly member: Member; readonly by: GroupKey }
+
 export interface PutBrand {
   readonly type: 'put-brand'
   readonly brand: Brand
@@ -342,6 +362,7 @@ interface WriteResults {
   readonly reschedule: Rescheduled
   readonly replay: Replayed
   readonly 'set-limit': StoredLimit
+  readonly 'set-group': GroupSet
   readonly 'put-brand': { readonly ok: true }
   readonly 'put-key': { readonly ok: true }
   readonly expire: Expired
@@ -363,7 +384,7 @@ export type ReadQuery =
       readonly limit: number
       readonly except: readonly LaneKey[]
     }
-  /** The head of one lane: key > after (or from its start), nextAt <= until. */
+  /** The head of one lane: key > after (or from its start), nextAt <= until. Of a group: over all its hosts, in order. */
   | {
       readonly type: 'lane'
       readonly lane: LaneKey
@@ -372,7 +393,8 @@ export type ReadQuery =
       readonly limit: number
     }
   /**
-   * Lanes that have a row due at `now`, by (domain, brand, priority, kind) after the cursor; one domain if named. A page may be
+   * Lanes that have a row due at `now`, by (domain, brand, priority, kind) after the cursor; one domain if
+   * named; of a group those of its hosts. A page may be
    * short, even empty, before the end (bounded work per page): go on while there is a `next`.
    */
   | {
@@ -396,6 +418,8 @@ export type ReadQuery =
       readonly now: Instant
     }
   | { readonly type: 'limits' }
+  /** Dissolved ones are left out. */
+  | { readonly type: 'groups' }
   | { readonly type: 'brands' }
   | { readonly type: 'keys' }
   /**
@@ -491,19 +515,21 @@ export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
               ? { readonly webhooks: readonly WebhookRecord[]; readonly nextCursor: string | null }
               : Q extends { type: 'limits' }
                 ? readonly StoredLimit[]
-                : Q extends { type: 'brands' }
-                  ? readonly { readonly brand: Brand; readonly createdAt: Instant }[]
-                  : Q extends { type: 'keys' }
-                    ? readonly StoredKey[]
-                    : Q extends { type: 'counts' }
-                      ? Counts
-                      : Q extends { type: 'backlog' }
-                        ? { readonly count: number; readonly oldestAt: Instant | null }
-                        : Q extends { type: 'check' }
-                          ? { readonly problems: readonly string[] }
-                          : Q extends { type: 'backup' }
-                            ? BackedUp
-                            : never
+                : Q extends { type: 'groups' }
+                  ? readonly DomainGroup[]
+                  : Q extends { type: 'brands' }
+                    ? readonly { readonly brand: Brand; readonly createdAt: Instant }[]
+                    : Q extends { type: 'keys' }
+                      ? readonly StoredKey[]
+                      : Q extends { type: 'counts' }
+                        ? Counts
+                        : Q extends { type: 'backlog' }
+                          ? { readonly count: number; readonly oldestAt: Instant | null }
+                          : Q extends { type: 'check' }
+                            ? { readonly problems: readonly string[] }
+                            : Q extends { type: 'backup' }
+                              ? BackedUp
+                              : never
 
 /** `path`: it cannot be written there; `damaged`: the copy does not stand its check, and neither may what it was made of. */
 export type BackedUp =

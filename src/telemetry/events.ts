@@ -95,6 +95,15 @@ export type Event =
       readonly cause: string
     }
   | {
+      /** Empty members: dissolved. */
+      readonly type: 'group.changed'
+      readonly at: Instant
+      readonly group: string
+      readonly members: readonly string[]
+      readonly version: number
+      readonly setBy: string
+    }
+  | {
       readonly type: 'limit.changed'
       readonly at: Instant
       readonly kind: string

@@ -37,6 +37,7 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'breaker.half-opened': 'info',
   'breaker.closed': 'info',
   'limit.changed': 'info',
+  'group.changed': 'info',
   'carrier.started': 'info',
   'carrier.ended': 'warn',
   'store.opened': 'info',

@@ -90,6 +90,7 @@ type StageStoreProtocol = {
       >
     | Call<{ readonly type: 'backlog'; readonly domain: Domain; readonly now: number }, unknown>
     | Call<{ readonly type: 'limits' }, unknown>
+    | Call<{ readonly type: 'groups' }, unknown>
     | Call<{ readonly type: 'set-limit' } & LimitChange, unknown>
   readonly cast: never
   readonly info: { readonly type: 'read'; readonly from: From<unknown>; readonly page: unknown }
@@ -279,6 +280,7 @@ export class GuardStage {
           return reply({ ok: true, value: { count, oldestAt: null } }, state)
         },
         limits: (_request, _from, state) => reply({ ok: true, value: this.stored }, state),
+        groups: (_request, _from, state) => reply({ ok: true, value: [] }, state),
         'set-limit': ({ type: _type, ...change }, _from, state) => {
           const at = this.stored.findIndex(
             (l) => l.kind === change.kind && l.domain === change.domain && l.brand === change.brand,
@@ -390,7 +392,14 @@ export class GuardStage {
           if (this.options.forgivingPool !== true && (!guardOk || !limiterOk)) {
             this.refusedByPool += 1
             const { attemptId, brand } = permit
-            if (guardOk) ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand, outcome: null })
+            if (guardOk)
+              ctx.cast(guardOf(due.domain), {
+                type: 'attempt-ended',
+                attemptId,
+                domain: due.domain,
+                brand,
+                outcome: null,
+              })
             if (permit.limiter !== null && limiterOk)
               ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), {
                 type: 'attempt-ended',
@@ -424,7 +433,7 @@ export class GuardStage {
     state.running.delete(attemptId)
     this.close(due, ctx)
     const outcome = this.options.outcome?.(due, this.world.monoNow()) ?? OK
-    ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, brand: due.brand, outcome })
+    ctx.cast(guardOf(due.domain), { type: 'attempt-ended', attemptId, domain: due.domain, brand: due.brand, outcome })
     if (permit.limiter !== null)
       ctx.cast<BrandLimiterProtocol>(brandLimiterOf(due.brand), { type: 'attempt-ended', attemptId })
     const row = this.rows.get(due.id)

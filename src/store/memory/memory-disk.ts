@@ -3,6 +3,7 @@
  * values that are put in the place of one another; every change since the last sync can be undone (power cut).
  */
 import { type LonelyDeaths, type StoredKey, type StoredLimit, StoreError } from '#store/store.ts'
+import type { DomainGroup, GroupKey } from '#webhook/domain-group.ts'
 import {
   type AttemptRecord,
   type Brand,
@@ -60,6 +61,8 @@ export class MemoryDisk {
   /** Live, not started rows that may expire. */
   readonly expiring = new Map<number, MemoryRow>()
   readonly limits = new Map<string, StoredLimit>()
+  /** Dissolved ones too: their versions go on. */
+  readonly groups = new Map<GroupKey, DomainGroup>()
   readonly brands = new Map<Brand, Instant>()
   readonly keys = new Map<string, StoredKey>()
   nextSeq = 1

@@ -7,8 +7,10 @@ import {
   WAITING_COUNT_MAX,
   type WebhookRecord,
 } from '#store/store.ts'
+import { bookOf, guardKeyOf, isGroupKey } from '#webhook/domain-group.ts'
 import {
   type Brand,
+  type Domain,
   type Instant,
   LANE_KINDS,
   type LaneKey,
@@ -42,6 +44,8 @@ export const answer = (disk: MemoryDisk, query: ReadQuery): ReadResult<ReadQuery
       return list(disk, query)
     case 'limits':
       return [...disk.limits.values()].filter((limit) => limit.value !== null).sort(byText(limitText))
+    case 'groups':
+      return [...bookOf(disk.groups.values()).groups.values()].sort(byText((row) => row.group))
     case 'brands':
       return [...disk.brands].map(([brand, createdAt]) => ({ brand, createdAt })).sort(byText((row) => row.brand))
     case 'keys':
@@ -73,21 +77,44 @@ const horizon = (disk: MemoryDisk, query: Asked<'horizon'>): Answered<'horizon'>
 }
 
 const lane = (disk: MemoryDisk, query: Asked<'lane'>): Answered<'lane'> => {
-  const order = disk.lanes.get(laneText(query.lane))?.due
-  const rows = order === undefined ? [] : [...order.between(query.after, query.until).take(query.limit + 1)]
+  const isOf = within(disk, query.lane.domain)
+  const orders = isGroupKey(query.lane.domain)
+    ? [...disk.lanes.values()].filter(
+        ({ key }) => isOf(key) && compareLanes({ ...key, domain: query.lane.domain }, query.lane) === 0,
+      )
+    : [disk.lanes.get(laneText(query.lane))]
+  const rows = orders
+    .flatMap(
+      (lane) =>
+        lane?.due
+          .between(query.after, query.until)
+          .take(query.limit + 1)
+          .toArray() ?? [],
+    )
+    .sort((a, b) => a.nextAt - b.nextAt || a.seq - b.seq)
+    .slice(0, query.limit + 1)
   return { rows: rows.slice(0, query.limit).map(dueOf), more: rows.length > query.limit }
 }
 
 const dueLanes = (disk: MemoryDisk, query: Asked<'due-lanes'>): Answered<'due-lanes'> => {
   const { after, domain } = query
+  const isOf = within(disk, domain ?? null)
   const found = [...disk.lanes.values()]
-    .filter((lane) => domain === undefined || lane.key.domain === domain)
+    .filter((lane) => isOf(lane.key))
     .filter((lane) => after === null || compareLanes(lane.key, after) > 0)
     .filter((lane) => lane.due.between(null, query.now).next().done === false)
     .map((lane) => lane.key)
     .sort(compareLanes)
   const lanes = found.slice(0, query.limit)
   return { lanes, next: found.length > lanes.length ? (lanes.at(-1) ?? null) : null }
+}
+
+/** A group stands for its hosts; null for all. */
+const within = (disk: MemoryDisk, domain: Domain | null): ((of: { readonly domain: Domain }) => boolean) => {
+  if (domain === null) return () => true
+  if (!isGroupKey(domain)) return (of) => of.domain === domain
+  const book = bookOf(disk.groups.values())
+  return (of) => guardKeyOf(book, of.domain) === domain
 }
 
 export const compareLanes = (a: LaneKey, b: LaneKey): number =>
@@ -150,8 +177,9 @@ const recordOf = (row: MemoryRow, now: Instant | null): WebhookRecord => {
 
 const list = (disk: MemoryDisk, query: Asked<'list'>): Answered<'list'> => {
   const before = query.cursor === null ? Number.POSITIVE_INFINITY : Number(query.cursor)
+  const isOf = within(disk, query.filter.domain ?? null)
   const found = [...disk.bySeq.values()]
-    .filter((row) => row.seq < before && matches(row, query.filter, query.now))
+    .filter((row) => row.seq < before && matches(row, query.filter, query.now) && isOf(row))
     .sort((a, b) => b.seq - a.seq)
   const page = found.slice(0, query.limit)
   return {
@@ -162,7 +190,6 @@ const list = (disk: MemoryDisk, query: Asked<'list'>): Answered<'list'> => {
 const matches = (row: MemoryRow, filter: ListFilter, now: Instant): boolean =>
   (filter.brand === null || row.brand === filter.brand) &&
   (filter.state === undefined || stateOf(row, now) === filter.state) &&
-  (filter.domain === undefined || row.domain === filter.domain) &&
   (filter.tag === undefined || row.tags.includes(filter.tag)) &&
   (filter.name === undefined || row.name === filter.name) &&
   (filter.from === undefined || row.at >= filter.from) &&
@@ -170,10 +197,11 @@ const matches = (row: MemoryRow, filter: ListFilter, now: Instant): boolean =>
 
 const counts = (disk: MemoryDisk, query: Asked<'counts'>): Counts => {
   const figures = { ...NO_COUNTS }
+  const isOf = within(disk, query.domain)
   let waiting = 0
   for (const row of disk.bySeq.values()) {
     if (query.brand !== null && row.brand !== query.brand) continue
-    if (query.domain !== null && row.domain !== query.domain) continue
+    if (!isOf(row)) continue
     const capped = waiting >= WAITING_COUNT_MAX
     const state = stateOf(row, capped ? null : query.now)
     if (state === 'waiting') waiting += 1
@@ -194,11 +222,7 @@ const NO_COUNTS = {
 }
 
 const backlog = (disk: MemoryDisk, query: Asked<'backlog'>): Answered<'backlog'> => {
-  const rows = disk.due
-    .between(null, query.now)
-    .filter((row) => row.domain === query.domain)
-    .take(query.cap)
-    .toArray()
+  const rows = disk.due.between(null, query.now).filter(within(disk, query.domain)).take(query.cap).toArray()
   return { count: rows.length, oldestAt: rows[0]?.nextAt ?? null }
 }
 

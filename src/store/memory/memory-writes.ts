@@ -8,6 +8,7 @@ import {
   type Ended,
   type Expire,
   type Expired,
+  type GroupSet,
   type HandBack,
   type HandedBack,
   type MarkAlone,
@@ -24,6 +25,7 @@ import {
   type Reschedule,
   type Rescheduled,
   type Series,
+  type SetGroup,
   type SetLimit,
   type StoredLimit,
   StoreError,
@@ -54,6 +56,8 @@ export const applyOp = (disk: MemoryDisk, op: WriteOp, index: number): WriteResu
       return replay(disk, op)
     case 'set-limit':
       return setLimit(disk, op)
+    case 'set-group':
+      return setGroup(disk, op)
     case 'put-brand':
       if (!disk.brands.has(op.brand)) disk.put(disk.brands, op.brand, op.createdAt)
       return { ok: true }
@@ -244,6 +248,19 @@ const setLimit = (disk: MemoryDisk, op: SetLimit): StoredLimit => {
   const stored = { ...limit, version: (before?.version ?? 0) + 1 }
   disk.put(disk.limits, key, stored)
   return stored
+}
+
+const setGroup = (disk: MemoryDisk, { group, members, setBy, setAt, carried }: SetGroup): GroupSet => {
+  for (const member of members)
+    for (const other of disk.groups.values())
+      if (other.group !== group && other.members.includes(member))
+        return { ok: false, why: 'taken', member, by: other.group }
+  const before = disk.groups.get(group)
+  const isSame = before?.setBy === setBy && before.setAt === setAt && String(before.members) === String(members)
+  const next =
+    before !== undefined && isSame ? before : { group, members, version: (before?.version ?? 0) + 1, setBy, setAt }
+  disk.put(disk.groups, group, next)
+  return { ok: true, group: next, carried: carried.map((limit) => setLimit(disk, { type: 'set-limit', ...limit })) }
 }
 
 const expire = (disk: MemoryDisk, op: Expire): Expired => {

@@ -3,6 +3,7 @@ import { HORIZON_SCAN_MAX, LANES_SCAN_MAX } from '#config/limits.ts'
 import { isWhole } from '#store/row-codec.ts'
 import { priorityIndex, priorityOf } from '#store/rows.ts'
 import type { LonelyDeaths, ReadQuery, ReadResult, StartedRow } from '#store/store.ts'
+import { type GroupKey, isGroupKey } from '#webhook/domain-group.ts'
 import { type Due, type Edge, LANE_KINDS, type LaneKey, type LanePair } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { LaneBook } from './lane-book.ts'
@@ -49,6 +50,7 @@ export class DueReads {
   readonly #lane
   readonly #pairs
   readonly #pairsOfDomain
+  readonly #dueOfPair
   readonly #started
 
   constructor(db: Connection, lanes: LaneBook) {
@@ -85,6 +87,11 @@ export class DueReads {
     this.#pairsOfDomain = db
       .prepare<[PairsAsked], PairRow>(pairs('domain = :domain AND (brand, priority) >= (:brand, :priority)'))
       .raw()
+    this.#dueOfPair = db
+      .prepare<[{ readonly pair: number; readonly now: number }], readonly [0 | 1, 0 | 1]>(
+        `SELECT ${isDue(0)}, ${isDue(1)} FROM lanes k WHERE lane = :pair`,
+      )
+      .raw()
     this.#started = db
       .prepare<[number, number], StartedColumns>(
         `SELECT l.seq, l.id, l.next_at, l.lane, s.attempt, l.timeout_ms, l.expires_at,
@@ -108,6 +115,7 @@ export class DueReads {
   }
 
   lane(query: Asked<'lane'>): Answered<'lane'> {
+    if (isGroupKey(query.lane.domain)) return this.#laneOfGroup(query)
     const lane = this.#lanes.find(query.lane)
     if (lane === null) return { rows: [], more: false }
     const after = query.after ?? BEFORE_ALL
@@ -116,7 +124,33 @@ export class DueReads {
     return { rows, more: found.length > query.limit }
   }
 
+  /** Merges the heads of its hosts' lanes: some rows of each, then more of the one that has given its last first. */
+  #laneOfGroup({ lane, after, until, limit }: Asked<'lane'>): Answered<'lane'> {
+    const priority = priorityIndex(lane.priority)
+    const pairs = this.#lanes.pairsOf(lane.domain).filter((pair) => pair[2] === lane.brand && pair[3] === priority)
+    const rowsEach = Math.max(ROWS_EACH_MIN, Math.ceil((2 * limit) / Math.max(1, pairs.length)))
+    const sources: Source[] = pairs.map(([pair]) => ({ pair, last: after ?? BEFORE_ALL, isDry: false }))
+    let found: DueRow[] = []
+    for (let first = sources; first.length > 0; ) {
+      for (const source of first) {
+        const { nextAt, seq } = source.last
+        const rows = this.#lane.all(source.pair, retryBit(lane), nextAt, seq, until, rowsEach)
+        const last = rows.at(-1)
+        if (last !== undefined) source.last = { nextAt: last[2], seq: last[0] }
+        source.isDry = rows.length < rowsEach
+        found.push(...rows)
+      }
+      found = found.sort(inDueOrder)
+      const open = sources.filter(({ isDry }) => !isDry)
+      const frontier = open.reduce<Edge | null>((a, { last }) => (a === null || isBefore(last, a) ? last : a), null)
+      const sure = frontier === null ? found.length : found.findLastIndex((row) => !isBefore(frontier, edgeOf(row))) + 1
+      first = sure > limit ? [] : open.filter(({ last }) => last === frontier)
+    }
+    return { rows: found.slice(0, limit).map((row) => this.#due(row)), more: found.length > limit }
+  }
+
   dueLanes(query: Asked<'due-lanes'>): Answered<'due-lanes'> {
+    if (query.domain !== undefined && isGroupKey(query.domain)) return this.#dueLanesOfGroup(query.domain, query)
     const { domain, now, limit } = query
     const order = domain === undefined || query.after === null ? 0 : compare(domain, query.after.domain)
     if (order < 0) return { lanes: [], next: null }
@@ -130,10 +164,27 @@ export class DueReads {
     for (const row of pairs.iterate(asked)) {
       looked += 1
       last = { ...pairOf(row), kind: 'retry' }
-      for (const lane of dueLanesOf(row)) if (after === null || isBehind(lane, after)) lanes.push(lane)
+      for (const lane of dueLanesOf(row)) if (after === null || compareLanes(lane, after) > 0) lanes.push(lane)
       if (lanes.length > limit) return { lanes: lanes.slice(0, limit), next: lanes[limit - 1] ?? null }
     }
     return { lanes, next: looked === LANES_SCAN_MAX ? last : null }
+  }
+
+  #dueLanesOfGroup(group: GroupKey, { after, now, limit }: Asked<'due-lanes'>): Answered<'due-lanes'> {
+    const lanes: LaneKey[] = []
+    let looked = 0
+    for (const [pair, domain, brand, priority] of this.#lanes.pairsOf(group)) {
+      const key = { domain, brand, priority: priorityOf(priority) }
+      if (after !== null && compareLanes({ ...key, kind: 'retry' }, after) <= 0) continue
+      const due = this.#dueOfPair.get({ pair, now })
+      if (due === undefined) continue
+      for (const lane of dueLanesOf([domain, brand, priority, ...due]))
+        if (after === null || compareLanes(lane, after) > 0) lanes.push(lane)
+      if (lanes.length > limit) return { lanes: lanes.slice(0, limit), next: lanes[limit - 1] ?? null }
+      looked += 1
+      if (looked === LANES_SCAN_MAX) return { lanes, next: { ...key, kind: 'retry' } }
+    }
+    return { lanes, next: null }
   }
 
   started(query: Asked<'started'>): Answered<'started'> {
@@ -166,9 +217,19 @@ const retryBit = (lane: LaneKey): 0 | 1 => (lane.kind === 'retry' ? 1 : 0)
 const pairOf = ([domain, brand, priority]: PairRow): LanePair => ({ domain, brand, priority: priorityOf(priority) })
 const dueLanesOf = (row: PairRow): LaneKey[] =>
   LANE_KINDS.filter((_, at) => row[3 + at] === 1).map((kind) => ({ ...pairOf(row), kind }))
-/** `lane` is of the pair of `after` or of one behind it. */
-const isBehind = (lane: LaneKey, after: LaneKey): boolean =>
-  lane.domain !== after.domain ||
-  lane.brand !== after.brand ||
-  lane.priority !== after.priority ||
-  (lane.kind === 'retry' && after.kind === 'first')
+const compareLanes = (a: LaneKey, b: LaneKey): number =>
+  compare(a.domain, b.domain) ||
+  compare(a.brand, b.brand) ||
+  priorityIndex(a.priority) - priorityIndex(b.priority) ||
+  retryBit(a) - retryBit(b)
+
+/** A host's lane that is merged with others: how far it has been read, and whether that was its end. */
+interface Source {
+  readonly pair: number
+  last: Edge
+  isDry: boolean
+}
+const ROWS_EACH_MIN = 8
+const edgeOf = ([seq, , nextAt]: DueRow): Edge => ({ nextAt, seq })
+const isBefore = (a: Edge, b: Edge): boolean => a.nextAt < b.nextAt || (a.nextAt === b.nextAt && a.seq < b.seq)
+const inDueOrder = (a: DueRow, b: DueRow): number => a[2] - b[2] || a[0] - b[0]

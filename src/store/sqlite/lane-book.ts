@@ -4,10 +4,10 @@
  * the pair is forgotten (`./pruning.ts` spares the highest).
  */
 import { priorityIndex, priorityOf } from '#store/rows.ts'
+import type { GroupKey } from '#webhook/domain-group.ts'
 import type { LanePair } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
-
-type LaneRow = readonly [lane: number, domain: string, brand: string, priority: number]
+import type { DomainGroups, NumberedPair } from './domain-groups.ts'
 
 export class LaneBook {
   readonly #byText = new Map<string, number>()
@@ -16,12 +16,17 @@ export class LaneBook {
   readonly #insert
   readonly #read
 
-  constructor(db: Connection) {
+  readonly #groups: DomainGroups
+  /** Of a group: the pairs of its hosts, as far as they are asked for. */
+  readonly #ofGroup = new Map<GroupKey, readonly NumberedPair[]>()
+
+  constructor(db: Connection, groups: DomainGroups) {
+    this.#groups = groups
     const columns = 'SELECT lane, domain, brand, priority FROM lanes'
     this.#find = db
-      .prepare<[string, string, number], LaneRow>(`${columns} WHERE domain = ? AND brand = ? AND priority = ?`)
+      .prepare<[string, string, number], NumberedPair>(`${columns} WHERE domain = ? AND brand = ? AND priority = ?`)
       .raw()
-    this.#read = db.prepare<[number], LaneRow>(`${columns} WHERE lane = ?`).raw()
+    this.#read = db.prepare<[number], NumberedPair>(`${columns} WHERE lane = ?`).raw()
     this.#insert = db.prepare<[string, string, number]>('INSERT INTO lanes (domain, brand, priority) VALUES (?, ?, ?)')
   }
 
@@ -41,7 +46,16 @@ export class LaneBook {
     if (known !== null) return known
     const lane = Number(this.#insert.run(key.domain, key.brand, priorityIndex(key.priority)).lastInsertRowid)
     this.#remember(lane, key)
+    this.#ofGroup.clear()
     return lane
+  }
+  /** The pairs of the hosts of a group, in the order of (domain, brand, priority). Only for who hears of every change. */
+  pairsOf(group: GroupKey): readonly NumberedPair[] {
+    const known = this.#ofGroup.get(group)
+    if (known !== undefined) return known
+    const pairs = this.#groups.pairsOf(group).sort(inOrder)
+    this.#ofGroup.set(group, pairs)
+    return pairs
   }
   key(lane: number): LanePair {
     const known = this.#byNumber.get(lane)
@@ -55,6 +69,7 @@ export class LaneBook {
   forget(): void {
     this.#byText.clear()
     this.#byNumber.clear()
+    this.#ofGroup.clear()
   }
 
   #remember(lane: number, key: LanePair): void {
@@ -67,4 +82,6 @@ export class LaneBook {
 
 /** ~250 bytes each. */
 const LANES_REMEMBERED_MAX = 20_000
+const inOrder = (a: NumberedPair, b: NumberedPair): number => compare(a[1], b[1]) || compare(a[2], b[2]) || a[3] - b[3]
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 const textOf = (key: LanePair): string => `${key.domain} ${key.brand} ${key.priority}`

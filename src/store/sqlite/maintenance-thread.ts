@@ -4,6 +4,7 @@ import { MAINTENANCE_CACHE_KIB } from '#config/limits.ts'
 import { type ReadQuery, type ReadResult, StoreError } from '#store/store.ts'
 import { type Connection, isFatal, openConnection, storeErrorOf } from './connection.ts'
 import { dataFiles } from './data-files.ts'
+import { DomainGroups } from './domain-groups.ts'
 import { LaneBook } from './lane-book.ts'
 import { RecordReads } from './record-reads.ts'
 import type { FromStore, ToStore } from './wire.ts'
@@ -16,7 +17,8 @@ class MaintenanceThread {
   constructor(port: MessagePort, db: Connection) {
     this.#port = port
     this.#db = db
-    this.#reads = new RecordReads(db, new LaneBook(db))
+    const groups = new DomainGroups(db)
+    this.#reads = new RecordReads(db, new LaneBook(db, groups), groups)
     port.on('message', (message: ToStore) => this.#handle(message))
   }
 

@@ -9,9 +9,11 @@ import {
   WAITING_COUNT_MAX,
   type WebhookRecord,
 } from '#store/store.ts'
+import { isGroupKey } from '#webhook/domain-group.ts'
 import type { AttemptRecord, Brand, ErrorClass, Instant, WebhookState } from '#webhook/webhook.ts'
 import { unpackAttempt } from './attempt-codec.ts'
 import type { Connection } from './connection.ts'
+import type { DomainGroups } from './domain-groups.ts'
 import { COMMITTED, NOT_STARTED } from './due-reads.ts'
 import type { LaneBook } from './lane-book.ts'
 import { finalStateOf, restingState, STORED_STATES, stateCode } from './state-code.ts'
@@ -57,13 +59,15 @@ const FAR_DUE_NOW = `FROM far l WHERE l.bucket <= ? AND l.next_at <= ? AND ${COM
 export class RecordReads {
   readonly #db: Connection
   readonly #lanes: LaneBook
+  readonly #groups: DomainGroups
   readonly #byId
   readonly #bounds
   readonly #attempts
   readonly #lastAttempt
 
-  constructor(db: Connection, lanes: LaneBook) {
+  constructor(db: Connection, lanes: LaneBook, groups: DomainGroups) {
     this.#db = db
+    this.#groups = groups
     this.#lanes = lanes
     this.#byId = db.prepare<[string], RecordRow>(`${RECORD} WHERE l.id = ? AND ${COMMITTED}`)
     this.#bounds = db
@@ -121,7 +125,7 @@ export class RecordReads {
     return { webhooks, nextCursor: from > lowest ? String(from) : null }
   }
   #scan(filter: ListFilter, source: Source, before: number, from: number): IterableIterator<RecordRow> {
-    const { where, values } = laneFilter(filter.brand, filter.domain ?? null)
+    const { where, values } = this.#laneFilter(filter.brand, filter.domain ?? null)
     const { select, seq } = source
     const sql = `${select} AND ${seq} < ? AND ${seq} >= ? AND ${where} AND ${COMMITTED}
       ORDER BY ${seq} DESC LIMIT ${LIST_SCAN_MAX}`
@@ -131,7 +135,7 @@ export class RecordReads {
   counts(query: Asked<'counts'>): Counts {
     const figures = { scheduled: 0, executing: 0, retrying: 0, delivered: 0 }
     const all = { ...figures, waiting: 0, dead: 0, cancelled: 0, expired: 0, quarantined: 0 }
-    const { where, values } = laneFilter(query.brand, query.domain)
+    const { where, values } = this.#laneFilter(query.brand, query.domain)
     const sums = this.#db
       .prepare<unknown[], readonly [number, number]>(
         `SELECT state, sum(n) FROM counters l WHERE ${where} GROUP BY state`,
@@ -147,7 +151,7 @@ export class RecordReads {
   }
   /** Attempts of each row that is due, at most `cap`. */
   #dueNow(query: Asked<'counts'>, cap: number): number[] {
-    const { where, values } = laneFilter(query.brand, query.domain)
+    const { where, values } = this.#laneFilter(query.brand, query.domain)
     const sql = `SELECT attempts ${DUE_NOW} AND ${where} UNION ALL SELECT 0 ${FAR_DUE_NOW} AND ${where} LIMIT ?`
     return this.#db
       .prepare<unknown[], number>(sql)
@@ -156,7 +160,7 @@ export class RecordReads {
   }
 
   backlog(query: Asked<'backlog'>): Answered<'backlog'> {
-    const { where, values } = laneFilter(null, query.domain)
+    const { where, values } = this.#laneFilter(null, query.domain)
     const sql = `SELECT count(*), min(n) FROM (SELECT l.next_at AS n ${DUE_NOW} AND ${where}
       UNION ALL SELECT l.next_at ${FAR_DUE_NOW} AND ${where} ORDER BY n LIMIT ?)`
     const found = this.#db
@@ -164,6 +168,14 @@ export class RecordReads {
       .raw()
       .get(query.now, ...values, query.now, query.now, ...values, query.cap)
     return { count: found?.[0] ?? 0, oldestAt: found?.[1] ?? null }
+  }
+
+  /** For a table `l` with a column `lane`; a group stands for its hosts. */
+  #laneFilter(brand: Brand | null, domain: string | null): LaneFilter {
+    if (domain === null || !isGroupKey(domain)) return laneFilter(brand, domain)
+    const pairs = this.#groups.pairsOf(domain).filter((pair) => brand === null || pair[2] === brand)
+    const lanes = JSON.stringify(pairs.map(([lane]) => lane))
+    return { where: 'l.lane IN (SELECT value FROM json_each(?))', values: [lanes] }
   }
 
   #record(row: RecordRow, now: Instant | null): WebhookRecord {
@@ -251,8 +263,11 @@ const matches = (record: WebhookRecord, filter: ListFilter): boolean =>
   (filter.from === undefined || record.at >= filter.from) &&
   (filter.to === undefined || record.at <= filter.to)
 
-/** For a table `l` with a column `lane`. */
-const laneFilter = (brand: Brand | null, domain: string | null): { where: string; values: readonly string[] } => {
+interface LaneFilter {
+  readonly where: string
+  readonly values: readonly string[]
+}
+const laneFilter = (brand: Brand | null, domain: string | null): LaneFilter => {
   const named = [
     { column: 'brand', value: brand },
     { column: 'domain', value: domain },

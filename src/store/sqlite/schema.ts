@@ -99,6 +99,13 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX live_expiry ON live (expires_at, seq) WHERE expires_at IS NOT NULL;
   ALTER TABLE done ADD COLUMN attempt BLOB;
   `,
+  // Hosts under one guard (D-13). Nothing else names a group: which one a host is in follows from its members.
+  `
+  CREATE TABLE domain_groups (
+    name TEXT PRIMARY KEY, set_by TEXT NOT NULL, set_at INTEGER NOT NULL, version INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE domain_group_members (member TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

@@ -8,11 +8,13 @@ import { bufferOf } from '#store/rows.ts'
 import {
   type Append,
   type Appended,
+  type GroupSet,
   isPromised,
   type ReadQuery,
   type ReadResult,
   type Replay,
   type Replayed,
+  type SetGroup,
   StoreError,
   type WriteOp,
   type WriteResult,
@@ -30,6 +32,7 @@ import {
 } from './connection.ts'
 import { CounterChanges, counterWriter } from './counters.ts'
 import { checkFiles, type DataFiles, markClosed, markOpened } from './data-files.ts'
+import { DomainGroups } from './domain-groups.ts'
 import { DueReads } from './due-reads.ts'
 import { Expirer } from './expiring.ts'
 import { FarRows } from './far-rows.ts'
@@ -59,6 +62,7 @@ export class Writer {
   readonly #live: LiveRows
   readonly #retimer: Retimer
   readonly #settings: Settings
+  readonly #groups: DomainGroups
   readonly #expirer: Expirer
   readonly #pruner: Pruner
   readonly #reads: DueReads
@@ -94,7 +98,8 @@ export class Writer {
       this.#openBatch = db.prepare<[number, number]>('INSERT INTO open_batches VALUES (?, ?)')
       this.#closeBatch = db.prepare<[number]>('DELETE FROM open_batches WHERE first = ?')
       const isOpen = (seq: number): boolean => this.#isOpen(seq)
-      this.#lanes = new LaneBook(db)
+      this.#groups = new DomainGroups(db)
+      this.#lanes = new LaneBook(db, this.#groups)
       this.#far = new FarRows(db)
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
       this.#starts = new Starts(db)
@@ -210,6 +215,8 @@ export class Writer {
         return this.#reads.started(query)
       case 'limits':
         return this.#settings.limits()
+      case 'groups':
+        return this.#groups.groups()
       case 'brands':
         return this.#settings.brands()
       case 'keys':
@@ -286,6 +293,8 @@ export class Writer {
         return this.#replay(op)
       case 'set-limit':
         return this.#settings.setLimit(op)
+      case 'set-group':
+        return this.#setGroup(op)
       case 'put-brand':
         return this.#settings.putBrand(op)
       case 'put-key':
@@ -302,6 +311,13 @@ export class Writer {
     const replayed = this.#retimer.replay(op, this.#nextSeq, this.#changes)
     if (replayed.outcome === 'replayed' && replayed.due.seq === this.#nextSeq) this.#nextSeq += 1
     return replayed
+  }
+  #setGroup(op: SetGroup): GroupSet {
+    const set = this.#groups.set(op)
+    this.#lanes.forget()
+    return set.ok
+      ? { ...set, carried: op.carried.map((limit) => this.#settings.setLimit({ type: 'set-limit', ...limit })) }
+      : set
   }
   #append(op: Append): Appended {
     const work = new Appending(bufferOf(op.rows), this.#nextSeq)

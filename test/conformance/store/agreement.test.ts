@@ -9,6 +9,7 @@ import { appendOf, attemptRecord, HOUR_MS, idOf, newWebhook, noEvents, T0 } from
 import { InlineSqlite } from './inline-sqlite.ts'
 
 const DOMAINS = ['a.com', 'b.com', 'b.com:8080']
+const GROUPS = ['group:one', 'group:two']
 const BRANDS = ['acme', 'zed']
 const number = fc.nat(40)
 const instant = fc.oneof(
@@ -16,7 +17,7 @@ const instant = fc.oneof(
   fc.integer({ min: -2, max: 30 }).map((hours) => T0 + hours * HOUR_MS),
 )
 const brand = fc.constantFrom(...BRANDS)
-const domain = fc.constantFrom(...DOMAINS)
+const domain = fc.constantFrom(...DOMAINS, ...GROUPS)
 const lane = fc.record({
   domain,
   brand,
@@ -131,6 +132,30 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('set-group' as const),
+      group: fc.constantFrom(...GROUPS),
+      members: fc
+        .uniqueArray(fc.constantFrom(...DOMAINS, '*.com', '*.com:8080', '*.b.com'), { maxLength: 2 })
+        .map((members) => members.sort()),
+      setBy: fc.constant('ops'),
+      setAt: fc.nat(2),
+      carried: fc.array(
+        fc.record({
+          kind: fc.constant('closed-until' as const),
+          domain,
+          brand: fc.constant(null),
+          value: fc.nat(3),
+          burst: fc.constant(null),
+          setBy: fc.constant('guard'),
+          setAt: fc.nat(2),
+        }),
+        { maxLength: 1 },
+      ),
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       type: fc.constant('set-limit' as const),
@@ -199,6 +224,7 @@ const query: fc.Arbitrary<ReadQuery> = fc.oneof(
   }),
   fc.record({ type: fc.constant('backlog' as const), domain, now: instant, cap: limit }),
   fc.constant({ type: 'limits' as const }),
+  fc.constant({ type: 'groups' as const }),
 )
 type Step =
   | { readonly do: 'write'; readonly group: readonly WriteOp[]; readonly again: boolean }

@@ -4,19 +4,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { backUp } from '#store/sqlite/backup.ts'
 import { problemsOf } from '#store/sqlite/checking.ts'
-import { openConnection } from '#store/sqlite/connection.ts'
+import { type Connection, openConnection } from '#store/sqlite/connection.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
+import { DomainGroups } from '#store/sqlite/domain-groups.ts'
 import { LaneBook } from '#store/sqlite/lane-book.ts'
 import { RecordReads } from '#store/sqlite/record-reads.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import { isWriterRead } from '#store/sqlite/writer-reads.ts'
 import type { ReadQuery, WriteOp } from '#store/store.ts'
 
+/** As the maintenance thread has them. */
+export const readsOf = (db: Connection): RecordReads => {
+  const groups = new DomainGroups(db)
+  return new RecordReads(db, new LaneBook(db, groups), groups)
+}
+
 export class InlineSqlite {
   readonly dir = mkdtempSync(join(tmpdir(), 'hookpulse-inline-'))
   #writer = new Writer(dataFiles(this.dir))
   #db = openConnection(dataFiles(this.dir).database, 1_024)
-  #reads = new RecordReads(this.#db, new LaneBook(this.#db))
+  #reads = readsOf(this.#db)
 
   write(group: readonly WriteOp[]): unknown {
     const run = this.#writer.run(group)
@@ -53,7 +60,7 @@ export class InlineSqlite {
     this.#writer.close()
     this.#writer = new Writer(dataFiles(this.dir))
     this.#db = openConnection(dataFiles(this.dir).database, 1_024)
-    this.#reads = new RecordReads(this.#db, new LaneBook(this.#db))
+    this.#reads = readsOf(this.#db)
   }
   dispose(): void {
     this.#db.close()

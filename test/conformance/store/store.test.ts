@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NewWebhook, Store } from '#store/store.ts'
-import type { LaneKey } from '#webhook/webhook.ts'
+import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
 import {
   alone,
   append,
@@ -615,6 +615,62 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect([await outside(LANE), await outside(retries)]).toEqual([[idOf(1)], [idOf(2), idOf(3)]])
       const page = await store.read({ type: 'due-lanes', now: T0 + 99, after: LANE, limit: 9 })
       expect(page).toEqual({ lanes: [retries], next: null })
+    })
+    it('a group has the lanes of its hosts as one, in due order over any number of pages (D-13)', async () => {
+      const hosts = ['a.example.org', 'b.example.org', 'c.example.org', 'api.example.com', 'other.test']
+      const rows = Array.from({ length: 200 }, (_, n) =>
+        newWebhook(n, { domain: hosts[(n * 7) % 5] ?? '', at: T0 + ((n * 37) % 50) }),
+      )
+      await append(store, ...rows)
+      const set = (members: readonly string[], group = 'group:one') =>
+        store.write([{ type: 'set-group', group, members, setBy: 'ops', setAt: T0, carried: [] }])
+      expect(await set(['*.example.org', 'api.example.com'])).toMatchObject([
+        { ok: true, group: { version: 1 }, carried: [] },
+      ])
+      expect(await set(['c.example.org'], 'group:two')).toMatchObject([{ ok: true }])
+      const lane = { ...LANE, domain: 'group:one' } as const
+      const mine = (domains: readonly string[]) =>
+        rows
+          .filter((row) => domains.includes(row.domain))
+          .sort((a, b) => a.nextAt - b.nextAt || (a.id < b.id ? -1 : 1))
+          .map((row) => row.id)
+      for (const limit of [1, 7, 30, 500]) {
+        const ids: string[] = []
+        for (let after: Edge | null = null; ; ) {
+          const page: { rows: readonly Due[]; more: boolean } = await store.read({
+            type: 'lane',
+            lane,
+            after,
+            until: T0 + 40,
+            limit,
+          })
+          ids.push(...page.rows.map((row) => row.id))
+          const last = page.rows.at(-1)
+          if (!page.more || last === undefined) break
+          after = { nextAt: last.nextAt, seq: last.seq }
+        }
+        const due = mine(['a.example.org', 'b.example.org', 'api.example.com']).filter(
+          (id) => (rows.find((row) => row.id === id)?.nextAt ?? 0) <= T0 + 40,
+        )
+        expect(ids).toEqual(due)
+      }
+      const lanes = await store.read({ type: 'due-lanes', now: T0 + 50, domain: 'group:one', after: null, limit: 9 })
+      expect(lanes.lanes.map(({ domain }) => domain)).toEqual(['a.example.org', 'api.example.com', 'b.example.org'])
+      const backlog = await store.read({ type: 'backlog', domain: 'group:one', now: T0 + 50, cap: 999 })
+      expect(backlog).toEqual({ count: 120, oldestAt: T0 })
+      expect(await set(['other.test', 'c.example.org'])).toEqual([
+        { ok: false, why: 'taken', member: 'c.example.org', by: 'group:two' },
+      ])
+      await reopen()
+      expect(await store.read({ type: 'groups' })).toMatchObject([
+        { group: 'group:one', members: ['*.example.org', 'api.example.com'] },
+        { group: 'group:two', members: ['c.example.org'] },
+      ])
+      expect(await set([])).toMatchObject([{ ok: true, group: { members: [], version: 2 } }])
+      expect(await store.read({ type: 'lane', lane, after: null, until: T0 + 50, limit: 5 })).toEqual({
+        rows: [],
+        more: false,
+      })
     })
     it('counts a backlog to a cap', async () => {
       await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n)), newWebhook(5, { domain: 'b.com', at: T0 - 5 }))

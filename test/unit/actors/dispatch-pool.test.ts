@@ -339,6 +339,7 @@ describe('dispatch-pool', () => {
 
   it('answers a guard only when there is a thread to send with, so that nothing is admitted into a queue', async () => {
     const stage = new PoolStage()
+    await stage.tables()
     const dispatch = stage.network.openDispatch()
     const ready = Promise.withResolvers<void>()
     const openDispatch = () => ({

@@ -9,11 +9,10 @@ import { BatchInTheWay } from '#store/sqlite/appending.ts'
 import { problemsOf } from '#store/sqlite/checking.ts'
 import { openConnection } from '#store/sqlite/connection.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
-import { LaneBook } from '#store/sqlite/lane-book.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
-import { RecordReads } from '#store/sqlite/record-reads.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, WriteOp } from '#store/store.ts'
+import { readsOf } from '#test/conformance/store/inline-sqlite.ts'
 
 /** When every row is due. */
 const LATER = 1e13
@@ -98,7 +97,7 @@ describe('a large append', () => {
     writer.read({ ...HORIZON, until })
     const work = begin(appendOf(1, COUNT))
     const db = openConnection(dataFiles(dir).database, 1_024)
-    const reads = new RecordReads(db, new LaneBook(db))
+    const reads = readsOf(db)
     const filter = { brand: null }
     const counts = () => reads.counts({ type: 'counts', brand: null, domain: null, now: 5_000_000 })
     expect(writer.read({ ...HORIZON, until: 5_000_000 })).toMatchObject({ rows: [] })
