@@ -5,7 +5,7 @@ import { openStage } from './stage.ts'
 const BROKEN = { code: 70, signal: null }
 
 describe('what no restart inside the daemon cures ends it, with exit 70 and the reason', () => {
-  it('the end of root: a child that dies more often than root bears', async () => {
+  it('SUPV-01: the end of root: a child that dies more often than root bears', async () => {
     const stage = await openStage()
     for (let kill = 0; kill < 7; kill++) {
       await stage.client.call('killProcess', { name: 'telemetry' }).catch((error: unknown) => error)

@@ -88,3 +88,20 @@ it('D-17: deaths by a signal never count, however often a webhook is there', asy
   await expect.poll(async () => (await webhook(stage, id)).state).toBe('delivered')
   expect(reportsOf(stage)).toEqual([])
 })
+
+it('PROC-04: main runs out of heap in the middle of 300 deliveries: a clear end with a report, nothing is lost, nobody is suspect', async () => {
+  const env = { HOOKPULSE_FAILPOINTS: 'dispatch-pool.reported:exhaust:100' }
+  const stage = await openStage({ delayMs: 5 }, { env, execArgv: ['--max-old-space-size=150'] })
+  await stage.client.call('configureDomainConcurrencyLimit', { domain: stage.receiver.domain, limit: CONCURRENCY })
+  await stage.schedule(300)
+  expect(await stage.daemon.ended).toEqual(ABORTED)
+  expect(stage.daemon.output()).toContain('JavaScript heap out of memory')
+  stage.daemon = await stage.daemon.restart({ env: {} })
+  stage.client = await stage.daemon.connect()
+  await stage.receiver.until({ distinct: 300 })
+  await expect.poll(async () => (await stage.client.monitor()).totals.delivered).toBe(300)
+  expect((await stage.judge({ concurrency: CONCURRENCY, inDoubt: 2 * CONCURRENCY })).broken).toEqual([])
+  expect(reportsOf(stage)).toHaveLength(1)
+  // Not the heap of a thread for dispatch.
+  expect(stage.daemon.output()).toContain('"heap":null')
+})

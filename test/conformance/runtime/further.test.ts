@@ -134,7 +134,7 @@ describe('further rules', () => {
 
 describe('watchfulness', () => {
   it(
-    'a bounded mailbox drops, or ends its process, as it declares',
+    'a bounded mailbox drops, or ends its process, as it declares (SUPV-04)',
     inT(async (t, env) => {
       const busy = { handleCast: () => new Promise(() => {}), handleCall: echo.handleCall as never }
       const bounded = (policy: 'drop' | 'crash') => t.ctx.start(boundedBehaviour(busy, policy), null)

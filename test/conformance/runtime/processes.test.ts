@@ -282,7 +282,7 @@ describe('processes, links, exit signals', () => {
   )
 
   it(
-    'C022 a send to an unregistered name raises; a cast, and a send to the dead, do not',
+    'C022 a send to an unregistered name raises; a cast, and a send to the dead, do not (SUPV-04)',
     inT(async (t) => {
       expect(await raises(() => t.send('z', 'm'))).toBe(true)
       expect(t.gen.cast('z', 'm')).toBe('ok')

@@ -43,7 +43,7 @@ describe('calls', () => {
   )
 
   it(
-    'C060 after a timeout the late reply never comes, and the work is done all the same',
+    'C060 after a timeout the late reply never comes, and the work is done all the same (SUPV-04)',
     inT(async (t, env) => {
       const module: Module = {
         init: () => ['ok', 0],
@@ -214,7 +214,7 @@ describe('calls', () => {
   )
 
   it(
-    'C084 a reply may come later and from any process; one to a dead or timed-out caller vanishes',
+    'C084 a reply may come later and from any process; one to a dead or timed-out caller vanishes (SUPV-04)',
     inT(async (t, env) => {
       let from: From<unknown> = {}
       const server = await t.gen.pid({

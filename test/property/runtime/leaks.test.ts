@@ -77,7 +77,7 @@ const act = (deed: Deed, members: ReadonlyMap<number, Member>, pids: readonly Pi
 }
 
 describe('nothing leaks', () => {
-  it('when the processes are gone, the counts are what they were', async () => {
+  it('when the processes are gone, the counts are what they were (SUPV-04)', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(deed, { maxLength: 60 }), fc.nat(1_000), async (deeds, seed) => {
         const world = new VirtualWorld({ seed })
