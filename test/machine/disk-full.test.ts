@@ -15,7 +15,12 @@ it('a full disk refuses promises, keeps marks, loses nothing, and needs no resta
   const said: unknown = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8', timeout: 50_000 }))
   rmSync(dir, { recursive: true, force: true })
   expect(said).toMatchObject({ marked: 200, after: null, check: { value: { problems: [] } } })
-  expect(said).toMatchObject({ failures: ['full'], events: ['store.opened', 'store.failed', 'store.opened'] })
+  expect(said).toMatchObject({ failures: ['full'] })
+  // A mark that fits into a page that is there is written even then: told as what it is, and taken back by the next refusal.
+  const { events } = said as { readonly events: readonly string[] }
+  expect(events.length).toBeGreaterThanOrEqual(3)
+  expect(events).toEqual(events.map((_, i) => (i % 2 === 0 ? 'store.opened' : 'store.failed')))
+  expect(events.at(-1)).toBe('store.opened')
   const { acknowledged, stored, failed } = said as Readonly<Record<string, number>>
   expect(stored).toBe(acknowledged)
   expect(failed).toBeGreaterThan(0)

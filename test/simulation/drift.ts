@@ -12,6 +12,7 @@ export interface Drifted {
   /** Told as steps: none of them is one. */
   readonly steps: number
 }
+const SCHEDULED_AT_ONCE = 500
 /** 3,000 steps a day, each of at most 500 ppm of what has passed since the one before. */
 const STEP_EVERY_MS = 28_800
 const STEP_MS_MAX = STEP_EVERY_MS * 500e-6
@@ -23,9 +24,13 @@ export const drift = async (days: number, seed = 4): Promise<Drifted> => {
   const prng = new Prng(seed)
   const from = world.wallNow()
   const ats = Array.from({ length: Math.floor(days * 24 * 60) }, (_, n) => from + (n + 1) * 60_000)
-  for (let first = 0; first < ats.length; first += 1_000)
-    await daemon.schedule(ats.slice(first, first + 1_000).map((at) => ({ at })))
+  let scheduled = 0
   while (world.wallNow() < from + (ats.length + 1) * 60_000) {
+    if (world.wallNow() > (ats[scheduled - 1] ?? 0) - 120_000 && scheduled < ats.length) {
+      const some = ats.slice(scheduled, scheduled + SCHEDULED_AT_ONCE)
+      await daemon.schedule(some.map((at) => ({ at })))
+      scheduled += some.length
+    }
     await world.advance(STEP_EVERY_MS)
     world.stepWall(Math.round((prng.next() * 2 - 1) * STEP_MS_MAX))
   }
