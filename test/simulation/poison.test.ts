@@ -76,9 +76,9 @@ it('a process that dies without a report puts nobody under suspicion', async () 
 })
 
 it('who waits for its turn alone when the process dies was not sent, and no attempt of it is counted', async () => {
-  const { daemon, poisonous, live, begin } = withPoison(1, true)
-  const ids = await begin(30)
-  await live(60_000)
+  const { daemon, poisonous, live, begin } = withPoison(4, true)
+  const ids = await begin(60)
+  await live(120_000)
   for (const id of ids) {
     if (poisonous.has(id)) continue
     const attempts = daemon.disk.byId.get(id)?.attempts ?? 0
