@@ -41,8 +41,8 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'the rate of a brand in a domain is not counted',
     'src/guard/admission.ts',
-    '  countRate(ground, queue.keys.rateInDomain)\n',
-    '',
+    'const brand = countRate(ground, brandKey)',
+    'const brand = brandKey === ""',
   ),
   bug(
     'a closed domain is called',
@@ -101,7 +101,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'what a dead thread held counts as unsent',
     'actors/execution.ts',
-    'return onEnded(inDoubtReport(state, message.reason, ctx), state, ctx)',
+    'return onEnded(inDoubtReport(state, message.reason, ctx), message.lonelyDeaths, state, ctx)',
     'return handBack(state, ctx)',
   ),
   bug(
@@ -156,10 +156,15 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'a permit that was not used does not come back',
     'actors/guard.ts',
-    '      endFlight(attemptId, state, ctx)\n      readAgain(brand, state)',
-    '      readAgain(brand, state)',
+    '      endFlight(attemptId, state, ctx)\n      readAgain(attemptId, brand, state)',
+    '      readAgain(attemptId, brand, state)',
   ),
-  bug('attempts of a dead process hold nothing', 'actors/executor.ts', '  holdPermitsOf(page.rows, state, ctx)\n', ''),
+  bug(
+    'attempts of a dead process hold nothing',
+    'actors/executor.ts',
+    'page.rows.filter((row) => isOfDeadProcess(row, state))',
+    'page.rows.filter(() => false)',
+  ),
   bug(
     'attempts of a dead process are nobody',
     'actors/executor.ts',
@@ -187,7 +192,37 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'limits are forgotten at a restart',
     'actors/limits.ts',
-    '  for (const row of stored) table.set(keyOf(row), row)\n',
-    '  void stored\n',
+    '    for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)\n',
+    '',
+  ),
+  bug(
+    'a cancel is not synced before it is answered',
+    'src/store/store.ts',
+    "  'prune',\n])",
+    "  'prune',\n  'cancel',\n])",
+  ),
+  bug(
+    'an append is not synced before it is answered',
+    'src/store/store.ts',
+    "  'prune',\n])",
+    "  'prune',\n  'append',\n])",
+  ),
+  bug(
+    'a limit is not synced before it is answered',
+    'src/store/store.ts',
+    "  'prune',\n])",
+    "  'prune',\n  'set-limit',\n])",
+  ),
+  bug(
+    'a store-keeper that was killed goes on opening',
+    'actors/store-holding.ts',
+    '      if (this.#closed) return error\n',
+    '',
+  ),
+  bug(
+    'a guard tells what a dead process held as its own',
+    'actors/guard/limiters.ts',
+    ' && flight.heldUntilMono === null) attempts',
+    ') attempts',
   ),
 ]

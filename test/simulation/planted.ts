@@ -11,8 +11,8 @@ import { PLANTED, type PlantedBug } from './planted-bugs.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const COPIED = ['src', 'actors', 'supervisors', 'test/simulation', 'test/support', 'package.json']
-/** Of 32. */
-const FOUND_MIN = 28
+/** Of 37. */
+const FOUND_MIN = 32
 
 export interface Hunted {
   readonly bug: PlantedBug
