@@ -3,6 +3,7 @@
  * arrives in a heap: the rate holds at the receiver all the same, and what its receiver has refused meanwhile is not sent.
  */
 import { describe, expect, it } from 'vitest'
+import { guardOf } from '#actors/guard.ts'
 import { DEPARTURE_EARLY_MS, DEPARTURE_LAG_MS } from '#guard/departure.ts'
 import type { WriteOp } from '#store/store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
@@ -118,5 +119,24 @@ describe('a store that stalls between the yes and the request', () => {
     expect(starts.filter((mono) => mono > refusedMono && mono < refusedMono + 3_000)).toEqual([])
     expect(daemon.acknowledged.filter((id) => daemon.stateOf(id) !== 'delivered')).toEqual([])
     expect(daemon.events.filter(({ type }) => type === 'attempt.in-doubt')).toEqual([])
+  })
+
+  it('gives what it does not send back to a guard that was started meanwhile: it counts nothing that is over', async () => {
+    const daemon = withMarks(stalling([1_650, 600]))
+    daemon.network.script = (_order, { arrival }) =>
+      arrival === 0 ? { latencyMs: 950, status: 429, retryAfterMs: 3_000 } : { latencyMs: 1 }
+    await daemon.start()
+    await daemon.setLimit({ kind: 'rate', domain: API, value: 10 })
+    await daemon.setLimit({ kind: 'concurrency', domain: API, value: 100 })
+    await daemon.world.advance(1_500)
+    await daemon.schedule([{}])
+    await daemon.world.advance(50)
+    await daemon.schedule(times(30, () => ({})))
+    await daemon.world.advance(800)
+    // Some wait at the pool for their instant, with permits of this guard; the 429 comes to the next one.
+    daemon.runtime.exit(guardOf(API), 'kill')
+    await daemon.world.advance(120_000)
+    expect(daemon.acknowledged.filter((id) => daemon.stateOf(id) !== 'delivered')).toEqual([])
+    expect(daemon.runtime.whereis(guardOf(API))).toBeNull()
   })
 })
