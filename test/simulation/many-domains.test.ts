@@ -60,6 +60,6 @@ describe(`${DOMAINS} domains with one webhook each`, () => {
     expect(daemon.runtime.processes().length).toBeLessThanOrEqual(before)
     expect((await daemon.runtime.call(scheduler, { type: 'figures' })).guards).toBe(0)
     expect(await daemon.runtime.call(dispatchPool, { type: 'figures' })).toMatchObject({ inFlight: 0, queued: 0 })
-    expect(await rowsOf(daemon)).toEqual([`rates: ${RATES_KNOWN_SINCE}`, `node-load: ${NODE_SUM}`])
+    expect(await rowsOf(daemon)).toEqual(['groups: book', `rates: ${RATES_KNOWN_SINCE}`, `node-load: ${NODE_SUM}`])
   }, 60_000)
 })
