@@ -213,9 +213,9 @@ export const LONELY_IDLE_MS = 30_000
 /** Finished webhooks are kept this long, dead and quarantined ones longer (store.md). */
 export const RETENTION_MS = 7 * 24 * 3_600_000
 export const RETENTION_DEAD_MS = 30 * 24 * 3_600_000
-/** Looked for this often; then removed in batches of some 3 ms with a pause between: ~1,000 a second. */
+/** Looked for this often; then removed in batches of some 2 ms with a pause between: ~500 a second. */
 export const PRUNE_EVERY_MS = 60_000
-export const PRUNE_ROWS = 100
+export const PRUNE_ROWS = 50
 export const PRUNE_PAUSE_MS = 100
 /** Pairs of lanes that each batch looks at as well, for those that no webhook is of any more: ~0.5 ms. */
 export const PRUNE_LANES = 500
