@@ -139,7 +139,7 @@ const storeOf = (data: string): readonly Row[] => {
   }
 }
 
-it('bears ten minutes of kill -9 under 200 schedules a second: lost 0, and every extra arrival has its attempt in doubt', async () => {
+it('PROC-02: bears ten minutes of kill -9 under 200 schedules a second: lost 0, and every extra arrival has its attempt in doubt', async () => {
   const random = new Prng(Number(CHAOS_SEED))
   const receivers = await Promise.all([{}, { delayMs: 300 }, {}, {}].map((mood) => startCountingReceiver(mood)))
   onTestFinished(async () => void (await Promise.all(receivers.map((receiver) => receiver.stop()))))
