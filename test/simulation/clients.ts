@@ -63,6 +63,7 @@ export class Clients {
     const { limits: first, limitChanges, chaosMs, webhooks, batchMax } = this.#options
     for (const limit of first) this.#changeLater(0, limit)
     for (const { atMs, limit } of limitChanges) this.#changeLater(atMs, limit)
+    for (const { atMs, members } of this.#options.regroupings) this.#inTurn(atMs, () => this.#regroup(members), false)
     let left = webhooks
     while (left > 0) {
       const count = Math.min(left, this.#draws.between(1, batchMax))
@@ -74,9 +75,13 @@ export class Clients {
   /** Nobody knows whether the last word on a limit was heard: all are said again, and those that let nothing through lifted. */
   heal(): void {
     this.healed = true
-    for (const limit of this.#lastLimits.values()) {
-      const least = { rate: 20, pause: null, concurrency: 2 }[limit.kind]
-      const value = least === null ? null : Math.max(least, limit.value ?? 0)
+    // Pauses first: what a person holds is not regrouped. Then the hosts part, and have limits of their own again.
+    const said = [...this.#lastLimits.values()]
+    for (const limit of said) if (limit.kind === 'pause') this.#changeLater(0, { ...limit, value: null }, true)
+    if (this.#options.regroupings.length > 0) this.#inTurn(0, () => this.#regroup([]), true)
+    for (const limit of said) {
+      if (limit.kind === 'pause') continue
+      const value = Math.max({ rate: 20, concurrency: 2 }[limit.kind], limit.value ?? 0)
       this.#changeLater(0, { ...limit, value }, true)
     }
   }
@@ -199,11 +204,27 @@ export class Clients {
   // -------------------------------------------------------------- limits
 
   #changeLater(ms: number, limit: SimLimit, lifts = false): void {
+    this.#inTurn(ms, () => this.#change(limit), lifts)
+  }
+  /** One after the other, as one operator would. */
+  #inTurn(ms: number, change: () => Promise<unknown>, lifts: boolean): void {
     this.#later(ms, () => {
-      // One after the other, as one operator would.
-      this.#limitsTail = this.#limitsTail.then(() => (this.healed && !lifts ? null : this.#change(limit)))
+      this.#limitsTail = this.#limitsTail.then(() => (this.healed && !lifts ? null : change()))
       return this.#limitsTail
     })
+  }
+  async #regroup(members: readonly string[]): Promise<unknown> {
+    const group = { group: 'group:backend', members, setBy: 'sim', setAt: this.#world.wallNow() }
+    const said = await this.#say('regroup', (daemon) =>
+      daemon.runtime.call(limits, { type: 'set-group', group }, PATIENCE_MS),
+    )
+    if (said.ok && said.value.ok) {
+      this.#tally.count(members.length > 0 ? 'group: hosts come together' : 'group: hosts part')
+      return null
+    }
+    if (!this.healed) return null
+    await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
+    return this.#regroup(members)
   }
   async #change(limit: SimLimit): Promise<unknown> {
     const { kind, domain, brand } = limit
@@ -222,7 +243,8 @@ export class Clients {
       if (this.#ledger.open.size > 0) this.#tally.count('limit changed under load')
       return acknowledge(this.#world.monoNow())
     }
-    if (!this.healed) return null
+    // Only its group has limits.
+    if (!this.healed || (said.ok && !said.value.ok && 'why' in said.value)) return null
     await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
     return this.#change(limit)
   }

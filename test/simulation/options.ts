@@ -21,7 +21,7 @@ export const FAULT_CLASSES = [
   'receivers',
   'poison',
 ] as const
-export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends', 'retimes'] as const
+export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends', 'retimes', 'groups'] as const
 export const CLASSES = [...FAULT_CLASSES, ...CLIENT_CLASSES]
 export type SimClass = (typeof CLASSES)[number]
 
@@ -108,6 +108,8 @@ export interface SimOptions {
   readonly receivers: ReadonlyMap<string, Receiver>
   readonly limits: readonly SimLimit[]
   readonly limitChanges: readonly { readonly atMs: number; readonly limit: SimLimit }[]
+  /** Hosts that come together under one guard, and part again (no members). */
+  readonly regroupings: readonly { readonly atMs: number; readonly members: readonly string[] }[]
   readonly noise: StoreNoise
   readonly carrierStartFails: number
   readonly faults: readonly Fault[]
@@ -181,6 +183,7 @@ export const drawOptions = (
     limitChanges: isOn('limit-changes', 0.6)
       ? drawChanges(new Draws(seed, 'changes'), chaosMs, limits, domains, brands)
       : [],
+    regroupings: isOn('groups', 0.2) ? drawRegroupings(new Draws(seed, 'regroupings'), chaosMs, domains) : [],
     noise: isOn('store-noise', 0.5) ? drawNoise(new Draws(seed, 'noise')) : QUIET,
     carrierStartFails: has('carrier') && !calm ? basic.carrierStartFails : 0,
     faults: drawFaults(seed, chaosMs, isOn).filter((_, index) => keep === null || keep.includes(index)),
@@ -255,6 +258,12 @@ const drawChanges = (
     const limit = known.domain !== null && draws.chance(0.15) ? pause : fresh
     return { atMs: draws.between(0, chaosMs), limit }
   }).sort((a, b) => a.atMs - b.atMs)
+
+const drawRegroupings = (draws: Draws, chaosMs: number, domains: readonly string[]): SimOptions['regroupings'] =>
+  Array.from({ length: draws.between(1, 6) }, () => ({
+    atMs: draws.between(0, chaosMs),
+    members: draws.chance(0.3) ? [] : domains.filter(() => draws.chance(0.6)),
+  })).sort((a, b) => a.atMs - b.atMs)
 
 const drawNoise = (draws: Draws): StoreNoise => {
   const share = (): number => draws.oneOf([0, 0, 0.01, 0.05, 0.2])

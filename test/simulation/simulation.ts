@@ -70,7 +70,7 @@ class Simulation {
     const world = new VirtualWorld({ seed: options.seed })
     this.#world = world
     this.#trace = new Trace(() => world.monoNow(), keepLines)
-    this.#ledger = new Ledger(world, this.#disk)
+    this.#ledger = new Ledger(world, this.#disk, options.regroupings.length > 0)
     const trace = (text: string): void => this.#trace.add(text)
     const tally = this.#tally
     const hooks = { trace, tally, passage: () => this.#passage() }
@@ -348,9 +348,10 @@ class Simulation {
     const shown = await figures
     if (typeof shown === 'string') return this.#ledger.fail('U3', `does not answer at the end: ${shown}`)
     judgeBooks(this.#disk, this.#ledger)
-    judgeRates(this.#ledger, !this.#isNoisyEver)
+    if (!this.#ledger.regroups) judgeRates(this.#ledger, !this.#isNoisyEver)
     const { faults, brands, carrierStartFails } = this.#options
-    if (faults.length + carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
+    if (faults.length + carrierStartFails === 0 && brands.length === 1 && !this.#ledger.regroups)
+      judgeClosures(this.#ledger)
     judgeRest(daemon, shown, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }

@@ -37,7 +37,7 @@ export class StallWatch {
 
   /** `quiet`: the process runs and its store answers at once. */
   look(quiet: boolean): void {
-    if (!quiet || this.isTroubled(PROMPT_MS)) return
+    if (!quiet || this.isTroubled(PROMPT_MS) || this.#ledger.regroups) return
     // Who waits for the node waits wherever nothing runs.
     if (this.#ledger.open.size >= this.#capacity / 2) this.#fullMono = this.#world.monoNow()
     if (this.#world.monoNow() - this.#fullMono < PROMPT_MS) return

@@ -81,6 +81,8 @@ export const MUST_HAPPEN: readonly string[] = [
   'replay: replayed',
   'replay: notDone',
   'replay as new: replayed',
+  'group: hosts come together',
+  'group: hosts part',
   'limit changed under load',
   'pause',
   'resume',
