@@ -118,6 +118,7 @@ class Simulation {
     })
     this.#daemon = daemon
     this.#trace.add(`starts run ${this.#runs}`)
+    this.#stalls.trouble()
     daemon.start()
     const again = this.#dieAgain
     this.#dieAgain = null
