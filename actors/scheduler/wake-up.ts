@@ -1,0 +1,68 @@
+/** Everything that time brings: what is due is told, the next is read ahead, and one wake-up is armed. The wall clock decides (T1, T3, T4). */
+import { storeKeeper } from '#actors/store-keeper.ts'
+import { HORIZON_AHEAD_MS, PAGE_ROWS_MAX, WAKE_MAX_MS } from '#config/limits.ts'
+import { firstOf, handOver, stepBack, takeDue, wishLanes, wishPage } from '#schedule/horizon.ts'
+import type { Domain, Due, Instant } from '#webhook/webhook.ts'
+import { requestLane } from './handed-lanes.ts'
+import type { Ctx, State } from './state.ts'
+import { tell } from './telling.ts'
+
+/** The wall clock and the monotonic clock may drift this far apart between two wake-ups before it is called a step (T4). */
+const STEP_MS = 250
+/** Two clocks that count in other units differ by one or two; from here on it has gone back. */
+const STEP_BACK_MS = 3
+
+/** Everything that time brings: tell what is due, read ahead, arm the one wake-up. `read` false after a failed read: not again at once. */
+export const tick = (state: State, ctx: Ctx, read = true): void => {
+  const now = ctx.world.wallNow()
+  noticeStep(now, state, ctx)
+  if (state.recovered && !state.quiesced) {
+    tellDue(takeDue(state.horizon, now), now, state, ctx)
+    for (const lane of handOver(state.horizon, now)) tell(lane.domain, [], [lane], state, ctx)
+    if (read) readAhead(now, state, ctx)
+  }
+  arm(now, state, ctx)
+}
+
+const tellDue = (due: readonly Due[], now: Instant, state: State, ctx: Ctx): void => {
+  if (due.length === 0) return
+  const byDomain = new Map<Domain, Due[]>()
+  for (const one of due) {
+    const sameDomain = byDomain.get(one.domain)
+    if (sameDomain === undefined) byDomain.set(one.domain, [one])
+    else sameDomain.push(one)
+  }
+  for (const [domain, entries] of byDomain) {
+    tell(domain, entries, [], state, ctx)
+    state.events.emit({ type: 'webhook.due', at: now, domain, count: entries.length })
+  }
+}
+
+const readAhead = (now: Instant, state: State, ctx: Ctx): void => {
+  for (const cutLane of wishLanes(state.horizon, now)) requestLane(cutLane, ctx)
+  const wish = wishPage(state.horizon, now, HORIZON_AHEAD_MS)
+  if (wish !== null) ctx.request(storeKeeper, { type: 'horizon', limit: PAGE_ROWS_MAX, ...wish }, 'page')
+}
+
+const arm = (now: Instant, state: State, ctx: Ctx): void => {
+  const first = firstOf(state.horizon)
+  const idle = first === undefined || !state.recovered || state.quiesced
+  const at = Math.min(idle ? Number.POSITIVE_INFINITY : first.nextAt, now + WAKE_MAX_MS)
+  if (state.wake !== null) {
+    if (state.wake.at <= at && state.wake.at >= now) return
+    ctx.cancelTimer(state.wake.ref)
+  }
+  state.wake = { ref: ctx.sendAfter(Math.max(0, at - now), { type: 'wake' }), at }
+}
+
+const noticeStep = (now: Instant, state: State, ctx: Ctx): void => {
+  const mono = ctx.world.monoNow()
+  const stepMs = now - state.wallSeen - (mono - state.monoSeen)
+  state.wallSeen = now
+  state.monoSeen = mono
+  if (stepMs < -STEP_BACK_MS) stepBack(state.horizon, now)
+  if (Math.abs(stepMs) <= STEP_MS) return
+  state.events.emit({ type: 'clock.stepped', at: now, stepMs })
+  if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
+  state.wake = null
+}
