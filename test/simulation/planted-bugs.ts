@@ -58,13 +58,13 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'due five milliseconds early',
-    'actors/scheduler.ts',
+    'actors/scheduler/wake-up.ts',
     'tellDue(takeDue(state.horizon, now), now, state, ctx)',
     'tellDue(takeDue(state.horizon, now + 5), now, state, ctx)',
   ),
   bug(
     'nothing is read at the start of a scheduler',
-    'actors/scheduler.ts',
+    'actors/scheduler/audit.ts',
     '  scan(null, true, ctx)\n  tick(state, ctx)',
     '  tick(state, ctx)',
   ),
@@ -126,7 +126,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'the pool takes permits of any incarnation',
     'actors/dispatch-pool.ts',
-    'guardIsCurrent(permit, state) && limiterIsCurrent(permit, state)',
+    'guardIsCurrent(permit, state, ctx) && limiterIsCurrent(permit, state)',
     'permit.guard >= 0',
   ),
   bug(
