@@ -7,30 +7,11 @@
  * restarts, root keeps the table, so nobody admits without limits; a crash costs nothing but the changes under way,
  * whose askers get the death as their answer.
  */
-import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
-import { type GuardFigures, guardKeyIn, guardOf } from '#actors/guard.ts'
+import { guardKeyIn } from '#actors/guard.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
-import { forgetShares, newConditions, restore, saysNothing } from '#guard/conditions.ts'
-import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
-import { reportLoad } from '#guard/node-load.ts'
-import { carriesNothing } from '#guard/rate.ts'
-import {
-  CONDITIONS_TABLE,
-  type ConditionsRow,
-  DEPARTURES_TABLE,
-  FIGURES_TABLE,
-  HOLDS_TABLE,
-  type HoldsRow,
-  LIMITS_TABLE,
-  type LimitsRow,
-  NODE_SUM,
-  NODE_TABLE,
-  type NodeLoad,
-  RATES_KNOWN_SINCE,
-  RATES_TABLE,
-  type RatesRow,
-} from '#guard/tables.ts'
+import { NODE_PAUSE_KEY } from '#guard/limits.ts'
+import { LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
@@ -38,8 +19,11 @@ import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import type { GroupSet, SetGroup, SetLimit, StoredLimit } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import type { DomainGroup, GroupKey, Member } from '#webhook/domain-group.ts'
-import type { Brand, Domain } from '#webhook/webhook.ts'
+import type { Domain } from '#webhook/webhook.ts'
+import { fill, holdAll, isKeptCondition, takeHold } from './limits/holding.ts'
+import { knowSince, type Loaded, load, restoreConditions } from './limits/loading.ts'
 import { changeGroups, groupsWith, isKnown, planOf, restingIn } from './limits/regrouping.ts'
+import { sweep } from './limits/sweeping.ts'
 
 export type LimitChange = Omit<SetLimit, 'type'>
 export type LimitSet =
@@ -66,6 +50,7 @@ export interface LimitsProtocol {
   readonly info:
     | Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>>
     | Answer<'group-stored', GroupSet | StoreFailed, From<GroupChanged>>
+    | Answer<'limits-read', Loaded<readonly StoredLimit[]>, number>
     | Answer<'groups-read', Loaded<readonly DomainGroup[]>, number>
     | { readonly type: 'look' }
     | { readonly type: 'sweep' }
@@ -83,14 +68,18 @@ interface State {
   /** A change of the groups is being written: nothing else is meanwhile. */
   regrouping: boolean
   readonly waiting: Asked[]
+  /** Limits that were asked for so far: what was read before one of them, or while one is being written, is old. */
+  limitsAsked: number
   /** Changes of the groups so far: what was read before one of them is old. */
   changes: number
 }
 type Ctx = Context<LimitsProtocol>
-/** The store is opening, or failing: its keeper decides when that is too long. */
-const LOAD_AGAIN_MS = 50
-/** By then the store has written what it was asked for before the start. */
-const LOOK_AGAIN_MS = 1_000
+/**
+ * What an actor of before had asked the store for may be written only after this one has read. Soon, and when also a
+ * slow store has written it. Not for ever: there may be very many limits.
+ */
+const LOOKS_AGAIN_MS = [1_000, 5_000, 15_000] as const
+const PATIENT = Number.POSITIVE_INFINITY
 
 /** Owns the guards' tables, and keeps this actor's while it restarts (`supervisors/root.ts`). */
 const ROOT = 'root'
@@ -102,13 +91,14 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     const stored = await load(() => ctx.call(storeKeeper, { type: 'limits' }, PATIENT), ctx)
     const groups = await load(() => ctx.call(storeKeeper, { type: 'groups' }, PATIENT), ctx)
     const table = ctx.createTable<string, LimitsRow>(LIMITS_TABLE, { heir: ROOT })
-    for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)
+    if (table.size === 0) fill(stored, ctx)
+    else holdAll(stored, events, ctx)
     knowSince(ctx)
     restoreConditions(stored, ctx)
     changeGroups(groups, ctx)
     ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
-    ctx.sendAfter(LOOK_AGAIN_MS, { type: 'look' })
-    return ok({ events, writing: 0, regrouping: false, waiting: [], changes: 0 })
+    for (const ms of LOOKS_AGAIN_MS) ctx.sendAfter(ms, { type: 'look' })
+    return ok({ events, writing: 0, regrouping: false, waiting: [], limitsAsked: 0, changes: 0 })
   },
   call: {
     set: ({ limit }, from, state, ctx) => {
@@ -140,7 +130,11 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
       ctx.reply(message.data, settleGroup(message, state, ctx))
       begin(state, ctx)
     }
-    if (message.type === 'look') ctx.request(storeKeeper, { type: 'groups' }, 'groups-read', state.changes)
+    if (message.type === 'look') {
+      ctx.request(storeKeeper, { type: 'limits' }, 'limits-read', state.limitsAsked)
+      ctx.request(storeKeeper, { type: 'groups' }, 'groups-read', state.changes)
+    }
+    if (message.type === 'limits-read') holdAgain(message, state, ctx)
     if (message.type === 'groups-read') catchUp(message, state, ctx)
     if (message.type === 'sweep') {
       sweep(ctx)
@@ -161,57 +155,16 @@ const NODE_PAUSED: LimitsRow = {
   setBy: 'stop',
   setAt: 0,
 }
-const keyOf = ({ kind, domain, brand }: LimitChange): string => limitKey(kind, domain, brand)
-
-/** What guards keep in the store for the next process: read once, at its start. */
-const isKeptCondition = ({ kind }: StoredLimit): boolean => kind === 'closed-until' || kind === 'breaker-until'
-/** Closures and open breakers of an earlier process that still last (D-10); a row that is there knows better. */
-const restoreConditions = (stored: readonly StoredLimit[], ctx: Ctx): void => {
-  const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
-  const known = new Set([...table.entries()].map(([domain]) => domain))
-  const nowMono = ctx.world.monoNow()
-  for (const row of stored) {
-    const leftMs = (row.value ?? 0) - ctx.world.wallNow()
-    if (!isKeptCondition(row) || row.domain === null || leftMs <= 0 || known.has(row.domain)) continue
-    const conditions = table.get(row.domain) ?? newConditions()
-    table.set(row.domain, conditions)
-    restore(conditions, row.kind === 'closed-until' ? 'closed' : 'breaker-opened', row.brand, leftMs, nowMono)
-  }
-}
-
-const PATIENT = Number.POSITIVE_INFINITY
-type Loaded<V> = { readonly ok: true; readonly value: V } | StoreFailed
-const load = async <V>(ask: () => Promise<Loaded<V>>, ctx: Ctx): Promise<V> => {
-  for (;;) {
-    const stored = await ask().catch(() => null)
-    if (stored?.ok) return stored.value
-    // Its supervisor is ours: it cannot start it again while it waits for this init.
-    if (ctx.whereis(storeKeeper) === null) throw new Error('the store-keeper is dead')
-    await ctx.sleep(LOAD_AGAIN_MS)
-  }
-}
-
-/** What was started before this instant nobody knows: rates count from here (D-10). */
-const knowSince = (ctx: Ctx): void => {
-  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
-  if (rates.has(RATES_KNOWN_SINCE)) return
-  const now = ctx.world.monoNow()
-  rates.set(RATES_KNOWN_SINCE, { nominalMono: now, lastStartMono: now, perSecond: 0, burst: 1 })
-}
 
 const settle = (
   message: Extract<LimitsProtocol['info'], { readonly type: 'stored' }>,
-  { events }: State,
+  state: State,
   ctx: Ctx,
 ): LimitSet => {
   if (!message.ok) return { ok: false, failed: 'closed' }
   const stored = message.value
   if ('failed' in stored) return stored
-  if (isKeptCondition(stored)) return { ok: true, limit: stored }
-  ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)
-  tellConcerned(stored.domain, stored.brand, ctx)
-  const { kind, domain, brand, value, version, setBy } = stored
-  events.emit({ type: 'limit.changed', at: ctx.world.wallNow(), kind, domain, brand, value, version, setBy })
+  takeHold(stored, state.events, ctx)
   return { ok: true, limit: stored }
 }
 
@@ -229,6 +182,7 @@ const beginLimit = (limit: LimitChange, from: From<LimitSet>, state: State, ctx:
   if (key !== limit.domain && key !== null && limit.value !== null && limit.setBy !== 'guard')
     return ctx.reply(from, { ok: false, why: 'in-group', group: key })
   state.writing += 1
+  if (!isKeptCondition(limit)) state.limitsAsked += 1
   ctx.request(storeKeeper, { type: 'set-limit', ...limit }, 'stored', from)
 }
 const beginGroup = (change: GroupChange, from: From<GroupChanged>, state: State, ctx: Ctx): void => {
@@ -238,7 +192,17 @@ const beginGroup = (change: GroupChange, from: From<GroupChanged>, state: State,
   ctx.request(storeKeeper, { type: 'set-group', ...change, carried: plan.carried }, 'group-stored', from)
 }
 
-/** What an actor of before had asked the store for may have been written only after this one has read. */
+/** The limits as they were read again. */
+const holdAgain = (
+  message: Extract<LimitsProtocol['info'], { readonly type: 'limits-read' }>,
+  state: State,
+  ctx: Ctx,
+): void => {
+  const isOld = state.writing > 0 || message.data !== state.limitsAsked
+  if (isOld) ctx.sendAfter(LOOKS_AGAIN_MS[0], { type: 'look' })
+  else if (message.ok && message.value.ok) holdAll(message.value.value, state.events, ctx)
+}
+/** The groups as they were read again; those read before a change are old. */
 const catchUp = (
   message: Extract<LimitsProtocol['info'], { readonly type: 'groups-read' }>,
   state: State,
@@ -261,37 +225,4 @@ const settleGroup = (
   const { group, members, version, setBy } = set.group
   events.emit({ type: 'group.changed', at: ctx.world.wallNow(), group, members, version, setBy })
   return { ok: true, group: set.group, resting: restingIn(set.group, ctx) }
-}
-
-/** Limits are read at each admission; this only wakes who waits. A brand's limit over all domains concerns every live guard. */
-const tellConcerned = (domain: Domain | null, brand: Brand | null, ctx: Ctx): void => {
-  if (domain !== null) return ctx.cast(guardOf(domain), { type: 'limits-changed' })
-  if (brand === null) return
-  ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'limits-changed' })
-  for (const [live] of ctx.table<Domain, GuardFigures>(FIGURES_TABLE).entries())
-    ctx.cast(guardOf(live), { type: 'limits-changed' })
-}
-
-/** A guard that was killed and has no successor leaves rows behind; so does a rate that tells nothing any more. */
-const sweep = (ctx: Ctx): void => {
-  const nowMono = ctx.world.monoNow()
-  const gone = (domain: Domain): boolean => ctx.whereis(guardOf(domain)) === null
-  const figures = ctx.table<Domain, GuardFigures>(FIGURES_TABLE)
-  for (const [domain] of [...figures.entries()]) if (gone(domain)) figures.delete(domain)
-  const loads = ctx.table<string, NodeLoad>(NODE_TABLE)
-  for (const [domain] of [...loads.entries()])
-    if (domain !== NODE_SUM && gone(domain)) reportLoad(loads, domain, 0, false)
-  const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
-  for (const [domain, row] of [...conditions.entries()]) {
-    if (gone(domain) && saysNothing(row, nowMono)) conditions.delete(domain)
-    else forgetShares(row, nowMono)
-  }
-  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
-  for (const [key, row] of [...rates.entries()])
-    if (key !== RATES_KNOWN_SINCE && carriesNothing(row, nowMono)) rates.delete(key)
-  const departures = ctx.table<string, RatesRow>(DEPARTURES_TABLE)
-  for (const [key, row] of [...departures.entries()]) if (carriesNothing(row, nowMono)) departures.delete(key)
-  const holds = ctx.table<string, HoldsRow>(HOLDS_TABLE)
-  for (const [key, row] of [...holds.entries()])
-    if (row.every(({ untilMono }) => untilMono <= nowMono)) holds.delete(key)
 }

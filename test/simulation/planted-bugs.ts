@@ -185,14 +185,14 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'a limit that was set does not hold before the next start',
-    'actors/limits.ts',
-    '  ctx.table<string, LimitsRow>(LIMITS_TABLE).set(keyOf(stored), stored)\n',
+    'actors/limits/holding.ts',
+    '  table.set(keyOf(stored), stored)\n',
     '',
   ),
   bug(
     'limits are forgotten at a restart',
-    'actors/limits.ts',
-    '    for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)\n',
+    'actors/limits/holding.ts',
+    '  for (const row of stored) if (!isKeptCondition(row)) table.set(keyOf(row), row)\n',
     '',
   ),
   bug(

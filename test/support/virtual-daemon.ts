@@ -94,6 +94,7 @@ export class VirtualDaemon {
         'backpressure.started',
         'backpressure.ended',
         'overload.changed',
+        'limit.changed',
       ],
       (event) => {
         this.events.push(event)
