@@ -106,6 +106,29 @@ describe('the command line', () => {
     expect((await run('limits', 'domain', 'a.com', '--rate', '1', '--adaptive')).code).toBe(2)
   })
 
+  it('puts hosts into a group, shows it, and dissolves it', async () => {
+    await run('limits', 'domain', 'b.example.net', '--concurrency', '2')
+    const set = await run('limits', 'group', 'payments', '*.example.net', 'pay.example.com')
+    expect(set.err).toBe('')
+    expect(set.out).toMatch(/group:payments +\*\.example\.net pay\.example\.com +1 /)
+    expect(set.out).toContain('limits of b.example.net do not count while it is in the group')
+    expect((await run('limits', 'domain', 'group:payments', '--concurrency', '4')).out).toMatch(
+      /group:payments +all +4 /,
+    )
+    expect((await run('limits')).out).toMatch(/group:payments +\*\.example\.net pay\.example\.com/)
+    expect(await run('limits', 'domain', 'a.example.net', '--rate', '1')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('group:payments'),
+    })
+    expect(await run('limits', 'group', 'other', 'pay.example.com')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('group:payments'),
+    })
+    expect((await run('limits', 'group', 'payments', '--dissolve')).out).toMatch(/group:payments +none +2 /)
+    expect((await run('limits', '--json')).out).not.toContain('example.com"')
+    expect((await run('limits', 'domain', 'a.example.net', '--rate', '1')).code).toBe(0)
+  })
+
   it('forecasts a domain', async () => {
     expect((await run('forecast', 'quiet.example.com')).out).toMatch(/^nothing is due\nassuming any starts/)
     await run('limits', 'domain', '10.5.5.5:8080', '--rate', '0.5')
@@ -212,6 +235,8 @@ describe('the command line', () => {
     [['schedule', 'http://a.com', '--body', '{'], 2, /--body must be JSON.*--body-text/],
     [['schedule', 'http://a.com', '--header', 'x'], 2, /"name: value"/],
     [['limits', 'domain', 'a.com'], 2, /--concurrency or --rate/],
+    [['limits', 'group', 'payments'], 2, /all of them, or --dissolve/],
+    [['limits', 'group', 'payments', 'a.com', '--dissolve'], 2, /all of them, or --dissolve/],
     [['limits', 'domain', 'a.com', '--rate', 'fast'], 2, /none to remove/],
     [['list', '--key', 'hp_admin_wrong', '--limit', '1'], 1, /UNAUTHENTICATED/],
     [['list', '--url', 'here'], 2, /--url must be like/],
