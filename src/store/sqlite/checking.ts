@@ -6,6 +6,7 @@ import { firstNextAtOf, isWhole } from '#store/row-codec.ts'
 import { unpackAttempt } from './attempt-codec.ts'
 import { type Connection, storeErrorOf } from './connection.ts'
 import { bucketOf } from './far-rows.ts'
+import { showAsNow } from './schema.ts'
 import { STORED_STATES } from './state-code.ts'
 
 const PROBLEMS_TOLD_MAX = 20
@@ -36,8 +37,9 @@ const COUNTED = `
     UNION ALL SELECT seq, 0 FROM far UNION ALL SELECT seq, state FROM done) l
   WHERE NOT EXISTS (SELECT 1 FROM open_batches b WHERE l.seq BETWEEN b.first AND b.last) GROUP BY state`
 
-/** One line a problem, at most 20; empty is good. In one go, of a file that nobody writes. */
+/** One line a problem, at most 20; empty is good. In one go, of a file that nobody writes, of this release or an earlier one. */
 export const problemsOf = (db: Connection): string[] => {
+  showAsNow(db)
   const run = checking(db, true)
   let step = run.next()
   while (step.done !== true) step = run.next()

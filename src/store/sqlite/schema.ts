@@ -126,6 +126,24 @@ export const migrate = (db: Connection): void => {
   })
 }
 
+/**
+ * For who may not change a file of an earlier release, but reads it (a backup before its restore, a stopped daemon's store): views
+ * of this connection alone, which show what the checks read as this release has it.
+ */
+export const showAsNow = (db: Connection): void => {
+  if (versionOf(db) >= STARTS_APART) return
+  db.pragma('temp_store = MEMORY')
+  db.exec(`
+    CREATE TEMP VIEW IF NOT EXISTS started AS
+      SELECT seq, attempts AS attempt, token, started_at FROM main.live WHERE started_at IS NOT NULL;
+    CREATE TEMP VIEW IF NOT EXISTS live AS
+      SELECT seq, id, lane, next_at, attempts - (started_at IS NOT NULL) AS attempts FROM main.live;
+    CREATE TEMP VIEW IF NOT EXISTS done AS SELECT *, NULL AS attempt FROM main.done;
+  `)
+}
+/** The schema in which starts came to lie in rows of their own, and last attempts in `done`. */
+const STARTS_APART = 5
+
 const versionOf = (db: Connection): number => Number(db.pragma('user_version', { simple: true }))
 const step = (db: Connection, sql: string, version: number): void => {
   db.transaction(() => {

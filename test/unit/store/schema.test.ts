@@ -1,10 +1,11 @@
 /** Data directories of earlier releases: `schema-2.sql` is the dump of one, written by that release's own code. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
+import { checkDirectory, restore } from '#store/sqlite/restore.ts'
 import type { Store } from '#store/store.ts'
 
 const T0 = 1_800_000_000_000
@@ -89,5 +90,44 @@ describe.each(OLD)('a store of schema %i', (_, older) => {
   it('expires what may expire, near and far', async () => {
     const [answer] = await store.write([{ type: 'expire', now: FAR + 1, limit: 10 }])
     expect(answer.expired.map((row) => row.id)).toEqual([idOf(6), idOf(7)])
+  })
+})
+
+describe.each(OLD)('what is done with schema %i while no daemon runs', (_, older) => {
+  let dir = ''
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hookpulse-schema-'))
+  })
+  afterEach(() => rmSync(dir, { recursive: true, force: true }))
+  const made = (file: string, further = ''): string => {
+    const db = new Database(join(dir, file))
+    db.exec(readFileSync(join(import.meta.dirname, 'schema-2.sql'), 'utf8'))
+    db.exec(older)
+    db.exec(further)
+    db.close()
+    return join(dir, file)
+  }
+
+  it('a backup of it is checked and restored, and opens with all its webhooks', async () => {
+    const to = join(dir, 'restored')
+    expect(restore(made('old.backup'), to)).toMatchObject({ webhooks: 8, replaced: null })
+    const store = await openSqlite(to)({ ended: () => undefined })
+    expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    expect(await store.read({ type: 'counts', brand: null, domain: null, now: T0 - 1 })).toMatchObject({ executing: 2 })
+    await store.close()
+  })
+
+  it('its data directory is checked as it stands, and damage in it is seen', () => {
+    mkdirSync(join(dir, 'good'))
+    made('good/hookpulse.db')
+    expect(checkDirectory(join(dir, 'good'))).toMatchObject({ webhooks: 8, problems: [] })
+    expect(checkDirectory(join(dir, 'good'))).toMatchObject({ webhooks: 8, problems: [] })
+    mkdirSync(join(dir, 'bad'))
+    made('bad/hookpulse.db', 'UPDATE counters SET n = 1 WHERE state = 1; DELETE FROM live WHERE seq = 5')
+    expect(checkDirectory(join(dir, 'bad')).problems).toEqual([
+      'the counter of scheduled says 4, there are 3',
+      'the counter of executing says 1, there are 2',
+      `webhook ${idOf(5)} is in none of far, live and done`,
+    ])
   })
 })
