@@ -184,9 +184,10 @@ export class Writer {
     try {
       this.#db.pragma('busy_timeout = 0')
       this.#db.pragma('wal_checkpoint(TRUNCATE)')
-      this.#db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
     } catch (error) {
       throw storeErrorOf(error, this.#files.database)
+    } finally {
+      this.#db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`)
     }
   }
   /** The maintenance connection must be closed before. */
