@@ -49,9 +49,10 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
+import type { Brand } from '#webhook/webhook.ts'
 import { isHopeless, StoreHolding, type StoreKeeperArgs } from './store-holding.ts'
 import { noteFailure, whyDoomed } from './store-trouble.ts'
-import { EVERY_MS, pauseAfter, tellEnded, type Upkeep, upkeepOf } from './store-upkeep.ts'
+import { EVERY_MS, pauseAfter, tellDeadLetters, tellEnded, type Upkeep, upkeepOf } from './store-upkeep.ts'
 
 /**
  * The store did not take it (disk full, locked, reopening; `crowded`: too much waits already); nothing of it is durable, try again.
@@ -149,6 +150,8 @@ interface State {
   ride: 'none' | 'on' | 'over'
   /** Said once per streak of failures. */
   isFailing: boolean
+  /** Brands near the bound of their dead letters, that were told of. */
+  crowded: ReadonlySet<Brand>
 }
 type Ctx = Context<StoreKeeperProtocol>
 
@@ -208,6 +211,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
       reopenMs: STORE_RETRY_MS,
       flushSent: false,
       isFailing: false,
+      crowded: new Set<Brand>(),
     }
     const rides = { markedMono: Number.NEGATIVE_INFINITY, ride: 'none' as const }
     ctx.sendAfter(EVERY_MS.expire, { type: 'upkeep', kind: 'expire' })
@@ -506,7 +510,9 @@ const upkeep = (kind: Upkeep, state: State, ctx: Ctx): void => {
 const NOBODY: From<never> = {}
 const keptUp = (kind: Upkeep, outcome: Written | null, state: State, ctx: Ctx): void => {
   const result = outcome?.ok === true ? outcome.results[0] : null
-  tellEnded(state.args.events, ctx.world.wallNow(), result)
+  const { events } = state.args
+  tellEnded(events, ctx.world.wallNow(), result)
+  state.crowded = tellDeadLetters(events, ctx.world.wallNow(), result, state.crowded)
   ctx.sendAfter(pauseAfter(kind, result), { type: 'upkeep', kind })
 }
 

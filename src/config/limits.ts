@@ -213,6 +213,14 @@ export const LONELY_IDLE_MS = 30_000
 /** Finished webhooks are kept this long, dead and quarantined ones longer (store.md). */
 export const RETENTION_MS = 7 * 24 * 3_600_000
 export const RETENTION_DEAD_MS = 30 * 24 * 3_600_000
+/**
+ * Dead webhooks that a brand keeps, and as many quarantined ones (reliability.md S12): ~150 MB at 1.5 KB each, what one receiver that fails for
+ * days leaves behind. Beyond it the longest finished go. The alarm comes from this share of it on, before the first is lost.
+ */
+export const DEAD_LETTERS_BRAND_MAX = 100_000
+export const DEAD_LETTERS_ALARM_SHARE = 0.9
+/** Dead letters that one batch looks at for those of a brand with too many: bounded work per transaction (D-16). */
+export const DEAD_LETTERS_SCAN_MAX = 250
 /** Looked for this often; then removed in batches of some 2 ms with a pause between: ~500 a second. */
 export const PRUNE_EVERY_MS = 60_000
 export const PRUNE_ROWS = 50

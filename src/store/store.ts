@@ -336,7 +336,9 @@ export interface Expired {
 
 /**
  * Retention: removes finished webhooks with their attempts and idempotency keys, at most `limit` (keep it small: each costs
- * some 20 microseconds), dead and quarantined ones by their own instant. Not synced.
+ * some 20 microseconds), dead and quarantined ones by their own instant; then the longest finished ones of a brand that has more of
+ * them than it may (S12). One call looks at so many pairs of lanes and dead letters as keep it small: with many it takes several
+ * calls, and the bound is reached by the last. Not synced.
  */
 export interface Prune {
   readonly type: 'prune'
@@ -344,12 +346,20 @@ export interface Prune {
   readonly finishedBefore: Instant
   /** Dead and quarantined ones that finished before it. */
   readonly deadBefore: Instant
+  /** Dead ones that a brand may keep, and as many quarantined ones. */
+  readonly deadMax: number
   readonly limit: number
 }
-/** `pruned` = `limit`: there may be more. */
 export interface Pruned {
   readonly ok: true
+  /** All that were removed. */
   readonly pruned: number
+  /** Not all has been looked at: call again. */
+  readonly more: boolean
+  /** Those of `pruned` that only the bound removed, by brand. */
+  readonly dropped: readonly { readonly brand: Brand; readonly count: number }[]
+  /** Brands that hold at least DEAD_LETTERS_ALARM_SHARE of what they may, in order, as last counted. null = still counting. */
+  readonly crowded: readonly Brand[] | null
 }
 
 interface WriteResults {

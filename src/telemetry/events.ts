@@ -117,6 +117,10 @@ export type Event =
   | { readonly type: 'store.opened' | 'store.failed'; readonly at: Instant; readonly detail: string }
   /** The write-ahead log is long: some reader holds it (a backup, another program). */
   | { readonly type: 'store.log-grown'; readonly at: Instant; readonly bytes: number }
+  /** A brand has come near the bound of its dead letters: replay or cancel them before the longest finished go. Once per crossing. */
+  | { readonly type: 'dead-letters.crowded'; readonly at: Instant; readonly brand: Brand; readonly max: number }
+  /** The longest finished ones of a brand were removed, since it had more than it may. */
+  | { readonly type: 'dead-letters.dropped'; readonly at: Instant; readonly brand: Brand; readonly count: number }
   /** Where the copy lies, its bytes and webhooks. */
   | { readonly type: 'store.backed-up'; readonly at: Instant; readonly detail: string }
   | {

@@ -43,6 +43,8 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'store.opened': 'info',
   'store.backed-up': 'info',
   'store.log-grown': 'warn',
+  'dead-letters.crowded': 'warn',
+  'dead-letters.dropped': 'warn',
   'store.failed': 'error',
   'process.started': 'debug',
   'process.crashed': 'error',

@@ -1,4 +1,5 @@
 /** The contract's operations on a memory disk: the exact model that the other stores are compared with. */
+import { DEAD_LETTERS_ALARM_SHARE } from '#config/limits.ts'
 import { decodeRows } from '#store/rows.ts'
 import {
   type Append,
@@ -32,7 +33,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
-import { type Due, FINAL_STATES } from '#webhook/webhook.ts'
+import { type Brand, type Due, FINAL_STATES } from '#webhook/webhook.ts'
 import { keyText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
 
 /** One operation; throws StoreError `invalid` on rows that are no batch. */
@@ -282,11 +283,37 @@ const prune = (disk: MemoryDisk, op: Prune): Pruned => {
   const rows = FINAL_STATES.flatMap((state) =>
     [...disk.bySeq.values()]
       .filter((row) => row.state === state && (row.finishedAt ?? 0) < bounds[state])
-      .sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0) || a.seq - b.seq),
+      .sort(byFinish),
   ).slice(0, op.limit)
   for (const row of rows) disk.place(row, null)
-  return { ok: true, pruned: rows.length }
+  const { crowded, excess } = deadLetters(disk, op.deadMax)
+  const drops = excess.slice(0, op.limit - rows.length)
+  for (const row of drops) disk.place(row, null)
+  const pruned = rows.length + drops.length
+  const more = pruned === op.limit || drops.length < excess.length
+  return { ok: true, pruned, more, dropped: byBrand(drops), crowded }
 }
+/** Brands near or over the bound, and what is too much of each, dead ones first, the longest finished first. */
+const deadLetters = (disk: MemoryDisk, max: number): { crowded: readonly Brand[]; excess: readonly MemoryRow[] } => {
+  const crowded = new Set<Brand>()
+  const excess = (['dead', 'quarantined'] as const).flatMap((state) => {
+    const rows = [...disk.bySeq.values()].filter((row) => row.state === state)
+    const over = new Map<Brand, number>()
+    for (const { brand, count } of byBrand(rows)) {
+      over.set(brand, count - max)
+      if (count >= max * DEAD_LETTERS_ALARM_SHARE) crowded.add(brand)
+    }
+    return rows.sort(byFinish).filter(({ brand }) => {
+      const left = over.get(brand) ?? 0
+      over.set(brand, left - 1)
+      return left > 0
+    })
+  })
+  return { crowded: [...crowded].sort(), excess }
+}
+const byFinish = (a: MemoryRow, b: MemoryRow): number => (a.finishedAt ?? 0) - (b.finishedAt ?? 0) || a.seq - b.seq
+const byBrand = (rows: readonly MemoryRow[]): Pruned['dropped'] =>
+  [...Map.groupBy(rows, ({ brand }) => brand)].map(([brand, { length }]) => ({ brand, count: length }))
 
 const isSame = (before: StoredLimit, op: SetLimit): boolean =>
   before.value === op.value && before.burst === op.burst && before.setBy === op.setBy && before.setAt === op.setAt

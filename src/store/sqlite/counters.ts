@@ -13,6 +13,10 @@ export class CounterChanges {
   added(lane: number, state: StoredState, n: number): void {
     this.#add(lane, state, n)
   }
+  /** What is not written yet of a state. */
+  of(lane: number, state: StoredState): number {
+    return this.#changes.get(lane * STATES + stateCode(state)) ?? 0
+  }
   clear(): void {
     this.#changes.clear()
   }

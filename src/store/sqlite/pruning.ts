@@ -1,18 +1,20 @@
 /**
- * Retention: removes finished webhooks, the longest finished first, with everything that hangs on them; and, some at each
- * call, pairs of lanes that no webhook is of any more.
+ * Retention: removes finished webhooks, the longest finished first, with everything that hangs on them; those that a brand has
+ * too many of (`./dead-letters.ts`); and, some at each call, pairs of lanes that no webhook is of any more.
  */
 import { PRUNE_LANES } from '#config/limits.ts'
 import { idempotencyKeyOf } from '#store/row-codec.ts'
 import type { Prune, Pruned } from '#store/store.ts'
-import { FINAL_STATES } from '#webhook/webhook.ts'
+import { type Brand, FINAL_STATES } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
+import { DEAD_STATES, DeadLetterBound } from './dead-letters.ts'
 import type { LaneBook } from './lane-book.ts'
 import { type StoredState, stateCode } from './state-code.ts'
 
 export class Pruner {
   readonly #lanes: LaneBook
+  readonly #bound: DeadLetterBound
   readonly #finished
   readonly #read
   readonly #removals
@@ -26,6 +28,7 @@ export class Pruner {
 
   constructor(db: Connection, lanes: LaneBook) {
     this.#lanes = lanes
+    this.#bound = new DeadLetterBound(db, lanes)
     this.#finished = db
       .prepare<[number, number, number], number>(
         'SELECT seq FROM done WHERE state = ? AND finished_at < ? ORDER BY finished_at, seq LIMIT ?',
@@ -64,9 +67,25 @@ export class Pruner {
       for (const seq of seqs) this.#remove(seq, state, changes)
       pruned += seqs.length
     }
+    const dropped = this.#drop(op.deadMax, op.limit - pruned, changes)
+    for (const { count } of dropped) pruned += count
     if (pruned > 0) this.#keepLastSeq.run(lastSeq)
     this.#prunePairs(changes)
-    return { ok: true, pruned }
+    const { isBusy, crowded } = this.#bound
+    return { ok: true, pruned, more: pruned === op.limit || isBusy, dropped, crowded }
+  }
+
+  #drop(max: number, limit: number, changes: CounterChanges): Pruned['dropped'] {
+    this.#bound.count(max, changes)
+    const counts = new Map<Brand, number>()
+    let left = limit
+    for (const state of DEAD_STATES)
+      for (const { seq, brand } of this.#bound.take(state, left)) {
+        this.#remove(seq, state, changes)
+        counts.set(brand, (counts.get(brand) ?? 0) + 1)
+        left -= 1
+      }
+    return [...counts].map(([brand, count]) => ({ brand, count }))
   }
 
   #prunePairs(changes: CounterChanges): void {

@@ -87,6 +87,7 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
       type: fc.constant('prune' as const),
       finishedBefore: instant,
       deadBefore: instant,
+      deadMax: fc.integer({ min: 0, max: 3 }),
       limit: fc.integer({ min: 1, max: 3 }),
     }),
   },

@@ -21,6 +21,8 @@ import {
   T0,
 } from './fixtures.ts'
 
+const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, n) => from + n)
+
 describe.each(ENGINES)('a $name store', (engine) => {
   let place: ReturnType<typeof engine.make>
   let store: Store
@@ -863,7 +865,9 @@ describe.each(ENGINES)('a $name store', (engine) => {
 
   describe('prune', () => {
     const prune = (finishedBefore: number, deadBefore: number, limit = 10) =>
-      store.write([{ type: 'prune', finishedBefore, deadBefore, limit }]).then(([answer]) => answer.pruned)
+      store
+        .write([{ type: 'prune', finishedBefore, deadBefore, deadMax: 100, limit }])
+        .then(([answer]) => answer.pruned)
     it('removes what finished long ago with everything that hangs on it, dead letters by their own instant', async () => {
       await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n, { idempotencyKey: `k${n}` })))
       for (const n of [1, 2, 3]) await start(store, idOf(n))
@@ -889,6 +893,90 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect(await prune(T0 + 1, T0 + 1)).toBe(1)
       await reopen()
       expect(await append(store, newWebhook(3))).toMatchObject({ seqs: [3] })
+    })
+  })
+
+  describe('the bound of dead letters', () => {
+    /** `n` of a brand, dead at T0 + their number; `hosts`: over how many domains. */
+    const die = async (
+      numbers: readonly number[],
+      brand: string,
+      state: 'dead' | 'quarantined' = 'dead',
+      hosts = 3,
+    ) => {
+      const hostOf = (n: number) => ({ host: `h${n % hosts}.example.com`, domain: `h${n % hosts}.example.com` })
+      await append(store, ...numbers.map((n) => newWebhook(n, { brand, ...hostOf(n) })))
+      await store.write(
+        numbers.flatMap((n) => [
+          { type: 'mark-started', id: idOf(n), attempt: 1, token: 't', startedAt: LATER } as const,
+          outcomeOf(idOf(n), { state, finishedAt: T0 + n }, attemptRecord(1), 't'),
+        ]),
+      )
+    }
+    const prune = (deadMax: number, limit = 100_000, deadBefore = 0) =>
+      store.write([{ type: 'prune', finishedBefore: 0, deadBefore, deadMax, limit }]).then(([answer]) => answer)
+    /** To the end: what was dropped in all. */
+    const pruneAll = async (deadMax: number, limit: number, calls = 1): Promise<{ calls: number; dropped: number }> => {
+      const { more, dropped } = await prune(deadMax, limit)
+      const count = dropped.reduce((sum, drop) => sum + drop.count, 0)
+      if (!more) return { calls, dropped: count }
+      const rest = await pruneAll(deadMax, limit, calls + 1)
+      return { calls: rest.calls, dropped: rest.dropped + count }
+    }
+    const alive = async (numbers: readonly number[]) => {
+      const found = await Promise.all(numbers.map((n) => webhook(idOf(n))))
+      return numbers.filter((_, index) => found[index] !== null)
+    }
+
+    it('LOAD-10: a brand keeps its newest dead letters, the others are counted; its neighbours keep theirs', async () => {
+      await die([1, 2, 3, 4, 5], 'acme')
+      await die([6, 7, 8], 'other')
+      expect(await prune(3)).toEqual({
+        ok: true,
+        pruned: 2,
+        more: false,
+        dropped: [{ brand: 'acme', count: 2 }],
+        crowded: ['acme', 'other'],
+      })
+      expect(await alive([1, 2, 3, 4, 5, 6, 7, 8])).toEqual([3, 4, 5, 6, 7, 8])
+      expect(await prune(3)).toMatchObject({ pruned: 0, more: false, dropped: [] })
+      expect(await counts('acme')).toMatchObject({ dead: 3 })
+      expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    })
+    it('LOAD-10: what has not come to 90 % of the bound is not crowded', async () => {
+      await die(range(1, 17), 'acme')
+      expect(await prune(20)).toMatchObject({ pruned: 0, crowded: [] })
+      await die([18], 'acme')
+      expect(await prune(20)).toMatchObject({ pruned: 0, crowded: ['acme'] })
+    })
+    it('LOAD-10: quarantined ones have a bound of their own', async () => {
+      await die([1, 2, 3], 'acme', 'quarantined')
+      await die([4, 5], 'acme')
+      expect(await prune(2)).toMatchObject({ pruned: 1, dropped: [{ brand: 'acme', count: 1 }] })
+      expect(await alive([1, 2, 3, 4, 5])).toEqual([2, 3, 4, 5])
+    })
+    it('LOAD-10: goes on where it stopped, past any number of other dead letters, and says when it is through', async () => {
+      await die(range(1, 1_200), 'other')
+      await die(range(1_201, 1_800), 'acme')
+      await die(range(1_801, 1_805), 'other')
+      // Over the bound only with what came last: its oldest lie before those of the other.
+      expect((await pruneAll(590, 7)).dropped).toBe(625)
+      expect(await counts('acme')).toMatchObject({ dead: 590 })
+      expect(await counts('other')).toMatchObject({ dead: 590 })
+      expect(await alive([1, 615, 616, 1_201, 1_210, 1_211, 1_805])).toEqual([616, 1_211, 1_805])
+    })
+    it('LOAD-10: is the same over more lanes than one call looks at', async () => {
+      await die(range(1, 1_300), 'acme', 'dead', 1_300)
+      const { dropped } = await pruneAll(1_000, 100_000)
+      expect(dropped).toBe(300)
+      expect(await alive([1, 300, 301, 1_300])).toEqual([301, 1_300])
+    })
+    it('LOAD-10: what was replayed while it was looked for is spared, and nothing else goes in its place', async () => {
+      await die([1, 2, 3, 4], 'acme')
+      expect(await prune(2, 1)).toMatchObject({ pruned: 1, more: true })
+      await store.write([{ type: 'replay', id: idOf(2), brand: null, newId: null, at: T0 + 9 }])
+      expect(await prune(2)).toMatchObject({ pruned: 0, more: false })
+      expect(await counts('acme')).toMatchObject({ dead: 2 })
     })
   })
 

@@ -4,6 +4,7 @@ import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import {
   CHECK_AFTER_MS,
   CHECK_EVERY_MS,
+  DEAD_LETTERS_BRAND_MAX,
   DISK_FAILURES_MS,
   EXPIRE_EVERY_MS,
   OUTCOME_RIDE_MS,
@@ -85,6 +86,8 @@ const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partia
     throw error
   })
   hub.on(['store.opened', 'store.failed'], (event) => events.push(`${event.type} ${event.detail}`))
+  hub.on(['dead-letters.crowded'], ({ type, brand }) => events.push(`${type} ${brand}`))
+  hub.on(['dead-letters.dropped'], ({ type, brand, count }) => events.push(`${type} ${brand} ${count}`))
   hub.on(['webhook.finished'], (event) => events.push(`${event.state} ${event.id}`))
   const watched: MemoryFaults = {
     ...faults,
@@ -657,5 +660,31 @@ describe('retention', () => {
     await world.advance(2 * PRUNE_EVERY_MS)
     expect([...disk.byId.keys()]).toEqual([idOf(500)])
     expect(groups.filter((group) => group[0] === 'prune').length).toBeGreaterThanOrEqual(3)
+  })
+  it('LOAD-10: tells once of a brand whose dead letters come near their bound, and of every one that is dropped', async () => {
+    const crowded: (readonly string[] | null)[] = [[], ['acme'], ['acme'], null, ['acme', 'b'], ['b'], ['acme', 'b']]
+    const dropped = [[], [], [{ brand: 'acme', count: 7 }], [{ brand: 'acme', count: 2 }]]
+    const asked: WriteOp[] = []
+    const { world, events } = await stage({}, (store) => ({
+      write: async (group) => {
+        if (group[0]?.type !== 'prune') return store.write(group)
+        asked.push(...group)
+        const answer = { ok: true, pruned: 0, more: false, dropped: dropped.shift() ?? [], crowded: crowded.shift() }
+        return [answer] as never
+      },
+    }))
+    const tell = async (): Promise<readonly string[]> => {
+      const before = events.length
+      await world.advance(PRUNE_EVERY_MS)
+      return events.slice(before)
+    }
+    expect(await tell()).toEqual([])
+    expect(asked).toMatchObject([{ deadMax: DEAD_LETTERS_BRAND_MAX }])
+    expect(await tell()).toEqual(['dead-letters.crowded acme'])
+    expect(await tell()).toEqual(['dead-letters.dropped acme 7'])
+    expect(await tell()).toEqual(['dead-letters.dropped acme 2'])
+    expect(await tell()).toEqual(['dead-letters.crowded b'])
+    expect(await tell()).toEqual([])
+    expect(await tell()).toEqual(['dead-letters.crowded acme'])
   })
 })
