@@ -54,11 +54,12 @@ const addReplay = (program: Command, around: Surroundings): void => {
       const filter = filterOf<'dead'>(options)
       if (oneOf(id, filter) === 'id')
         return withClient(options, around, (client) => client.replayWebhook({ id: id ?? '', ...newId }), stateText)
-      const some = async (client: Client): Promise<Some> => {
-        const { replayed, more } = await client.replayWebhooks({ ...filter, ...newId })
-        return { done: replayed, more }
+      const some = async (client: Client, cursor: string | undefined): Promise<Some> => {
+        const from = cursor === undefined ? {} : { cursor }
+        const { replayed, more, nextCursor } = await client.replayWebhooks({ ...filter, ...newId, ...from })
+        return { done: replayed, more, nextCursor }
       }
-      return withClient(options, around, (client) => all(() => some(client)), someText('replayed'))
+      return withClient(options, around, (client) => all((cursor) => some(client, cursor)), someText('replayed'))
     },
   )
 }
@@ -96,13 +97,16 @@ const oneOf = (id: string | undefined, filter: Readonly<Record<string, unknown>>
 interface Some {
   readonly done: number
   readonly more: boolean
+  readonly nextCursor?: string | undefined
 }
-/** Call after call, as long as there is more and something is done. */
-const all = async (some: () => Promise<Some>): Promise<Some> => {
+/** Call after call, as long as there is more and something is done; each goes on where the one before it has stopped. */
+const all = async (some: (cursor: string | undefined) => Promise<Some>): Promise<Some> => {
   let done = 0
+  let cursor: string | undefined
   for (;;) {
-    const step = await some()
+    const step = await some(cursor)
     done += step.done
+    cursor = step.nextCursor
     if (!step.more || step.done === 0) return { done, more: step.more }
   }
 }

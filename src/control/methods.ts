@@ -83,9 +83,9 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     reschedule(id, backend.now(), brandForRead(caller, brand), backend),
   replayWebhook: ({ id, newId = false, brand }, caller, backend) =>
     replay(id, newId, brandForRead(caller, brand), backend),
-  replayWebhooks: async ({ newId = false, ...params }, caller, backend) => {
-    const { done, more } = await replayAll(filterOf('replay', params, caller), newId, backend)
-    return { replayed: done, more }
+  replayWebhooks: async ({ newId = false, cursor = null, ...params }, caller, backend) => {
+    const { done, more, nextCursor } = await replayAll(filterOf('replay', params, caller), newId, cursor, backend)
+    return { replayed: done, more, ...(nextCursor === null ? {} : { nextCursor }) }
   },
 
   getAttempts: async ({ id, brand }, caller, backend) => {

@@ -86,6 +86,11 @@ const stateOf = <const S extends readonly [WebhookState, ...WebhookState[]]>(sta
     .optional()
     .describe(`one of ${states.join(', ')}`)
 const newId = z.boolean().optional().describe('true or false')
+const cursor = z
+  .string()
+  .regex(/^\d{1,16}$/)
+  .optional()
+  .describe('the nextCursor of an earlier answer, as it was given')
 const filterFields = {
   domain: domain.optional(),
   tag: tag.optional(),
@@ -121,11 +126,7 @@ export const METHODS = {
       ...filterFields,
       state: stateOf(WEBHOOK_STATES),
       limit: whole(1, LIST_LIMIT_MAX, 'a whole number').optional(),
-      cursor: z
-        .string()
-        .regex(/^\d{1,16}$/)
-        .optional()
-        .describe('the nextCursor of an earlier answer, as it was given'),
+      cursor,
     }),
     summary: 'Webhooks by state, domain, tag, name and instant, in pages.',
     shed: 'lists',
@@ -152,8 +153,8 @@ export const METHODS = {
     shed: 'schedules',
   },
   replayWebhooks: {
-    params: z.strictObject({ ...filterFields, state: stateOf(FINAL_STATES), newId }),
-    summary: `Replays what is over (dead by default) and matches, up to ${FILTER_WEBHOOKS_MAX} a call.`,
+    params: z.strictObject({ ...filterFields, state: stateOf(FINAL_STATES), newId, cursor }),
+    summary: `Replays what is over (dead by default) and matches, up to ${FILTER_WEBHOOKS_MAX} a call; where \`more\`, \`nextCursor\` goes on.`,
     shed: 'schedules',
   },
   cancelWebhook: { params: byId, summary: 'Cancels a webhook that is not running; afterwards no attempt starts.' },

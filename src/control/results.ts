@@ -68,8 +68,9 @@ export interface CancelledWebhooks {
 }
 export interface ReplayedWebhooks {
   readonly replayed: number
-  /** True: the bound of one call was reached, or the backlog is full; call again. */
+  /** True: the bound of one call was reached, or the backlog is full; call again with `nextCursor`. */
   readonly more: boolean
+  readonly nextCursor?: string
 }
 export interface LimitView {
   readonly value: number

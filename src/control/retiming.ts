@@ -76,10 +76,12 @@ const view = async (id: WebhookId, brand: Brand | null, backend: Backend): Promi
   return webhookView(record, backend.now())
 }
 
-/** How many were done; `more`: the bound of one call was reached, so call again. */
+/** How many were done; `more`: the bound of one call was reached, so call again, from `nextCursor` on. */
 export interface Swept {
   readonly done: number
   readonly more: boolean
+  /** Null: it is at its end, or would begin anew. */
+  readonly nextCursor: string | null
 }
 
 const WAITING_STATES = ['scheduled', 'waiting', 'retrying'] as const satisfies readonly WebhookState[]
@@ -91,12 +93,22 @@ export const cancelAll = (filter: ListFilter, backend: Backend): Promise<Swept> 
     return outcome === 'cancelled'
   })
 
-/** Replays what is over and matches; dead letters unless the filter names another state. */
-export const replayAll = (filter: ListFilter, asNew: boolean, backend: Backend): Promise<Swept> =>
-  sweep(filter, ['dead' satisfies FinalState], backend, async (record) => {
+/**
+ * Replays what is over and matches; dead letters unless the filter names another state. What has been replayed may match again,
+ * at once as its own copy's original, or soon: who calls again goes on from `cursor`, and replays nothing twice.
+ */
+export const replayAll = (
+  filter: ListFilter,
+  asNew: boolean,
+  cursor: string | null,
+  backend: Backend,
+): Promise<Swept> => {
+  const replayIt = async (record: WebhookRecord): Promise<boolean> => {
     const { outcome } = await replayOne(record, asNew, backend)
     return outcome === 'replayed'
-  })
+  }
+  return sweep(filter, ['dead' satisfies FinalState], backend, replayIt, cursor)
+}
 
 /** By page, so that nothing is held but a page; the newest first. What is done stays done if a later one is refused. */
 const sweep = async (
@@ -104,24 +116,29 @@ const sweep = async (
   states: readonly WebhookState[],
   backend: Backend,
   act: (record: WebhookRecord) => Promise<boolean>,
+  from: string | null = null,
 ): Promise<Swept> => {
   let done = 0
   let seen = 0
   for (const state of filter.state === undefined ? states : [filter.state]) {
-    let cursor: string | null = null
+    let cursor = from
     do {
       const query = { type: 'list', filter: { ...filter, state }, limit: FILTER_PAGE_ROWS, cursor } as const
       const page: { readonly webhooks: readonly WebhookRecord[]; readonly nextCursor: string | null } =
         await backend.read({ ...query, now: backend.now() })
       const results = await Promise.allSettled(page.webhooks.map(act))
       done += results.filter((result) => result.status === 'fulfilled' && result.value).length
-      const refused = results.find((result) => result.status === 'rejected')
-      if (refused !== undefined && done === 0) throw refused.reason
-      if (refused !== undefined) return { done, more: true }
+      const at = results.findIndex((result) => result.status === 'rejected')
+      const refused = results[at]
+      if (refused?.status === 'rejected' && done === 0) throw refused.reason
+      // Where there is no room for one, there is none for those behind it.
+      if (refused !== undefined) return { done, more: true, nextCursor: cursorAfter(page.webhooks[at - 1]) ?? cursor }
       seen += page.webhooks.length
       cursor = page.nextCursor
-      if (cursor !== null && seen >= FILTER_WEBHOOKS_MAX) return { done, more: true }
+      if (cursor !== null && seen >= FILTER_WEBHOOKS_MAX) return { done, more: true, nextCursor: cursor }
     } while (cursor !== null)
   }
-  return { done, more: false }
+  return { done, more: false, nextCursor: null }
 }
+/** As the store's lists name the place behind a webhook. */
+const cursorAfter = (last: WebhookRecord | undefined): string | null => (last === undefined ? null : String(last.seq))

@@ -97,6 +97,23 @@ describe('another instant', () => {
     await expect.poll(async () => (await left()).length, { timeout: 10_000 }).toBe(count)
   })
 
+  it('many are replayed as new ones over several calls, each of them once', async () => {
+    const given = { brand: 'copied', tags: ['copied'] }
+    const webhooks = Array.from({ length: 5 }, () => ({ url, delayMs: HOUR_MS, tags: given.tags }))
+    await client.scheduleWebhooks({ webhooks, brand: given.brand })
+    expect(await client.cancelWebhooks({ tag: 'copied' })).toEqual({ cancelled: 5, more: false })
+    await client.configureBrandBacklog({ limit: 3, brand: given.brand })
+    const asked = { tag: 'copied', state: 'cancelled', newId: true } as const
+    const first = await client.replayWebhooks(asked)
+    expect(first).toEqual({ replayed: 3, more: true, nextCursor: expect.any(String) })
+    await client.configureBrandBacklog({ limit: null, brand: given.brand })
+    const { nextCursor: cursor = '' } = first
+    expect(await client.replayWebhooks({ ...asked, cursor })).toEqual({ replayed: 2, more: false })
+    const copies = async () => (await client.listWebhooks({ tag: 'copied', state: 'delivered' })).webhooks.length
+    await expect.poll(copies, { timeout: 10_000 }).toBe(5)
+    expect((await client.listWebhooks({ tag: 'copied' })).webhooks).toHaveLength(10)
+  })
+
   it('a replay counts against the backlog of its brand', async () => {
     await client.configureBrandBacklog({ limit: 2, brand: 'small' })
     const { id } = await client.scheduleWebhook({ url, brand: 'small' })
