@@ -143,6 +143,7 @@ export class Clients {
     if (said.ok && !lost && said.value.ok) return this.#acknowledged(rows, said.value)
     if (said.ok && !lost && 'conflict' in said.value) return this.#ledger.fail('keys', 'the same words are a conflict')
     this.#tally.count('schedule without an answer')
+    for (const { id } of rows) this.#ledger.unsure.add(id)
     if (!this.#draws.chance(this.#options.resends)) return
     const withNewIds = this.#draws.chance(0.5) && rows.every(({ idempotencyKey }) => idempotencyKey !== null)
     this.#tally.count(`schedule said again with ${withNewIds ? 'new ids and the same keys' : 'the same ids'}`)
@@ -194,7 +195,7 @@ export class Clients {
       ? { type: 'replay', id, brand: null, newId, at: now }
       : { type: 'reschedule', id, brand: null, at, now }
     const said = await this.#say(how, (daemon) => daemon.runtime.call(scheduler, { type: 'retime', op }, PATIENCE_MS))
-    if (!said.ok || !('outcome' in said.value)) return
+    if (!said.ok || !('outcome' in said.value)) return void this.#ledger.unsure.add(newId ?? id)
     const { outcome } = said.value
     this.#tally.count(`${how}: ${outcome}`)
     if (outcome === 'notFound') this.#ledger.fail('I1', `${id} was acknowledged and is not found`)

@@ -38,6 +38,8 @@ export class Ledger {
   readonly acked = new Map<WebhookId, { readonly at: number; readonly mono: number }>()
   readonly cancelled = new Map<WebhookId, number>()
   readonly cancelAsked = new Set<WebhookId>()
+  /** Written perhaps, and its scheduler never heard of it: the audit of a minute finds it (D-2). */
+  readonly unsure = new Set<WebhookId>()
   /** How often somebody asked for another instant, or for once more. */
   readonly retimed = new Map<WebhookId, number>()
   readonly arrivals = new Map<AttemptId, Arrival>()

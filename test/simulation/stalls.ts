@@ -55,7 +55,7 @@ export class StallWatch {
   #heads(): Map<string, MemoryRow> {
     const heads = new Map<string, MemoryRow>()
     for (const row of this.#disk.due.between(null, this.#world.wallNow()))
-      if (!heads.has(row.domain)) heads.set(row.domain, row)
+      if (!heads.has(row.domain) && !this.#ledger.unsure.has(row.id)) heads.set(row.domain, row)
     return heads
   }
   /** No limit but concurrency, and no receiver has made the guard careful. */
