@@ -54,8 +54,16 @@ const beforeSend = (code: string): ErrorClass => {
     case 'UND_ERR_NOT_SUPPORTED':
       // A stored request that cannot be sent by anybody: never retried.
       return 'poison'
+    case 'EMFILE':
+    case 'ENFILE':
+    case 'ENOBUFS':
+    case 'ENOMEM':
+    case 'EADDRNOTAVAIL':
+      // No descriptor, memory or local port is left: the lack is ours. The one class that is never the receiver's; as nothing was
+      // sent, the attempt is not in doubt (`isInDoubt`), and is retried whatever the policy says of doubt.
+      return 'in_doubt'
     default:
-      // Refused, unreachable, no local port or descriptor left: no connection came to be; the detail says which.
+      // Refused, unreachable: no connection came to be; the detail says which.
       return 'connect_refused'
   }
 }

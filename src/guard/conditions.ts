@@ -101,6 +101,8 @@ const failure = (outcome: Outcome): boolean | null => {
   if (outcome.kind === 'response') return outcome.status >= 500
   return BREAKING.has(outcome.error) ? true : null
 }
+/** A thread of ours ended, or no descriptor was left: neither its failure nor its latency is the receiver's (LOAD-09). */
+const isOurs = (outcome: Outcome): boolean => outcome.kind === 'error' && outcome.error === 'in_doubt'
 const isLoss = (outcome: Outcome): boolean =>
   outcome.kind === 'response' ? outcome.status === 429 || outcome.status === 503 : outcome.error === 'timeout'
 
@@ -109,6 +111,7 @@ export const hear = (conditions: Conditions, policy: ConditionPolicy, heard: Hea
   const share = shareOf(conditions, heard.brand)
   share.lastAttemptMono = heard.nowMono
   const changes: ConditionChange[] = []
+  if (isOurs(heard.outcome)) return changes
   adapt(conditions, policy, heard, changes)
   if (refuses(heard.outcome)) {
     if (policy.closure > 0) closeFor(conditions, share, policy, heard, changes)

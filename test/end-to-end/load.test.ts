@@ -89,8 +89,7 @@ describe('overload of the real daemon, in short', () => {
     )
     const { client, receiver, daemon } = stage
     await client.call('configureDomainConcurrencyLimit', { domain: receiver.domain, limit: 400 })
-    // What it makes of a receiver that cannot be reached is another row's matter.
-    await client.call('configureBreaker', { domain: receiver.domain, enabled: false, retryBudget: 100 })
+    await client.call('configureBreaker', { domain: receiver.domain, enabled: true, retryBudget: 100 })
     const retry = { maxAttempts: 50, backoff: 'fixed', initialDelayMs: 300, maxDelayMs: 300, jitter: 0 }
     const { ids } = await client.scheduleAll(Array.from({ length: 300 }, () => ({ url: `${receiver.url}/x`, retry })))
     // More than it can open: some attempts found no descriptor.
@@ -101,6 +100,10 @@ describe('overload of the real daemon, in short', () => {
       return all.flatMap(({ lastError }) => (lastError === undefined ? [] : [lastError]))
     }
     await expect.poll(async () => (await failed()).length, { timeout: 30_000 }).toBeGreaterThan(0)
+    // The lack is ours, and so is the class: ten of them in a row are no broken receiver.
+    expect(new Set(await failed())).toEqual(new Set(['in_doubt']))
+    const guard = await client.call<{ breaker: { state: string } }>('getGuard', { domain: receiver.domain })
+    expect(guard.breaker.state).toBe('closed')
     // What is promised meanwhile is on disk: the store's descriptors are open already.
     const { id } = await client.schedule({ url: `${receiver.url}/meanwhile`, retry })
     await receiver.behave({ hold: false })

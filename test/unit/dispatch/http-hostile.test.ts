@@ -1,12 +1,15 @@
 /** RECV: hostile and broken receivers, on bare sockets. */
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
+import { failureOf } from '#dispatch/failure.ts'
 import type { ThreadReport } from '#dispatch/frames.ts'
 import type { DispatchSettings } from '#dispatch/settings.ts'
 import { httpClient } from '#test/support/http-client.ts'
 import { type Behaviour, RawReceiver } from '#test/support/raw-receiver.ts'
 import { Receiver } from '#test/support/receiver.ts'
 import { SilentListener } from '#test/support/silent-listener.ts'
+import { isInDoubt } from '#webhook/outcome.ts'
+import { DEFAULT_RETRY_POLICY, decideNext } from '#webhook/retry.ts'
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -88,6 +91,26 @@ describe('RECV-02: connections that fail', () => {
   })
 })
 
+describe('LOAD-09: no descriptor, memory or port is left here', () => {
+  it.each(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL'])(
+    '%s is our lack, not in doubt, retried',
+    (code) => {
+      const thrown = Object.assign(new Error(`connect ${code} 127.0.0.1:80`), { code })
+      for (const error of [thrown, new AggregateError([thrown, thrown])]) {
+        const { error: name, detail } = failureOf(error, false)
+        expect(name).toBe('in_doubt')
+        expect(detail).toContain(code)
+        const outcome = { kind: 'error', error: name, detail } as const
+        const inDoubt = isInDoubt(outcome, false)
+        expect(inDoubt).toBe(false)
+        const policy = { ...DEFAULT_RETRY_POLICY, inDoubt: 'stop' } as const
+        const ended = { attempt: 1, outcome, policy, firstAt: 0, expiresAt: null, endedAt: 0, inDoubt, random: 0 }
+        expect(decideNext(ended).state).toBe('retrying')
+      }
+    },
+  )
+})
+
 describe('RECV-03: drips', () => {
   it('a status line dripped for ever ends at the deadline', async () => {
     const receiver = await raw((connection) => connection.drip('HTTP/1.1 200 OK\r\nx-drip: yes\r\n\r\n', 50))
@@ -158,6 +181,7 @@ describe('RECV-08: what is not HTTP', () => {
     ['HTTP/0.9', '<html>hello</html>'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     ['status 000', 'HTTP/1.1 000 Zero\r\ncontent-length: 0\r\n\r\n'],
+    ['status 600', 'HTTP/1.1 600 High\r\ncontent-length: 0\r\n\r\n'],
     ['status 99', 'HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n'],
     ['status 999', 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n'],
     ['status 2000', 'HTTP/1.1 2000 Long\r\ncontent-length: 0\r\n\r\n'],
@@ -195,13 +219,26 @@ describe('RECV-10: redirects', () => {
       expect(target.connections).toHaveLength(0)
     },
   )
-  it.each(['', '/relative', 'http://user:secret@127.0.0.1/', '//evil', 'http://[', `/${'a'.repeat(10_000)}`])(
-    'Location %j does no harm',
-    async (location) => {
-      const receiver = await raw(respond(`HTTP/1.1 302 X\r\nlocation: ${location}\r\ncontent-length: 0\r\n\r\n`))
-      expect(await client().send(receiver.url)).toMatchObject({ outcome: { status: 302 } })
-    },
-  )
+  it.each([
+    '',
+    '/',
+    'http://127.0.0.1:1/',
+    'http://169.254.169.254/',
+    '/relative',
+    'http://user:secret@127.0.0.1/',
+    '//evil',
+    'http://[',
+    `/${'a'.repeat(10_000)}`,
+  ])('Location %j does no harm', async (location) => {
+    const receiver = await raw(respond(`HTTP/1.1 302 X\r\nlocation: ${location}\r\ncontent-length: 0\r\n\r\n`))
+    expect(await client().send(receiver.url)).toMatchObject({ outcome: { status: 302 } })
+  })
+  it('a Location of 64 KB is more than a header may hold', async () => {
+    const receiver = await raw(
+      respond(`HTTP/1.1 302 X\r\nlocation: /${'a'.repeat(65_536)}\r\ncontent-length: 0\r\n\r\n`),
+    )
+    expect(errorOf(await client().send(receiver.url))).toBe('too_large_headers')
+  })
 })
 
 describe('RECV-13: early answers and receivers that do not read', () => {

@@ -56,6 +56,20 @@ describe('a closure', () => {
   })
 })
 
+describe('what is our own lack', () => {
+  it('LOAD-09: is heard as nothing: no breaker counts it, no adaptive limit learns from it', () => {
+    const conditions = newConditions()
+    const policy = { ...POLICY, adaptiveCeiling: 100 }
+    hear(conditions, policy, heard(200))
+    const before = structuredClone(conditions.adaptive)
+    const outcome = { kind: 'error', error: 'in_doubt', detail: 'EMFILE' } as const
+    for (let n = 1; n <= 100; n += 1)
+      expect(hear(conditions, policy, heard(0, { outcome, latencyMs: 0, nowMono: n * 100 }))).toEqual([])
+    expect(conditions.adaptive).toEqual(before)
+    expect(conditions.domain.breaker.state).toBe('closed')
+  })
+})
+
 describe('a breaker', () => {
   const fail = (breaker: ReturnType<typeof closedBreaker>, times: number, now = 0) =>
     Array.from({ length: times }, () => recordOutcome(breaker, true, BREAKER, now)).at(-1)
