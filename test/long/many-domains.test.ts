@@ -13,12 +13,14 @@ interface Case {
   readonly domains: number
   /** Of the brand; null: they go as they come, and only the guards of the last second live. */
   readonly limit: number | null
+  /** From one to the next; 0: all at once. */
+  readonly apartMs: number
   /** Above what the daemon holds before the first of them. */
   readonly growthMbMax: number
 }
 const CASES: readonly Case[] = [
-  { domains: 10_000, limit: 200, growthMbMax: 900 },
-  { domains: 100_000, limit: null, growthMbMax: 900 },
+  { domains: 10_000, limit: 200, apartMs: 0, growthMbMax: 900 },
+  { domains: 100_000, limit: null, apartMs: 3, growthMbMax: 900 },
 ]
 const BATCH = 2_000
 
@@ -26,7 +28,7 @@ const rssMb = (pid: number): number => Number(execFileSync('ps', ['-o', 'rss=', 
 
 it.each(CASES)(
   '$domains domains with one webhook each are served in bounded memory, by guards that stop (limit $limit)',
-  async ({ domains, limit, growthMbMax }) => {
+  async ({ domains, limit, apartMs, growthMbMax }) => {
     // Every address of 127.0.0.0/8 is this machine, and a domain of its own.
     const seen = new Map<string, number>()
     const server = createServer((request, response) => {
@@ -54,10 +56,12 @@ it.each(CASES)(
       return seen.size
     }
     const ids: string[] = []
+    const start = Date.now() + 30_000
     for (let from = 0; from < domains; from += BATCH) {
       const webhooks = Array.from({ length: BATCH }, (_, i) => {
         const n = from + i
-        return { url: `http://127.${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}:${port}/` }
+        const when = apartMs === 0 ? {} : { at: start + n * apartMs }
+        return { url: `http://127.${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}:${port}/`, ...when }
       })
       ids.push(...(await client.scheduleAll(webhooks)).ids)
       await look()
