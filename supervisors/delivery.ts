@@ -10,7 +10,8 @@
  */
 import { type DispatchPoolArgs, dispatchPool, dispatchPoolActor } from '#actors/dispatch-pool.ts'
 import { EXECUTIONS_TABLE } from '#actors/execution.ts'
-import { type ExecutorArgs, executions, executor, executorActor } from '#actors/executor.ts'
+import { executions } from '#actors/executor/starting.ts'
+import { type ExecutorArgs, executor, executorActor } from '#actors/executor.ts'
 import { RETRIES_TABLE } from '#actors/retry.ts'
 import { retries, retryManager, retryManagerActor } from '#actors/retry-manager.ts'
 import { scheduler, schedulerActor } from '#actors/scheduler.ts'

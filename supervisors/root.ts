@@ -8,8 +8,8 @@
  */
 import { LISTENER_TABLE } from '#actors/control.ts'
 import { limits, limitsActor } from '#actors/limits.ts'
+import { STORE_FAILURES_TABLE } from '#actors/store-keeper/trouble.ts'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
-import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import { GUARDS_TABLES } from '#guard/tables.ts'
 import { type Name, name } from '#runtime/protocol.ts'
 import type { SupervisorArgs, SupervisorProtocol } from '#runtime/supervisor.ts'

@@ -48,7 +48,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Single files that may import more. The actors of the control channel: the control room's rules (methods, JSON-RPC, refusals), with the life of an actor around
- * them; what listens and what parses is handed to them by main. The dispatch pool: the dispatch room's arithmetic.
+ * them; what listens and what parses is handed to them by main.
  */
 export const FILES: Readonly<Record<string, readonly string[]>> = {
   'actors/session.ts': ['control'],
@@ -59,7 +59,6 @@ export const FILES: Readonly<Record<string, readonly string[]>> = {
   'actors/control.ts': ['control'],
   'actors/ingest.ts': ['control'],
   'actors/backend.ts': ['control'],
-  'actors/dispatch-pool.ts': ['dispatch/placement.ts'],
 }
 
 /** Rooms that look at the daemon from outside, or put it together: they may import everything (but nobody imports main). */

@@ -1,8 +1,8 @@
 /** In a file system of 8 MiB: writes until it is full, waits, makes space, goes on. Prints what it saw. */
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { STORE_FAILURES_TABLE } from '#actors/store-keeper/trouble.ts'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
-import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import { encodeRows } from '#store/rows.ts'

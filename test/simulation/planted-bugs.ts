@@ -125,7 +125,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug('Retry-After is not heard', 'src/webhook/retry.ts', 'if (asked === null || asked < own)', 'if (asked !== -1)'),
   bug(
     'the pool takes permits of any incarnation',
-    'actors/dispatch-pool.ts',
+    'actors/dispatch-pool/incarnations.ts',
     'guardIsCurrent(permit, state, ctx) && limiterIsCurrent(permit, state)',
     'permit.guard >= 0',
   ),
@@ -143,7 +143,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'a dead thread is not replaced',
-    'actors/dispatch-pool.ts',
+    'actors/dispatch-pool/carriers.ts',
     '  if (number === state.lonely) state.lonely = null\n  else startCarrier(state, ctx)\n',
     '  if (number === state.lonely) state.lonely = null\n',
   ),
@@ -161,13 +161,13 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'attempts of a dead process hold nothing',
-    'actors/executor.ts',
+    'actors/executor/earlier-runs.ts',
     'page.rows.filter((row) => isOfDeadProcess(row, state))',
     'page.rows.filter(() => false)',
   ),
   bug(
     'attempts of a dead process are nobody',
-    'actors/executor.ts',
+    'actors/executor/earlier-runs.ts',
     '  for (const row of page.rows) takeUpRow(row, held, state, ctx)\n',
     '',
   ),
@@ -179,7 +179,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'a group under way when the store dies is not sent again',
-    'actors/store-keeper.ts',
+    'actors/store-keeper/written.ts',
     '  road.waiting.unshift(...giveUp(ctx, group))\n',
     '  giveUp(ctx, group)\n',
   ),
@@ -215,7 +215,7 @@ export const PLANTED: readonly PlantedBug[] = [
   ),
   bug(
     'a store-keeper that was killed goes on opening',
-    'actors/store-holding.ts',
+    'actors/store-keeper/holding.ts',
     '      if (this.#closed) return error\n',
     '',
   ),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { STORE_FAILURES_TABLE } from '#actors/store-keeper/trouble.ts'
 import { storeKeeper, storeKeeperActor } from '#actors/store-keeper.ts'
-import { STORE_FAILURES_TABLE } from '#actors/store-trouble.ts'
 import {
   CHECK_AFTER_MS,
   CHECK_EVERY_MS,

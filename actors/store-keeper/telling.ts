@@ -1,0 +1,14 @@
+/** Tells of the store's failures, once per streak of them. */
+import type { Ctx, State } from './state.ts'
+
+export const report = (state: State, ctx: Ctx, detail: string): void =>
+  state.args.events.emit({ type: 'store.failed', at: ctx.world.wallNow(), detail })
+export const complain = (state: State, ctx: Ctx, detail: string): void => {
+  if (!state.isFailing) report(state, ctx, detail)
+  state.isFailing = true
+}
+export const recovered = (state: State, ctx: Ctx): void => {
+  if (!state.isFailing) return
+  state.isFailing = false
+  state.args.events.emit({ type: 'store.opened', at: ctx.world.wallNow(), detail: 'writes again' })
+}
