@@ -20,12 +20,12 @@ import { readingOf, writingOf } from './asking.ts'
 import { type Ctx, type ReadOutcome, ROADS, type State, type Written } from './state.ts'
 import { report } from './telling.ts'
 
-export type UpkeepOp = Expire | Prune
+type UpkeepOp = Expire | Prune
 export type Upkeep = UpkeepOp['type']
 
 export const EVERY_MS: Readonly<Record<Upkeep, number>> = { expire: EXPIRE_EVERY_MS, prune: PRUNE_EVERY_MS }
 
-export const upkeepOf = (kind: Upkeep, now: Instant): UpkeepOp =>
+const upkeepOf = (kind: Upkeep, now: Instant): UpkeepOp =>
   kind === 'expire'
     ? { type: 'expire', now, limit: EXPIRE_ROWS }
     : {
@@ -37,7 +37,7 @@ export const upkeepOf = (kind: Upkeep, now: Instant): UpkeepOp =>
       }
 
 /** When to go on: after a short pause if there is more to do, so that nobody notices. */
-export const pauseAfter = (kind: Upkeep, result: unknown): number => {
+const pauseAfter = (kind: Upkeep, result: unknown): number => {
   if (kind === 'expire') return isExpired(result) && result.more ? EXPIRE_PAUSE_MS : EXPIRE_EVERY_MS
   return isPruned(result) && result.more ? PRUNE_PAUSE_MS : PRUNE_EVERY_MS
 }
