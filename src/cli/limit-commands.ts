@@ -91,8 +91,8 @@ const addGroup = (limits: Command, around: Surroundings): void => {
         (one) =>
           [
             groupsText([one]),
-            ...one.resting.map((domain) => `limits of ${domain} do not count while it is in the group`),
-          ].join('\n'),
+            ...one.resting.map((domain) => `limits of ${domain} do not count while it is in the group\n`),
+          ].join(''),
       )
     })
 }
