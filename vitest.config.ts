@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * Node itself loads the tests (`viteModuleRunner: false`): `#room/file.ts` imports, `import.meta.resolve` and worker threads
- * behave as in the daemon. First everything that runs inside the test process, two files at a time; then, one at a time,
- * what starts daemons, benches and packages: those need both cores.
+ * behave as in the daemon. First everything that runs inside the test process, two files at a time; then what ends daemons in
+ * every way and mostly waits for the next one, two at a time; then, one at a time, what needs both cores.
  */
 const native = { viteModuleRunner: false, nodeLoader: false }
 const inside = {
@@ -23,6 +23,20 @@ const outside = {
   expect: { poll: { timeout: 10_000 } },
 } as const
 const runsOutside = ['test/end-to-end/**/*.test.ts', 'test/bench/**/*.test.ts']
+const mostlyWaits = [
+  'backup',
+  'broken',
+  'crash',
+  'failpoints',
+  'kill-points',
+  'lock',
+  'log-pipe',
+  'own-listener',
+  'poison',
+  'processes',
+  'recovery',
+  'stop',
+].map((name) => `test/end-to-end/${name}.test.ts`)
 const onlyByName = ['test/machine/**', 'test/long/**', 'node_modules/**', 'dist/**']
 
 const named = (name: string) => ({
@@ -32,7 +46,7 @@ const named = (name: string) => ({
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: 1_800_000,
     passWithNoTests: true,
-    sequence: { groupOrder: 2 },
+    sequence: { groupOrder: 3 },
   },
 })
 
@@ -53,10 +67,19 @@ export default defineConfig({
       {
         test: {
           ...outside,
+          name: 'ends',
+          include: mostlyWaits,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...outside,
           name: 'outside',
           include: runsOutside,
-          exclude: onlyByName,
-          sequence: { groupOrder: 1 },
+          exclude: [...mostlyWaits, ...onlyByName],
+          sequence: { groupOrder: 2 },
         },
       },
       // Not in `npm test`: what needs root and strace, and what takes long.

@@ -81,6 +81,17 @@ describe('adaptive concurrency', () => {
     },
   )
 
+  it('holds no standing queue at the receiver, however long it runs, and sees when that has become faster or slower', () => {
+    const random = new Prng(3)
+    const backend = { kind: 'queues', capacity: 12, baseMs: 150, noise: 0.05 } satisfies Backend
+    const adaptive = newAdaptive(0)
+    const long = simulate(backend, adaptive, 0, 2_000_000, random)
+    expect(mean(long) / backend.capacity).toBeGreaterThan(0.8)
+    expect(mean(long) / backend.capacity).toBeLessThan(1.2)
+    const slower = simulate({ ...backend, baseMs: 600 }, adaptive, 2_000_000, 1_000_000, random)
+    expect(mean(slower) / backend.capacity).toBeGreaterThan(0.8)
+    expect(mean(slower) / backend.capacity).toBeLessThan(1.2)
+  })
   it('never drops below one, whatever is lost', () => {
     const adaptive = newAdaptive(0)
     for (let n = 0; n < 500; n += 1)
