@@ -10,11 +10,16 @@ const HOSTS = ['a.example.org', 'b.example.org', 'deep.c.example.org', 'api.exam
 const GROUP = 'group:backend'
 const ALL = ['*.example.org', 'api.example.com']
 
+/** Some of them take another with them, and from the sixth restart in ten seconds on root rightly gives up. */
+const KILLS_MAX = 3
+
 const regroup = async (daemon: VirtualDaemon, members: readonly string[], group = GROUP) => {
   const change = { group, members, setBy: 'test', setAt: daemon.world.wallNow() }
-  const answer = daemon.runtime.call(limits, { type: 'set-group', group: change }, Number.POSITIVE_INFINITY)
+  const answer = daemon.runtime
+    .call(limits, { type: 'set-group', group: change }, Number.POSITIVE_INFINITY)
+    .catch((error: unknown) => ({ ok: false as const, error }))
   await daemon.world.settle()
-  return answer.catch((error: unknown) => ({ ok: false as const, error }))
+  return answer
 }
 const open = (daemon: VirtualDaemon): number => HOSTS.reduce((sum, host) => sum + daemon.network.open(host), 0)
 const undelivered = (daemon: VirtualDaemon) => daemon.acknowledged.filter((id) => daemon.stateOf(id) !== 'delivered')
@@ -253,7 +258,9 @@ describe('a domain group', () => {
         await daemon.schedule(
           HOSTS.flatMap((domain) => Array.from({ length: 15 }, (_, n) => ({ domain, inMs: n * 20 }))),
         )
+        let kills = 0
         for (const one of steps) {
+          if (one.do === 'kill' && ++kills > KILLS_MAX) continue
           if (one.do === 'wait') await daemon.world.advance(one.ms)
           else if (one.do === 'regroup') {
             const change = { group: GROUP, members: one.members, setBy: 'test', setAt: daemon.world.wallNow() }
