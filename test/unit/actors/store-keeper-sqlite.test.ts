@@ -13,32 +13,11 @@ import { encodeRows } from '#store/rows.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { Append, NewWebhook, ReadQuery, WriteOp } from '#store/store.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
+import { idOf, LATER, newWebhook } from '#test/conformance/store/fixtures.ts'
 import { RealWorld } from '#world/real-world.ts'
 
-/** When every row is due. */
-const LATER = 1e13
-
-const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
-const webhook = (n: number): NewWebhook => ({
-  id: idOf(n),
-  brand: 'acme',
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: 'a.com',
-  method: 'POST',
-  priority: 'normal',
-  at: n,
-  nextAt: n,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: `k${n}`,
-  contentHash: null,
-  request: new Uint8Array(100),
-})
+const webhook = (n: number): NewWebhook =>
+  newWebhook(n, { at: n, idempotencyKey: `k${n}`, request: new Uint8Array(100) })
 const appendOf = (first: number, count: number): Append => {
   const rows = encodeRows(Array.from({ length: count }, (_, i) => webhook(first + i)))
   return { type: 'append', count, rows }

@@ -18,28 +18,10 @@ import { lockDirectory } from '#store/sqlite/directory-lock.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import { checkDirectory, restore } from '#store/sqlite/restore.ts'
 import type { NewWebhook, Store } from '#store/store.ts'
+import { newWebhook, noEvents } from '#test/conformance/store/fixtures.ts'
 
-const noEvents = { ended: () => undefined }
-const webhook = (n: number): NewWebhook => ({
-  id: `msg_${String(n).padStart(26, '0')}`,
-  brand: 'acme',
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: 'a.com',
-  method: 'POST',
-  priority: 'normal',
-  at: n,
-  nextAt: n * 100_000,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: null,
-  contentHash: null,
-  request: Buffer.from(`the request of webhook ${n}`),
-})
+const webhook = (n: number): NewWebhook =>
+  newWebhook(n, { at: n, nextAt: n * 100_000, request: Buffer.from(`the request of webhook ${n}`) })
 const append = (store: Store, first: number, count: number) => {
   const rows = encodeRows(Array.from({ length: count }, (_, i) => webhook(first + i)))
   return store.write([{ type: 'append', count, rows }])

@@ -2,31 +2,16 @@
 import { encodeRows } from '#store/rows.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { NewWebhook } from '#store/store.ts'
+import { idOf, LATER, newWebhook } from '#test/conformance/store/fixtures.ts'
 
-/** When every row is due. */
-const LATER = 1e13
-
-const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
-const webhook = (n: number): NewWebhook => ({
-  id: idOf(n),
-  brand: `b${n % 3}`,
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: `a${n % 7}.com`,
-  method: 'POST',
-  priority: 'normal',
-  at: 1_000 + n * 100_000,
-  nextAt: 1_000 + n * 100_000,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: `k${n}`,
-  contentHash: null,
-  request: new Uint8Array(200),
-})
+const webhook = (n: number): NewWebhook =>
+  newWebhook(n, {
+    brand: `b${n % 3}`,
+    domain: `a${n % 7}.com`,
+    at: 1_000 + n * 100_000,
+    idempotencyKey: `k${n}`,
+    request: new Uint8Array(200),
+  })
 const say = (what: string, n: number, count = 1): void => {
   process.send?.({ what, n, count })
 }

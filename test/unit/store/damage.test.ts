@@ -17,31 +17,9 @@ import { encodeRows } from '#store/rows.ts'
 import { checkVersion } from '#store/sqlite/connection.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import type { NewWebhook, Store } from '#store/store.ts'
+import { LATER, newWebhook, noEvents } from '#test/conformance/store/fixtures.ts'
 
-/** When every row is due. */
-const LATER = 1e13
-
-const noEvents = { ended: () => undefined }
-const webhook = (n: number): NewWebhook => ({
-  id: `msg_${String(n).padStart(26, '0')}`,
-  brand: 'acme',
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: 'a.com',
-  method: 'POST',
-  priority: 'normal',
-  at: n,
-  nextAt: n,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: null,
-  contentHash: null,
-  request: Buffer.from(`the request of webhook ${n}`),
-})
+const webhook = (n: number): NewWebhook => newWebhook(n, { at: n, request: Buffer.from(`the request of webhook ${n}`) })
 
 describe('STOR-08: a damaged store', () => {
   let dir = ''

@@ -12,32 +12,11 @@ import { dataFiles } from '#store/sqlite/data-files.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, WriteOp } from '#store/store.ts'
+import { idOf, LATER, newWebhook } from '#test/conformance/store/fixtures.ts'
 import { readsOf } from '#test/conformance/store/inline-sqlite.ts'
 
-/** When every row is due. */
-const LATER = 1e13
-
-const idOf = (n: number): string => `msg_${String(n).padStart(26, '0')}`
-const webhook = (n: number): NewWebhook => ({
-  id: idOf(n),
-  brand: 'acme',
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: 'a.com',
-  method: 'POST',
-  priority: 'normal',
-  at: 1_000 + n,
-  nextAt: 1_000 + n,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: `k${n}`,
-  contentHash: null,
-  request: new Uint8Array(50),
-})
+const webhook = (n: number): NewWebhook =>
+  newWebhook(n, { at: 1_000 + n, idempotencyKey: `k${n}`, request: new Uint8Array(50) })
 const appendOf = (first: number, count: number) => {
   const rows = encodeRows(Array.from({ length: count }, (_, i) => webhook(first + i)))
   return { type: 'append', count, rows } as const

@@ -12,32 +12,14 @@ import { openConnection } from '#store/sqlite/connection.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, WriteOp } from '#store/store.ts'
+import { idOf, newWebhook } from '#test/conformance/store/fixtures.ts'
 
 const WAL_HEADER = 32
 const FRAME = 24 + 4_096
 /** In the frame's header, at its end, in the page, before its last byte. */
 const TORN_AT = [1, 20, 24, 2_000, FRAME - 1]
-const idOf = (n: number): string => `msg_01K${String(n).padStart(23, '0')}`
-const webhook = (n: number): NewWebhook => ({
-  id: idOf(n),
-  brand: 'acme',
-  name: null,
-  url: 'https://a.com/',
-  host: 'a.com',
-  domain: `a${n % 3}.com`,
-  method: 'POST',
-  priority: 'normal',
-  at: n * 1_000_000,
-  nextAt: n * 1_000_000,
-  createdAt: 0,
-  timeoutMs: 1_000,
-  expiresAt: null,
-  retry: null,
-  tags: [],
-  idempotencyKey: `k${n}`,
-  contentHash: null,
-  request: new Uint8Array(300),
-})
+const webhook = (n: number): NewWebhook =>
+  newWebhook(n, { domain: `a${n % 3}.com`, at: n * 1_000_000, idempotencyKey: `k${n}`, request: new Uint8Array(300) })
 const write = (writer: Writer, ...ops: readonly WriteOp[]): void => {
   const run = writer.run(ops)
   while (run.next().done !== true);
