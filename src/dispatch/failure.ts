@@ -4,7 +4,7 @@ import type { ErrorClass } from '#webhook/webhook.ts'
 /** Why a connection was not even tried, or was dropped before its first byte. */
 export class TargetError extends Error {
   override readonly name = 'TargetError'
-  readonly error: 'blocked_target' | 'dns_nxdomain' | 'dns_error'
+  readonly error: 'blocked_target' | 'dns_nxdomain' | 'dns_error' | 'in_doubt'
   /** undici fails a request at once for any code that is not one of its own. */
   readonly code: string
   constructor(error: TargetError['error'], detail: string) {

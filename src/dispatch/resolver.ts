@@ -3,7 +3,9 @@
  * the others) nor the search domains. Errors never mean "go on".
  */
 import { Resolver } from 'node:dns'
+import { closeSync, openSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { devNull } from 'node:os'
 import {
   CONNECT_MS_MAX,
   DNS_ADDRESSES_MAX,
@@ -162,13 +164,31 @@ const settled = (name: string, answers: readonly Answer[], codes: readonly strin
     return [{ addresses: answers.map((answer) => answer.address) }, keepMs]
   }
   const failed = codes.find((code) => code !== 'ENOTFOUND' && code !== 'ENODATA')
+  // The one class that is never the receiver's, as where a connection finds no descriptor (failure.ts).
+  if (failed === OUT_OF_DESCRIPTORS)
+    return [{ error: new TargetError('in_doubt', `${failed}: no descriptor is left to ask for ${name}`) }, 0]
   if (failed !== undefined) return [{ error: new TargetError('dns_error', `${name}: ${failed}`) }, 0]
   const why = codes.includes('ENOTFOUND') ? 'no such name' : 'no address'
   return [{ error: new TargetError('dns_nxdomain', `${name}: ${why}`) }, DNS_NEGATIVE_MS]
 }
 
-const systemQuery = (servers: readonly string[] | null): Query => {
-  const resolver = new Resolver({ timeout: DNS_QUERY_MS, tries: 2 })
+const OUT_OF_DESCRIPTORS = 'EMFILE'
+
+/** c-ares says ECONNREFUSED where it could open no socket, as where nobody listens at the resolver's port. */
+const noDescriptorIsLeft = (): boolean => {
+  try {
+    closeSync(openSync(devNull, 'r'))
+    return false
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return error.code === 'EMFILE' || error.code === 'ENFILE'
+    throw error
+  }
+}
+
+/** The system's resolver, with `servers` (`address[:port]`) instead of those of the system. */
+export const systemQuery = (servers: readonly string[] | null): Query => {
+  // Without `maxTimeout` c-ares waits twice as long in the second try, beyond the connection's deadline.
+  const resolver = new Resolver({ timeout: DNS_QUERY_MS, maxTimeout: DNS_QUERY_MS, tries: 2 })
   if (servers !== null) resolver.setServers(servers)
   return (name, family, answered) => {
     const done = (error: NodeJS.ErrnoException | null, records: { address: string; ttl: number }[]): void =>
@@ -177,7 +197,7 @@ const systemQuery = (servers: readonly string[] | null): Query => {
             null,
             records.map(({ address, ttl }) => ({ address, ttlMs: ttl * 1_000 })),
           )
-        : answered(error, [])
+        : answered(error.code === 'ECONNREFUSED' && noDescriptorIsLeft() ? { code: OUT_OF_DESCRIPTORS } : error, [])
     if (family === 4) resolver.resolve4(name, { ttl: true }, done)
     else resolver.resolve6(name, { ttl: true }, done)
   }
