@@ -49,7 +49,7 @@ export const holdUntil = (atMono: number, held: Held, state: State, ctx: Ctx): v
 const wakeForEarly = (state: State, ctx: Ctx): void => {
   const first = state.early[0]
   if (state.earlyWake !== null) ctx.cancelTimer(state.earlyWake)
-  const inMs = first === undefined ? 0 : Math.max(1, Math.ceil(first.atMono - ctx.world.monoNow()))
+  const inMs = first === undefined ? 0 : Math.max(0, first.atMono - ctx.world.monoNow())
   state.earlyWake = first === undefined ? null : ctx.sendAfter(inMs, { type: 'send-early' })
 }
 /** What was given back meanwhile, or is called back now, is not sent. */

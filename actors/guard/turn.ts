@@ -1,6 +1,6 @@
 /** A turn: what every message to a guard ends with. And time: one wake-up for everything. */
 import type { Admitted, GuardProtocol } from '#actors/guard.ts'
-import { FIGURES_MS, GUARD_IDLE_MS } from '#config/limits.ts'
+import { FIGURES_MS, GUARD_IDLE_MS, GUARD_WAKE_MIN_MS } from '#config/limits.ts'
 import { type Ground, nextVerdict } from '#guard/admission.ts'
 import { endDueMono } from '#guard/backpressure.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
@@ -123,5 +123,5 @@ const arm = (now: number, state: State, ctx: Ctx): void => {
   if (isIdle(state)) at = Math.min(at, state.idleSinceMono + GUARD_IDLE_MS)
   if (at === NEVER || (state.wake !== null && state.wake.atMono <= at)) return
   if (state.wake !== null) ctx.cancelTimer(state.wake.ref)
-  state.wake = { ref: ctx.sendAfter(Math.max(1, Math.ceil(at - now)), { type: 'wake' }), atMono: at }
+  state.wake = { ref: ctx.sendAfter(Math.max(GUARD_WAKE_MIN_MS, at - now), { type: 'wake' }), atMono: at }
 }

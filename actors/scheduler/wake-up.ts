@@ -52,7 +52,8 @@ const arm = (now: Instant, state: State, ctx: Ctx): void => {
     if (state.wake.at <= at && state.wake.at >= now) return
     ctx.cancelTimer(state.wake.ref)
   }
-  state.wake = { ref: ctx.sendAfter(Math.max(0, at - now), { type: 'wake' }), at }
+  const inMs = ctx.world.monoAt(at) - ctx.world.monoNow()
+  state.wake = { ref: ctx.sendAfter(Math.max(0, inMs), { type: 'wake' }), at }
 }
 
 const noticeStep = (now: Instant, state: State, ctx: Ctx): void => {

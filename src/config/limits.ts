@@ -9,6 +9,8 @@ export const PAGE_ROWS_MAX = 500
 export const LANE_WINDOW_MAX = 512
 /** The scheduler's one wake-up is never further away, so clock steps are noticed (reliability.md T3). */
 export const WAKE_MAX_MS = 1_000
+/** A guard wakes no more often; what falls due meanwhile starts together. A quarter of what the law gives back above 50/s (guard.md). */
+export const GUARD_WAKE_MIN_MS = 0.5
 /** A due lane without a live guard is looked for this often (D-2). */
 export const AUDIT_MS = 10_000
 /** Node capacity: attempts in flight over all domains (D-14). */

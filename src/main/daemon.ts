@@ -37,7 +37,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   const policy = addressPolicy(config)
   const own = new OwnTargets()
   const lock = lockDirectory(config.data)
-  const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
+  const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'], precise: true })
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
   bearLostOutput()
   const events = new EventHub((error) => log.error('a subscriber of events threw', error))

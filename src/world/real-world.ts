@@ -2,7 +2,9 @@
 import { randomFillSync } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
+import { Alarm } from './alarm.ts'
 import { type Failpoint, failpointsFrom } from './failpoints.ts'
+import { WallEdge } from './wall-edge.ts'
 import type { LoadProbe, TimerHandle, World } from './world.ts'
 
 /** Node clamps a longer delay to 1 ms (OTP-T7), so longer ones are chained. */
@@ -43,10 +45,18 @@ class RealProbe implements LoadProbe {
 
 export class RealWorld implements World {
   readonly failpoint: Failpoint
+  readonly #alarm: Alarm | null
+  /** The timer that the alarm is set for: the earliest of those of this thread, as far as it matters. */
+  #precise: RealTimer | null = null
+  readonly #edge = new WallEdge()
 
-  /** `failpoints`: the text of `HOOKPULSE_FAILPOINTS` (failpoints.ts); off without it. */
-  constructor(options: { readonly failpoints?: string | undefined } = {}) {
+  /**
+   * `failpoints`: the text of `HOOKPULSE_FAILPOINTS` (failpoints.ts); off without it. `precise`: timers fire within tenths of a
+   * millisecond, which costs a thread.
+   */
+  constructor(options: { readonly failpoints?: string | undefined; readonly precise?: boolean } = {}) {
     this.failpoint = failpointsFrom(options.failpoints)
+    this.#alarm = options.precise === true ? new Alarm(() => this.#rung()) : null
   }
 
   wallNow(): number {
@@ -55,28 +65,59 @@ export class RealWorld implements World {
   monoNow(): number {
     return performance.now()
   }
+  monoAt(wall: number): number {
+    const before = performance.now()
+    this.#edge.see(Date.now(), before, performance.now())
+    return this.#edge.monoAt(wall)
+  }
   setTimer(delayMs: number, callback: () => void): TimerHandle {
     const timer = new RealTimer(performance.now() + delayMs, callback)
-    this.arm(timer)
+    this.#arm(timer)
+    if (this.#precise === null || timer.dueMono < this.#precise.dueMono) this.#setAlarm(timer)
     return timer
   }
+  clearTimer(timer: TimerHandle): void {
+    if (timer instanceof RealTimer) this.#disarm(timer)
+  }
+
   /** Node may fire up to a millisecond early by the monotonic clock: then once more. */
-  private arm(timer: RealTimer): void {
+  #arm(timer: RealTimer): void {
     const waitMs = Math.min(DELAY_MAX_MS, Math.ceil(timer.dueMono - performance.now()))
     timer.timeout = setTimeout(() => {
-      if (performance.now() < timer.dueMono) return this.arm(timer)
-      this.failpoint('world.timer')
-      timer.callback()
+      if (performance.now() < timer.dueMono) this.#arm(timer)
+      else this.#fire(timer)
     }, waitMs)
   }
-  clearTimer(timer: TimerHandle): void {
-    if (timer instanceof RealTimer) clearTimeout(timer.timeout)
+  #disarm(timer: RealTimer): void {
+    clearTimeout(timer.timeout)
+    if (this.#precise === timer) this.#precise = null
+  }
+  #fire(timer: RealTimer): void {
+    this.#disarm(timer)
+    this.failpoint('world.timer')
+    timer.callback()
+  }
+  #setAlarm(timer: RealTimer): void {
+    if (this.#alarm === null) return
+    this.#precise = timer
+    this.#alarm.set(timer.dueMono)
+  }
+  /** Cleared meanwhile, or set anew for later. */
+  #rung(): void {
+    const timer = this.#precise
+    if (timer === null) return
+    if (performance.now() < timer.dueMono) this.#setAlarm(timer)
+    else this.#fire(timer)
   }
   soon(callback: () => void): void {
     queueMicrotask(callback)
   }
   yieldToIo(callback: () => void): void {
     setImmediate(callback)
+  }
+  /** Ends the alarm's thread; timers go on without it. */
+  async close(): Promise<void> {
+    await this.#alarm?.close()
   }
   watchLoad(): LoadProbe {
     return new RealProbe()

@@ -42,6 +42,9 @@ export class VirtualWorld implements World {
   monoNow(): number {
     return this.mono
   }
+  monoAt(wall: number): number {
+    return wall - this.wallOffset
+  }
   setTimer(delayMs: number, callback: () => void): TimerHandle {
     const timer = new VirtualTimer(this.mono + Math.max(0, delayMs), this.seq++, callback)
     this.timers.add(timer)

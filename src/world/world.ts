@@ -8,6 +8,8 @@ export interface World {
   wallNow(): number
   /** Monotonic clock in fractional milliseconds from an arbitrary origin. Decides *how long*. Never steps back. */
   monoNow(): number
+  /** Monotonic instant from which on the wall clock shows `wall`, if it does not step meanwhile. Fractional; may be past. */
+  monoAt(wall: number): number
   /** Runs `callback` once after at least `delayMs` (>= 0, any size; implementations chain beyond 2^31 - 1 ms). */
   setTimer(delayMs: number, callback: () => void): TimerHandle
   clearTimer(timer: TimerHandle): void

@@ -18,6 +18,19 @@ const steps = (daemon: VirtualDaemon): number[] =>
 const spread = (count: number) => Array.from({ length: count }, (_, n) => ({ inMs: (n + 1) * 36_000 }))
 
 describe('the wall clock', () => {
+  it('is waited for to its very turn: what is due at a millisecond goes as that begins, not a fraction later', async () => {
+    const daemon = await started()
+    daemon.world.stepWall(-0.75)
+    await daemon.schedule(Array.from({ length: 5 }, (_, n) => ({ inMs: 100 + 10 * n })))
+    const dues = Array.from({ length: 5 }, (_, n) => daemon.world.monoAt(daemon.world.wallNow() + 100 + 10 * n))
+    await daemon.world.advance(1_000)
+    const late = daemon.network.starts(DOMAIN).map((start, n) => start - (dues[n] ?? 0))
+    expect(late).toHaveLength(5)
+    for (const ms of late) expect(ms).toBeCloseTo(late[0] ?? Number.NaN, 6)
+    expect(Math.min(...late)).toBeGreaterThanOrEqual(0)
+    expect(Math.max(...late)).toBeLessThan(0.01)
+  })
+
   it('TIME-01: a step of an hour forward is seen within a second; what is due goes out once, in due order, within its limits', async () => {
     const daemon = await started()
     await daemon.setLimit({ kind: 'rate', domain: DOMAIN, value: 20, burst: 1 })

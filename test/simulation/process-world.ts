@@ -39,6 +39,9 @@ export class ProcessWorld implements World {
   monoNow(): number {
     return this.#world.monoNow() - this.#behindMs
   }
+  monoAt(wall: number): number {
+    return this.#world.monoAt(wall) - this.#behindMs
+  }
   setTimer(delayMs: number, callback: () => void): TimerHandle {
     if (!this.alive) return { dueMono: Number.POSITIVE_INFINITY }
     const timer = new ProcessTimer(this.monoNow() + Math.max(0, delayMs), callback)

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { failpointsFrom } from '#world/failpoints.ts'
 import { Prng } from '#world/prng.ts'
 import { RealWorld } from '#world/real-world.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
+import { WallEdge } from '#world/wall-edge.ts'
 
 describe('the real world', () => {
   it('never fires early by its own clock, and a cleared timer never', async () => {
@@ -41,6 +43,87 @@ describe('the real world', () => {
       world.soon(() => order.push('soon'))
     })
     expect(order).toEqual(['soon', 'io'])
+  })
+})
+
+describe('the real world, precise', () => {
+  const fired = (world: RealWorld, delayMs: number): Promise<number> => {
+    const started = world.monoNow()
+    return new Promise((resolve) => world.setTimer(delayMs, () => resolve(world.monoNow() - started)))
+  }
+
+  it('fires each timer once, none early, a cleared one never', async () => {
+    const world = new RealWorld({ precise: true })
+    let fires = 0
+    const fire = (delayMs: number): Promise<number> => {
+      const started = world.monoNow()
+      return new Promise((resolve) =>
+        world.setTimer(delayMs, () => {
+          fires += 1
+          resolve(world.monoNow() - started)
+        }),
+      )
+    }
+    const delays = Array.from({ length: 60 }, (_, index) => ((index * 37) % 60) / 4)
+    await Promise.all(
+      delays.map(async (delayMs) => {
+        world.clearTimer(world.setTimer(delayMs, () => expect.unreachable()))
+        expect(await fire(delayMs)).toBeGreaterThanOrEqual(delayMs)
+      }),
+    )
+    await fired(world, 20)
+    expect(fires).toBe(60)
+    await world.close()
+  })
+
+  it('goes on when its thread is gone', async () => {
+    const world = new RealWorld({ precise: true })
+    await fired(world, 1)
+    await world.close()
+    expect(await fired(world, 1.5)).toBeGreaterThanOrEqual(1.5)
+    expect(await fired(world, 0.5)).toBeGreaterThanOrEqual(0.5)
+  })
+
+  it('knows when its wall clock turns: at that instant it has, just before it has not', async () => {
+    const world = new RealWorld({ precise: true })
+    for (let round = 0; round < 20; round++) {
+      const wall = world.wallNow() + 2
+      while (world.monoNow() < world.monoAt(wall));
+      expect(world.wallNow()).toBeGreaterThanOrEqual(wall)
+    }
+    await world.close()
+  })
+})
+
+describe('the edge of the wall clock', () => {
+  /** Reads a clock that is `offset` ahead, as a machine does: whole milliseconds, a little time on both sides. */
+  const read = (edge: WallEdge, offset: number, mono: number, tookMs = 0.01): void =>
+    edge.see(Math.floor(mono + offset), mono - tookMs / 2, mono + tookMs / 2)
+
+  it('is never told too early, and to a tenth of a millisecond after some readings', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 1_000, noNaN: true }),
+        fc.array(fc.double({ min: 0, max: 10_000, noNaN: true }), { minLength: 1, maxLength: 50 }),
+        (offset, readings) => {
+          const edge = new WallEdge()
+          for (const mono of readings) read(edge, offset, mono)
+          expect(edge.monoAt(20_000)).toBeGreaterThanOrEqual(20_000 - offset - 1e-6)
+          expect(edge.monoAt(20_000)).toBeLessThan(20_000 - offset + 1.02)
+          for (let mono = 10_000; mono < 10_001; mono += 0.05) read(edge, offset, mono)
+          expect(edge.monoAt(20_000)).toBeLessThan(20_000 - offset + 0.1)
+        },
+      ),
+    )
+  })
+
+  it('begins anew when the clock steps, either way', () => {
+    const edge = new WallEdge()
+    for (let mono = 0; mono < 10; mono += 0.3) read(edge, 500.25, mono)
+    read(edge, 100.75, 11)
+    expect(Math.abs(edge.monoAt(1_000) - 899.25)).toBeLessThan(1.1)
+    read(edge, 900.5, 12)
+    expect(Math.abs(edge.monoAt(1_000) - 99.5)).toBeLessThan(1.1)
   })
 })
 
