@@ -8,7 +8,6 @@
  */
 import { type BrandGranted, brandLimiterOf } from '#actors/brand-limiter.ts'
 import type { Registered } from '#actors/dispatch-pool.ts'
-import type { LimitSet } from '#actors/limits.ts'
 import { FIGURES_MS, LANE_WINDOW_MAX } from '#config/limits.ts'
 import type { LimitName } from '#guard/admission.ts'
 import { noPressure } from '#guard/backpressure.ts'
@@ -140,7 +139,6 @@ export interface GuardProtocol {
         { readonly lane: LaneKey; readonly until: Instant; readonly round: number; readonly loads: boolean }
       >
     | Answer<'limiter-started', DynamicChildStarted, Brand>
-    | Answer<'kept', LimitSet>
     | Answer<'ranked', Read<HeadPage>, Ranking>
     | Answer<'counted', Read<Backlog>, { readonly counting: Counting }>
   readonly continue: { readonly type: 'register' }
@@ -301,6 +299,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       return turn(state, ctx)
     },
     'register-again': (_message, state, ctx) => {
+      if (isReplaced(state, ctx)) return retire(state, ctx)
       register(state, ctx)
       return turn(state, ctx)
     },
@@ -334,6 +333,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       case 'turn':
         return owedTurn(state, ctx)
       case 'registered':
+        if (isReplaced(state, ctx)) return retire(state, ctx)
         onRegistered(message, state, ctx)
         return turn(state, ctx)
       case 'lanes':
@@ -357,7 +357,6 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
         answerCounting(message.data.counting, Math.max(0, stored - waiting.size), state, ctx)
         return keep
       }
-      case 'kept':
       case 'EXIT':
       case 'timeout':
         return keep

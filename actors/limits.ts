@@ -22,7 +22,7 @@ import type { DomainGroup, GroupKey, Member } from '#webhook/domain-group.ts'
 import type { Domain } from '#webhook/webhook.ts'
 import { fill, holdAll, isKeptCondition, takeHold } from './limits/holding.ts'
 import { knowSince, type Loaded, load, restoreConditions } from './limits/loading.ts'
-import { changeGroups, groupsWith, isKnown, planOf, restingIn } from './limits/regrouping.ts'
+import { changeGroups, groupsWith, hasBook, planOf, restingIn, unknownOf } from './limits/regrouping.ts'
 import { sweep } from './limits/sweeping.ts'
 
 export type LimitChange = Omit<SetLimit, 'type'>
@@ -45,10 +45,12 @@ export interface LimitsProtocol {
     | Call<{ readonly type: 'set'; readonly limit: LimitChange }, LimitSet>
     /** Answered when the change is on disk and holds: guards of before give no permit any more. */
     | Call<{ readonly type: 'set-group'; readonly group: GroupChange }, GroupChanged>
-  /** Graceful stop: from now on no guard admits anything. Not stored. */
-  readonly cast: { readonly type: 'quiesce' }
+  readonly cast: /** Graceful stop: from now on no guard admits anything. Not stored. */
+    | { readonly type: 'quiesce' }
+    /** From guards: until when a receiver is not to be called. As `set`, and nobody waits for it. */
+    | { readonly type: 'keep'; readonly limit: LimitChange }
   readonly info:
-    | Answer<'stored', StoredLimit | StoreFailed, From<LimitSet>>
+    | Answer<'stored', StoredLimit | StoreFailed, From<LimitSet> | 'nobody'>
     | Answer<'group-stored', GroupSet | StoreFailed, From<GroupChanged>>
     | Answer<'limits-read', Loaded<readonly StoredLimit[]>, number>
     | Answer<'groups-read', Loaded<readonly DomainGroup[]>, number>
@@ -59,7 +61,7 @@ export interface LimitsProtocol {
 export const limits: Name<LimitsProtocol> = name('limits')
 
 type Asked =
-  | { readonly what: 'limit'; readonly limit: LimitChange; readonly from: From<LimitSet> }
+  | { readonly what: 'limit'; readonly limit: LimitChange; readonly from: From<LimitSet> | 'nobody' }
   | { readonly what: 'group'; readonly group: GroupChange; readonly from: From<GroupChanged> }
 interface State {
   readonly events: Events
@@ -95,7 +97,7 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     else holdAll(stored, events, ctx)
     knowSince(ctx)
     restoreConditions(stored, ctx)
-    changeGroups(groups, ctx)
+    hold(groups, events, ctx)
     ctx.sendAfter(GUARD_SWEEP_MS, { type: 'sweep' })
     for (const ms of LOOKS_AGAIN_MS) ctx.sendAfter(ms, { type: 'look' })
     return ok({ events, writing: 0, regrouping: false, waiting: [], limitsAsked: 0, changes: 0 })
@@ -113,6 +115,11 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
     },
   },
   cast: {
+    keep: ({ limit }, state, ctx) => {
+      state.waiting.push({ what: 'limit', limit, from: 'nobody' })
+      begin(state, ctx)
+      return keep
+    },
     quiesce: (_message, _state, ctx) => {
       ctx.table<string, LimitsRow>(LIMITS_TABLE).set(NODE_PAUSE_KEY, NODE_PAUSED)
       return keep
@@ -121,7 +128,7 @@ export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events },
   info(message, state, ctx) {
     if (message.type === 'stored') {
       state.writing -= 1
-      ctx.reply(message.data, settle(message, state, ctx))
+      answer(message.data, settle(message, state, ctx), ctx)
       begin(state, ctx)
     }
     if (message.type === 'group-stored') {
@@ -177,10 +184,13 @@ const begin = (state: State, ctx: Ctx): void => {
     else beginGroup(next.group, next.from, state, ctx)
   }
 }
-const beginLimit = (limit: LimitChange, from: From<LimitSet>, state: State, ctx: Ctx): void => {
+const answer = (from: From<LimitSet> | 'nobody', set: LimitSet, ctx: Ctx): void => {
+  if (from !== 'nobody') ctx.reply(from, set)
+}
+const beginLimit = (limit: LimitChange, from: From<LimitSet> | 'nobody', state: State, ctx: Ctx): void => {
   const key = limit.domain === null ? null : guardKeyIn(ctx, limit.domain)
   if (key !== limit.domain && key !== null && limit.value !== null && limit.setBy !== 'guard')
-    return ctx.reply(from, { ok: false, why: 'in-group', group: key })
+    return answer(from, { ok: false, why: 'in-group', group: key }, ctx)
   state.writing += 1
   if (!isKeptCondition(limit)) state.limitsAsked += 1
   ctx.request(storeKeeper, { type: 'set-limit', ...limit }, 'stored', from)
@@ -210,8 +220,18 @@ const catchUp = (
 ): void => {
   const isOld = state.regrouping || message.data !== state.changes
   if (isOld || !message.ok || !message.value.ok) return
-  if (!isKnown(message.value.value, ctx)) changeGroups(message.value.value, ctx)
+  hold(message.value.value, state.events, ctx)
 }
+
+/** These are the groups; what an actor of before had asked for and could tell nobody is told now. */
+const hold = (groups: readonly DomainGroup[], events: Events, ctx: Ctx): void => {
+  const isNews = hasBook(ctx)
+  const changed = unknownOf(groups, ctx)
+  if (changed.length > 0 || !isNews) changeGroups(groups, ctx)
+  if (isNews) for (const one of changed) tellOf(one, events, ctx)
+}
+const tellOf = ({ group, members, version, setBy }: DomainGroup, events: Events, ctx: Ctx): void =>
+  events.emit({ type: 'group.changed', at: ctx.world.wallNow(), group, members, version, setBy })
 
 const settleGroup = (
   message: Extract<LimitsProtocol['info'], { readonly type: 'group-stored' }>,
@@ -222,7 +242,6 @@ const settleGroup = (
   const set = message.value
   if (!set.ok) return set
   changeGroups(groupsWith(set.group, ctx), ctx)
-  const { group, members, version, setBy } = set.group
-  events.emit({ type: 'group.changed', at: ctx.world.wallNow(), group, members, version, setBy })
+  tellOf(set.group, events, ctx)
   return { ok: true, group: set.group, resting: restingIn(set.group, ctx) }
 }

@@ -1,13 +1,14 @@
 /** How an attempt ends: its permit goes back first, then whoever cares for it hears why. */
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { conviction, suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
+import { hearForNobody } from '#actors/guard/receiver.ts'
 import { guardFor, type Permit } from '#actors/guard.ts'
 import { ATTEMPTS_IN_FLIGHT_MAX } from '#config/limits.ts'
 import type { AttemptOrder, AttemptReport } from '#dispatch/dispatch.ts'
 import type { Pid } from '#runtime/pid.ts'
 import { isConvicted, unplace, type Victim } from '#webhook/placement.ts'
 import type { AttemptId, Outcome } from '#webhook/webhook.ts'
-import { guardIsCurrent, limiterIsCurrent } from './incarnations.ts'
+import { guardHears, guardIsCurrent, limiterIsCurrent, openAt } from './incarnations.ts'
 import { type Ctx, type ExecutionHears, executor, type Held, type State } from './state.ts'
 
 /** Unknown ids are ignored. Whoever registered while it was held counts it, so whoever that is now hears its end. */
@@ -68,7 +69,15 @@ export const ended = (attemptId: AttemptId, outcome: Outcome | null, state: Stat
   unplace(state.placement, attemptId)
   state.isolating.delete(attemptId)
   const { domain, brand, limiter } = held.permit
-  ctx.cast(guardFor(ctx, domain), { type: 'attempt-ended', attemptId, domain, brand, outcome })
+  const isHeard = outcome === null || guardHears(held, state, ctx)
+  ctx.cast(guardFor(ctx, domain), {
+    type: 'attempt-ended',
+    attemptId,
+    domain,
+    brand,
+    outcome: isHeard ? outcome : null,
+  })
+  if (!isHeard) hearForNobody(held.permit, outcome, openAt(domain, state, ctx) + 1, state.args.events, ctx)
   // A limiter that registered while it was in flight counts it, whoever admitted it.
   if (limiter !== null || state.limiters.has(brand))
     ctx.cast(brandLimiterOf(brand), { type: 'attempt-ended', attemptId })

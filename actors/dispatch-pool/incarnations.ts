@@ -1,6 +1,6 @@
 /** Which guard and which brand-limiter is the registered one: permits of any other are refused (D-7), and of a guard that stands for other hosts by now (D-13). */
 import type { InFlight, Registered } from '#actors/dispatch-pool.ts'
-import { guardKeyIn, type Permit } from '#actors/guard.ts'
+import { guardKeyIn, guardOf, type Permit } from '#actors/guard.ts'
 import { bookIn, GROUPS_TABLE } from '#guard/tables.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { MonitorRef } from '#runtime/protocol.ts'
@@ -58,10 +58,27 @@ export const guardIsCurrent = (permit: Permit, state: State, ctx: Ctx): boolean 
   const registered = state.guards.get(key)
   return registered?.number === permit.guard && registered.epoch === epochOf(book, key)
 }
+/**
+ * The guard that its host has now is there and counts it: it gave the permit, or was told of it when it registered. One that
+ * stands for other hosts by now, and only hears out its mailbox, counts what was taken before that.
+ */
+export const guardHears = ({ permit, under }: Held, state: State, ctx: Ctx): boolean => {
+  const book = bookOf(ctx)
+  const key = guardKeyOf(book, permit.domain)
+  const registered = state.guards.get(key)
+  if (registered === undefined || ctx.whereis(guardOf(key)) === null) return false
+  return registered.epoch === epochOf(book, key) || under === underGuard(key, registered.epoch)
+}
+/** What is held of the hosts that share its guard. */
+export const openAt = (domain: Domain, state: State, ctx: Ctx): number => {
+  const key = guardKeyIn(ctx, domain)
+  return inFlight(state, (held) => guardKeyIn(ctx, held.permit.domain) === key).length
+}
+const underGuard = (key: Domain, epoch: number): string => `${key} ${epoch}`
 /** Differs when the host has come under another guard, or its guard stands for other hosts. */
 export const standing = ({ domain }: Permit, ctx: Ctx): string => {
   const key = guardKeyIn(ctx, domain)
-  return `${key} ${epochOf(bookOf(ctx), key)}`
+  return underGuard(key, epochOf(bookOf(ctx), key))
 }
 export const limiterIsCurrent = (permit: Permit, state: State): boolean =>
   permit.limiter === null || state.limiters.get(permit.brand)?.number === permit.limiter

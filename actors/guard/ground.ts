@@ -40,7 +40,7 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
  * The row outlives the guard; what an earlier process has kept in the store the actor `limits` has put there. A host that has
  * left a group has what was heard there (D-13).
  */
-export const conditionsOf = (domain: Domain, ctx: Ctx): Conditions => {
+export const conditionsOf = (domain: Domain, ctx: Pick<Ctx, 'table'>): Conditions => {
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const there = table.get(domain)
   if (there !== undefined) return there

@@ -1,14 +1,18 @@
 /** The guard listens to the receiver: what its answers do to closures, breakers and the adaptive limit. */
-import { guardKeyIn } from '#actors/guard.ts'
+import { guardKeyIn, type Permit } from '#actors/guard.ts'
 import { CLOSURE_KEPT_MS_MIN } from '#config/limits.ts'
 import { ADAPTIVE_CEILING } from '#guard/adaptive.ts'
 import { BREAKER_OPEN_MS_DEFAULT } from '#guard/breaker.ts'
 import { applyPolicy, type ConditionChange, type ConditionPolicy, hear } from '#guard/conditions.ts'
-import { concurrencyOf, type LimitTable, settingOf } from '#guard/limits.ts'
+import { concurrencyOf, type DomainKeys, domainKeys, type LimitTable, settingOf } from '#guard/limits.ts'
 import { LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
+import type { Context } from '#runtime/context.ts'
+import type { Events } from '#telemetry/events.ts'
 import type { AttemptId, Brand, Domain, Instant, Outcome } from '#webhook/webhook.ts'
 import { conditionsOf } from './ground.ts'
 import { type Ctx, limits, type State } from './state.ts'
+
+type Hearing = Pick<Context, 'table' | 'world' | 'cast'>
 
 interface Ended {
   readonly attemptId: AttemptId
@@ -24,7 +28,7 @@ export const listen = ({ attemptId, domain, brand, outcome }: Ended, state: Stat
   const key = guardKeyIn(ctx, domain)
   const conditions = conditionsOf(key, ctx)
   const nowMono = ctx.world.monoNow()
-  const changes = hear(conditions, policyOf(state, limits), {
+  const changes = hear(conditions, policyOf(state.queues.keys, limits), {
     brand,
     outcome,
     latencyMs: nowMono - flight.admittedMono,
@@ -35,16 +39,33 @@ export const listen = ({ attemptId, domain, brand, outcome }: Ended, state: Stat
   for (const change of changes) tellChange(change, key, state, ctx)
 }
 
-const policyOf = ({ queues }: State, limits: LimitTable): ConditionPolicy => ({
-  closure: settingOf(limits, queues.keys.closure, 1),
+/**
+ * What no guard will hear: its host is just changing hands, or its guard has died, and the next one has not registered. Then the
+ * pool hears it, for whoever comes next. `inFlight`: what it holds of that guard, this one included.
+ */
+export const hearForNobody = (
+  { domain, brand, admittedMono }: Pick<Permit, 'domain' | 'brand' | 'admittedMono'>,
+  outcome: Outcome,
+  inFlight: number,
+  events: Events,
+  ctx: Hearing,
+): void => {
+  const key = guardKeyIn(ctx, domain)
+  const nowMono = ctx.world.monoNow()
+  const policy = policyOf(domainKeys(key), ctx.table<string, LimitsRow>(LIMITS_TABLE))
+  // Whether others wait there nobody knows: for all of them one brand cannot speak.
+  const heard = { brand, outcome, latencyMs: nowMono - admittedMono, inFlight, othersWait: true, nowMono }
+  for (const change of hear(conditionsOf(key, ctx), policy, heard)) tellChange(change, key, { events }, ctx)
+}
+
+const policyOf = (keys: DomainKeys, limits: LimitTable): ConditionPolicy => ({
+  closure: settingOf(limits, keys.closure, 1),
   breaker: {
-    enabled: settingOf(limits, queues.keys.breaker, 1) > 0,
-    openMs: settingOf(limits, queues.keys.breakerOpenMs, BREAKER_OPEN_MS_DEFAULT),
+    enabled: settingOf(limits, keys.breaker, 1) > 0,
+    openMs: settingOf(limits, keys.breakerOpenMs, BREAKER_OPEN_MS_DEFAULT),
   },
   adaptiveCeiling:
-    settingOf(limits, queues.keys.adaptive, 0) > 0
-      ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
-      : null,
+    settingOf(limits, keys.adaptive, 0) > 0 ? (concurrencyOf(limits, keys.concurrency) ?? ADAPTIVE_CEILING) : null,
 })
 
 const CHANGED = {
@@ -60,7 +81,7 @@ const CHANGED = {
 export const heedPolicy = (state: State, ctx: Ctx): void => {
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const conditions = conditionsOf(state.domain, ctx)
-  for (const change of applyPolicy(conditions, policyOf(state, limits))) {
+  for (const change of applyPolicy(conditions, policyOf(state.queues.keys, limits))) {
     tellChange(change, state.domain, state, ctx)
     keepUntil(change, null, state.domain, ctx)
   }
@@ -70,26 +91,22 @@ export const heedPolicy = (state: State, ctx: Ctx): void => {
 export const tellChange = (
   { what, brand, untilMono, cause }: ConditionChange,
   domain: Domain,
-  state: State,
-  ctx: Ctx,
+  { events }: Pick<State, 'events'>,
+  ctx: Hearing,
 ): void => {
   const at = ctx.world.wallNow()
   const leftMs = untilMono === null ? 0 : untilMono - ctx.world.monoNow()
   const until = untilMono === null ? null : Math.ceil(at + leftMs)
-  state.events.emit({ type: CHANGED[what], at, domain, brand, until, cause })
+  events.emit({ type: CHANGED[what], at, domain, brand, until, cause })
   if (until !== null && leftMs >= CLOSURE_KEPT_MS_MIN) keepUntil({ what, brand }, until, domain, ctx)
 }
 const keepUntil = (
   { what, brand }: Pick<ConditionChange, 'what' | 'brand'>,
   value: Instant | null,
   domain: Domain,
-  ctx: Ctx,
+  ctx: Hearing,
 ): void => {
   const kind = what === 'closed' || what === 'reopened' ? 'closed-until' : 'breaker-until'
   const setAt = ctx.world.wallNow()
-  ctx.request(
-    limits,
-    { type: 'set', limit: { kind, domain, brand, value, burst: null, setBy: 'guard', setAt } },
-    'kept',
-  )
+  ctx.cast(limits, { type: 'keep', limit: { kind, domain, brand, value, burst: null, setBy: 'guard', setAt } })
 }

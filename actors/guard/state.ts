@@ -74,6 +74,8 @@ export interface State extends GuardArgs {
   /** The book of groups that was looked at last, and what this guard was in it when it started (D-13). */
   bookSeen: number
   readonly epoch: number
+  /** It only hears out what its mailbox holds. */
+  isRetired: boolean
 }
 
 export type Ctx = Context<GuardProtocol>

@@ -36,6 +36,7 @@ export const turn = (state: State, ctx: Ctx): Result => {
 /** What waited when it was owed has been heard. What came since waits for its own: mail that never ends must not starve a lane. */
 export const owedTurn = (state: State, ctx: Ctx): Result => {
   state.turnOwed = false
+  if (isReplaced(state, ctx)) return retire(state, ctx)
   step(state, ctx)
   return keep
 }

@@ -8,7 +8,7 @@ import type { DispatchPoolProtocol } from '#actors/dispatch-pool.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import type { GroupChange, GroupChanged, LimitChange } from '#actors/limits.ts'
 import type { SchedulerProtocol } from '#actors/scheduler.ts'
-import { type Conditions, mergeConditions, newConditions } from '#guard/conditions.ts'
+import { type Condition, type Conditions, mergeConditions, newConditions } from '#guard/conditions.ts'
 import { domainOfKey } from '#guard/limits.ts'
 import {
   bookIn,
@@ -37,7 +37,7 @@ import {
   type Move,
   regroup,
 } from '#webhook/domain-group.ts'
-import type { Domain } from '#webhook/webhook.ts'
+import type { Brand, Domain } from '#webhook/webhook.ts'
 
 type Ctx = Pick<Context, 'table' | 'world' | 'cast'>
 /** Named here: their files stand above this one. */
@@ -57,11 +57,16 @@ export const groupsWith = (
   return [...others, { version: 0, ...group }]
 }
 
-/** The book says what these groups say. */
-export const isKnown = (groups: readonly DomainGroup[], ctx: Ctx): boolean => {
+/** What these groups say and the book does not: changes that nobody has told yet. A group that is gone has no members. */
+export const unknownOf = (groups: readonly DomainGroup[], ctx: Ctx): readonly DomainGroup[] => {
   const { groups: known } = bookOf(ctx)
-  return known.size === groups.length && groups.every(({ group, version }) => known.get(group)?.version === version)
+  const stored = new Set(groups.map(({ group }) => group))
+  const changed = groups.filter(({ group, version }) => known.get(group)?.version !== version)
+  const gone = [...known.values()].filter(({ group }) => !stored.has(group))
+  return [...changed, ...gone.map((one) => ({ ...one, members: [], version: one.version + 1, setBy: 'unknown' }))]
 }
+/** Not the first book of this process: what differs from it is news. */
+export const hasBook = (ctx: Ctx): boolean => bookOf(ctx).version > 0
 
 type Plan =
   | Extract<GroupChanged, { ok: false; why: string }>
@@ -93,26 +98,20 @@ const carriedBy = ({ member, from }: Move, { setAt }: GroupChange, ctx: Ctx): Li
   const row = from === null ? undefined : ctx.table<string, ConditionsRow>(CONDITIONS_TABLE).get(from)
   if (row === undefined) return []
   const now = ctx.world.monoNow()
-  const { closure, breaker } = row.domain
-  const of = (kind: 'closed-until' | 'breaker-until', untilMono: number): LimitChange[] =>
-    untilMono <= now
-      ? []
-      : [
-          {
-            kind,
-            domain: member,
-            brand: null,
-            value: Math.ceil(ctx.world.wallNow() + untilMono - now),
-            burst: null,
-            setBy: 'guard',
-            setAt,
-          },
-        ]
-  return [
-    ...of('closed-until', closure.untilMono),
-    ...of('breaker-until', breaker.state === 'open' ? breaker.openUntilMono : now),
-  ]
+  const of = (kind: KeptKind, brand: Brand | null, untilMono: number): LimitChange[] => {
+    const value = Math.ceil(ctx.world.wallNow() + untilMono - now)
+    return untilMono <= now ? [] : [{ kind, domain: member, brand, value, burst: null, setBy: 'guard', setAt }]
+  }
+  const all: readonly (readonly [Brand | null, Condition])[] = [[null, row.domain], ...row.shares]
+  const carried = all.flatMap(([brand, { closure, breaker }]) => [
+    ...of('closed-until', brand, closure.untilMono),
+    ...of('breaker-until', brand, breaker.state === 'open' ? breaker.openUntilMono : now),
+  ])
+  return carried.slice(0, CARRIED_MAX)
 }
+type KeptKind = 'closed-until' | 'breaker-until'
+/** Of one member; more shares of brands than this are remembered until the next crash only. One transaction stays small. */
+const CARRIED_MAX = 200
 
 /** Own limits of hosts that are in the group by now: they count again when it is dissolved. */
 export const restingIn = ({ group }: DomainGroup, ctx: Ctx): readonly Domain[] => {

@@ -3,7 +3,7 @@ import type { StoreFailed } from '#actors/store-keeper.ts'
 import { appendRoad, gaveBack, type StoreLoad } from '#overload/store-load.ts'
 import { ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import type { From } from '#runtime/from.ts'
-import { isPromised, type StoreErrorCode } from '#store/store.ts'
+import { type Expired, isPromised, type Pruned, type StoreErrorCode } from '#store/store.ts'
 import type { Ctx, Pending, RoadState, State, Written } from './state.ts'
 import { tellEnded } from './upkeep.ts'
 
@@ -37,8 +37,9 @@ const leave = (load: StoreLoad, { op }: Pending): void => {
 /** Answers a failure in the words of the operation. */
 export const refuse = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   const { op, from } = pending
-  if (op.type === 'expire') answerWith(ctx, from, { ok: true, expired: [], more: false })
-  else if (op.type === 'prune') answerWith(ctx, from, { ok: true, pruned: 0 })
+  if (op.type === 'expire') answerWith(ctx, from, { ok: true, expired: [], more: true } satisfies Expired)
+  else if (op.type === 'prune')
+    answerWith(ctx, from, { ok: true, pruned: 0, more: true, dropped: [], crowded: null } satisfies Pruned)
   else if (op.type === 'mark-started') answerWith(ctx, from, { ok: false, why: 'not-live' })
   else if (op.type === 'record-outcome' || op.type === 'hand-back') answerWith(ctx, from, { ok: false, why: 'stale' })
   else answerWith(ctx, from, failure)

@@ -38,13 +38,13 @@ export const monitorView = async (asked: MonitorAsked, backend: Backend): Promis
     asked.seesDomains ? domainsView(asked.domain, backend, now) : [],
     brandsView(asked.brand, backend, now),
   ])
-  const { scheduled, waiting, executing, retrying, delivered, dead } = counts
+  const { scheduled, waiting, executing, retrying, delivered, dead, quarantined } = counts
   return {
     at: formatInstant(now),
     overload: overloadView(backend),
     domains,
     brands,
-    totals: { scheduled, waiting, executing, retrying, delivered, dead },
+    totals: { scheduled, waiting, executing, retrying, delivered, dead, quarantined },
     lateness: backend.monitor.lateness(),
     traffic: trafficView(backend, now),
     backpressure: asked.seesDomains ? backpressureView(asked.domain, backend) : [],

@@ -264,6 +264,7 @@ export interface MonitorView {
     readonly retrying: number
     readonly delivered: number
     readonly dead: number
+    readonly quarantined: number
   }
   readonly lateness: LatenessView
   readonly traffic: TrafficView

@@ -147,7 +147,7 @@ interface Whose {
  * Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced.
  * The token of the start that was handed back last never starts again (`other-attempt`): what was given back as unsent stays
  * unsent. A row whose `expiresAt` is not after `startedAt` ends as `expired`, and one whose bytes are damaged as `quarantined`:
- * `not-live`, with `ended` in the first answer only. `not-due`: it has a later instant (rescheduled, or the clock went back);
+ * `not-live`, with `ended`, also when the same mark is sent again. `not-due`: it has a later instant (rescheduled, or the clock went back);
  * nothing is changed.
  */
 export interface MarkStarted extends Whose {

@@ -33,7 +33,11 @@ export interface GroupBook {
   readonly ownerOf: ReadonlyMap<Member, GroupKey>
   /** The last change that concerned a group, or the hosts of a member; nothing of earlier processes. */
   readonly touched: ReadonlyMap<GroupKey | Member, Touch>
+  /** The latest change that `touched` has forgotten: of whoever is not in it nothing later is known. Null: it has all. */
+  readonly forgotten: Touch | null
 }
+/** Some 100 bytes each. Beyond it the older half is forgotten: then every guard that is not in the rest begins anew, once. */
+export const TOUCHED_MAX = 10_000
 
 const PREFIX = 'group:'
 const NAME = /^[a-z][a-z0-9_-]{0,62}$/
@@ -52,7 +56,13 @@ export function* membersNaming(domain: Domain | Member): Generator<Member> {
   for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) yield `*${host.slice(dot)}`
 }
 
-export const NO_GROUPS: GroupBook = { version: 0, groups: new Map(), ownerOf: new Map(), touched: new Map() }
+export const NO_GROUPS: GroupBook = {
+  version: 0,
+  groups: new Map(),
+  ownerOf: new Map(),
+  touched: new Map(),
+  forgotten: null,
+}
 
 /** The group that a host, or a wildcard, is in: the exact member wins, then the most specific wildcard. */
 const ownerIn = (ownerOf: ReadonlyMap<Member, GroupKey>, domain: Domain | Member): GroupKey | null => {
@@ -76,10 +86,10 @@ export const isGuardKey = (book: GroupBook, key: Domain): boolean =>
   isGroupKey(key) ? book.groups.has(key) : guardKeyOf(book, key) === key
 
 /** The last change that concerned a guard of this key; null: none since the process started. */
-export const lastTouch = ({ touched }: GroupBook, key: Domain): Touch | null => {
-  if (touched.size === 0) return null
-  if (isGroupKey(key)) return touched.get(key) ?? null
-  let last: Touch | null = null
+export const lastTouch = ({ touched, forgotten }: GroupBook, key: Domain): Touch | null => {
+  if (touched.size === 0) return forgotten
+  if (isGroupKey(key)) return touched.get(key) ?? forgotten
+  let last = forgotten
   for (const member of membersNaming(key)) {
     const touch = touched.get(member)
     if (touch !== undefined && (last === null || touch.version > last.version)) last = touch
@@ -95,7 +105,13 @@ export const bookOf = (groups: Iterable<DomainGroup>): GroupBook => {
   const ownerOf = new Map(
     live.flatMap(({ group, members }) => members.map((member): [Member, GroupKey] => [member, group])),
   )
-  return { version: 0, groups: new Map(live.map((one) => [one.group, one])), ownerOf, touched: new Map() }
+  return {
+    version: 0,
+    groups: new Map(live.map((one) => [one.group, one])),
+    ownerOf,
+    touched: new Map(),
+    forgotten: null,
+  }
 }
 
 /** Members whose hosts go from one guard to another. */
@@ -120,6 +136,23 @@ export const regroup = (
   const version = before.version + 1
   const touched = new Map(before.touched)
   for (const { member, from, to } of moves)
-    for (const key of [member, from, to]) if (key !== null) touched.set(key, { version, mono })
-  return { book: { ...after, version, touched }, moves }
+    for (const key of [member, from, to]) if (key !== null) touch(touched, key, { version, mono })
+  const forgotten = forgetOldest(touched) ?? before.forgotten
+  return { book: { ...after, version, touched, forgotten }, moves }
+}
+/** In the order of the last change. */
+const touch = (touched: Map<GroupKey | Member, Touch>, key: GroupKey | Member, last: Touch): void => {
+  touched.delete(key)
+  touched.set(key, last)
+}
+/** Answers the latest that is forgotten; null: none is. Those of one change stay or go together. */
+const forgetOldest = (touched: Map<GroupKey | Member, Touch>): Touch | null => {
+  if (touched.size <= TOUCHED_MAX) return null
+  let last: Touch | null = null
+  for (const [key, one] of touched) {
+    if (touched.size <= TOUCHED_MAX / 2 && one.version !== last?.version) break
+    touched.delete(key)
+    last = one
+  }
+  return last
 }

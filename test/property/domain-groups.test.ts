@@ -10,6 +10,7 @@ import {
   isGroupKey,
   NO_GROUPS,
   regroup,
+  TOUCHED_MAX,
 } from '#webhook/domain-group.ts'
 
 const label = fc.constantFrom('a', 'b', 'example', 'org')
@@ -70,6 +71,26 @@ describe('the guard of a host', () => {
       }),
       { numRuns: 2_000 },
     )
+  })
+})
+
+describe('what is known of changes', () => {
+  it('is bounded, however many hosts come and go; a guard whose change is forgotten begins anew, once', () => {
+    const of = (...members: readonly string[]): DomainGroup[] => [
+      { group: 'group:one', members, version: 1, setBy: 'test', setAt: 0 },
+    ]
+    let book = regroup(NO_GROUPS, of('first.org'), 0).book
+    const epochs = new Set<number>()
+    for (let n = 0; n < 3 * TOUCHED_MAX; n += 50) {
+      const hosts = Array.from({ length: 50 }, (_, i) => `h${n + i}.org`)
+      book = regroup(book, of(...hosts), n).book
+      expect(book.touched.size).toBeLessThanOrEqual(TOUCHED_MAX)
+      expect(epochOf(book, 'group:one')).toBe(book.version)
+      expect(epochOf(book, hosts[0] ?? '')).toBe(book.version)
+      epochs.add(epochOf(book, 'first.org'))
+    }
+    expect(epochs.size).toBeLessThan(8)
+    expect([...epochs]).toEqual([...epochs].sort((a, b) => a - b))
   })
 })
 

@@ -158,6 +158,30 @@ describe('a domain group', () => {
     expect(daemon.network.arrivals.length).toBeGreaterThan(6)
   })
 
+  it("closed for one brand's share, stays so over its end and a kill -9", async () => {
+    const script = ({ brand }: { readonly brand: string }) =>
+      brand === 'loud' ? { status: 429, retryAfterMs: 20_000 } : {}
+    const daemon = new VirtualDaemon({ script })
+    await daemon.start()
+    await regroup(daemon, ALL)
+    const heard = (brand: string) => daemon.network.arrivals.filter((one) => one.brand === brand).length
+    const both = () =>
+      daemon.schedule(
+        HOSTS.flatMap((domain) => [
+          { domain, brand: 'calm' },
+          { domain, brand: 'loud' },
+        ]),
+      )
+    await daemon.schedule(['calm', 'loud', 'calm'].map((brand) => ({ domain: HOSTS[0] ?? '', brand })))
+    await daemon.world.advance(1_000)
+    await regroup(daemon, [])
+    await daemon.crash()
+    await daemon.start()
+    await both()
+    await daemon.world.advance(2_000)
+    expect([heard('calm'), heard('loud')]).toEqual([6, 1])
+  })
+
   it('refuses a member of another group, a host of its own limit, and a change that would let a paused host go on', async () => {
     const daemon = new VirtualDaemon()
     await daemon.start()
@@ -205,6 +229,7 @@ describe('a domain group', () => {
     daemon.runtime.exit(limits, 'kill')
     await lost
     await daemon.world.advance(1_500)
+    expect(daemon.events).toContainEqual(expect.objectContaining({ type: 'group.changed', group: GROUP, members: ALL }))
     await daemon.schedule(toEach(10))
     await daemon.world.advance(1)
     expect(open(daemon)).toBe(3)

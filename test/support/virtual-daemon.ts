@@ -95,6 +95,7 @@ export class VirtualDaemon {
         'backpressure.ended',
         'overload.changed',
         'limit.changed',
+        'group.changed',
       ],
       (event) => {
         this.events.push(event)

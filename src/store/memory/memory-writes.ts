@@ -144,7 +144,7 @@ const insert = (disk: MemoryDisk, webhook: NewWebhook): MemoryRow => {
 const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
   const row = disk.byId.get(op.id)
   if (row === undefined) return { ok: false, why: 'not-found' }
-  if (row.state !== 'live') return { ok: false, why: 'not-live' }
+  if (row.state !== 'live') return endedBefore(row, op)
   if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }
   if (row.started === null) {
     if (row.attempts !== op.attempt - 1 || row.backToken === op.token) return { ok: false, why: 'other-attempt' }
@@ -154,6 +154,14 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
     disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt, alone: false } })
   }
   return { ok: true, request: Uint8Array.from(row.request), ...seriesOf(row), lonelyDeaths: row.lonelyDeaths }
+}
+
+/** This mark has ended it, and is sent again; or it was swept in the same millisecond, which is as well. */
+const endedBefore = (row: MemoryRow, op: MarkStarted): Marked => {
+  const isMine = row.finishedAt === op.startedAt && row.attempts === op.attempt - 1
+  if (!isMine || (row.state !== 'expired' && row.state !== 'quarantined')) return { ok: false, why: 'not-live' }
+  const { id, brand, domain, state } = row
+  return { ok: false, why: 'not-live', ended: { id, brand, domain, state } }
 }
 
 const markAlone = (disk: MemoryDisk, op: MarkAlone): MarkedAlone => {

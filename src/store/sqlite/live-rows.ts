@@ -96,7 +96,7 @@ export class LiveRows {
     const row = this.#read(op)
     if (row === null) return { ok: false, why: 'not-found' }
     const live = row.live ?? this.#fetchFromFar(op.id, row)
-    if (live === null) return { ok: false, why: 'not-live' }
+    if (live === null) return this.#endedBefore(op, row)
     if (row.started !== null && row.started.token !== op.token) return { ok: false, why: 'already-started' }
     const body = this.#body(row.seq)
     if (row.started === null) {
@@ -124,6 +124,16 @@ export class LiveRows {
     this.#end(live.seq, state, live.attempts, op.startedAt, live.nextAt, null)
     changes.moved(live.lane, restingState(live.attempts), state)
     const { brand, domain } = this.#lanes.key(live.lane)
+    return { ok: false, why: 'not-live', ended: { id: op.id, brand, domain, state } }
+  }
+
+  /** This mark has ended it, and is sent again; or it was swept in the same millisecond, which is as well. */
+  #endedBefore(op: MarkStarted, row: Row): Marked {
+    const [code, attempts, finishedAt] = this.#findDone.get(row.seq) ?? []
+    const isMine = finishedAt === op.startedAt && attempts === op.attempt - 1
+    const state = code === undefined ? null : finalStateOf(code)
+    if (!isMine || (state !== 'expired' && state !== 'quarantined')) return { ok: false, why: 'not-live' }
+    const { brand, domain } = this.#lanes.key(row.lane)
     return { ok: false, why: 'not-live', ended: { id: op.id, brand, domain, state } }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { dispatchPool, dispatchPoolActor } from '#actors/dispatch-pool.ts'
 import { guardOf } from '#actors/guard.ts'
+import { CONDITIONS_TABLE, type ConditionsRow } from '#guard/tables.ts'
 import { DOMAIN, PoolStage } from '#test/support/pool-stage.ts'
 
 describe('dispatch-pool', () => {
@@ -45,6 +46,18 @@ describe('dispatch-pool', () => {
       'attempt-ended',
       'attempt-ended',
     ])
+  })
+
+  it('what a receiver says while its host has no guard, the next guard finds (D-10, D-13)', async () => {
+    const stage = await new PoolStage().open()
+    stage.answers.set('a', { latencyMs: 100, status: 429, retryAfterMs: 5_000 })
+    const first = await stage.guard()
+    await stage.dispatch('a', stage.permit('a', first.incarnation))
+    await stage.kill(guardOf(DOMAIN))
+    await stage.world.advance(100)
+    const row = stage.runtime.table<string, ConditionsRow>(CONDITIONS_TABLE).get(DOMAIN)
+    expect(row?.shares.get('acme')?.closure.untilMono).toBe(stage.world.monoNow() + 5_000)
+    expect(stage.emitted.map(({ type }) => type)).toContain('guard.closed')
   })
 
   it('D-7: refuses a permit of a domain whose guard it does not know', async () => {

@@ -2,17 +2,22 @@
 import { describe, expect, it } from 'vitest'
 import { guardOf, holdPermits } from '#actors/guard.ts'
 import {
+  bookIn,
   CONDITIONS_TABLE,
+  type ConditionsRow,
   FIGURES_TABLE,
+  GROUPS_TABLE,
   HOLDS_TABLE,
   NODE_SUM,
   NODE_TABLE,
   type NodeLoad,
+  putBook,
   RATES_TABLE,
 } from '#guard/tables.ts'
 import { type Behaviour, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import { GuardStage, rateViolations } from '#test/support/guard-stage.ts'
+import { type GroupBook, regroup } from '#webhook/domain-group.ts'
 import type { Due, Outcome } from '#webhook/webhook.ts'
 
 const API = 'api.example.com'
@@ -537,5 +542,52 @@ describe('limits', () => {
     await stage.limit('concurrency', { domain: API }, null)
     await stage.world.advance(10)
     expect(stage.open.get(API)).toBe(10)
+  })
+})
+
+describe("D-13: a guard whose hosts are another one's by now", () => {
+  const GROUP = 'group:backend'
+  const group = { group: GROUP, members: [API], version: 1, setBy: 'test', setAt: 0 }
+  const regroupNow = (ctx: Context<PeekProtocol>): void => {
+    const table = ctx.table<string, GroupBook>(GROUPS_TABLE)
+    putBook(table, regroup(bookIn(table), [group], ctx.world.monoNow()).book)
+  }
+
+  it('gives no permit in a turn that it owed before', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 10 }).raise()
+    stage.due(1, API)
+    await stage.world.advance(500)
+    expect(stage.starts).toHaveLength(1)
+    const due = stage.row(API)
+    // Only this guard has heard of it; started, the store would refuse it.
+    stage.rows.delete(due.id)
+    stage.runtime.cast(guardOf(API), { type: 'due', entries: [due], more: [] })
+    // More than it hears in one slice: the book changes between that and its turn.
+    const asked = Array.from({ length: 200 }, () => stage.runtime.call(guardOf(API), { type: 'figures' }))
+    for (const answer of asked) answer.catch(() => 'it has gone')
+    await inside(stage, regroupNow)
+    await stage.world.advance(5)
+    expect(stage.refusedByStore).toBe(0)
+    expect(stage.runtime.whereis(guardOf(API))).toBeNull()
+  })
+
+  it('hears out its mailbox: a refusal in it closes the domain of the next guard', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 10_000 }).raise()
+    stage.due(1, API)
+    await stage.world.advance(50)
+    const attemptId = stage.starts[0]?.attemptId ?? ''
+    let until = 0
+    await inside(stage, (ctx) => {
+      const said = { attemptId, domain: API, brand: 'acme', outcome: respond(429, 3_000) }
+      ctx.cast(guardOf(API), { type: 'withdrawn', id: 'nobody' })
+      ctx.cast(guardOf(API), { type: 'attempt-ended', ...said })
+      regroupNow(ctx)
+    })
+    await stage.world.advance(5)
+    expect(stage.runtime.whereis(guardOf(API))).toBeNull()
+    await inside(stage, (ctx) => {
+      until = ctx.table<string, ConditionsRow>(CONDITIONS_TABLE).get(GROUP)?.domain.closure.untilMono ?? 0
+    })
+    expect(until).toBeGreaterThan(stage.world.monoNow() + 2_900)
   })
 })

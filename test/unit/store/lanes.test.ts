@@ -57,6 +57,33 @@ describe('lanes in SQLite', () => {
     for (const n of [10, 11, 12])
       expect(store.read({ type: 'webhook', id: idOf(n), brand: null })).toMatchObject({ domain: domainOf(n) })
   })
+  it('hosts that come under a wildcard after it was read are found in their order, also after others were forgotten', () => {
+    const group = {
+      type: 'set-group',
+      group: 'group:all',
+      members: ['*.example'],
+      setBy: 'test',
+      setAt: T0,
+      carried: [],
+    } as const
+    appendTo(5, 2)
+    store.write([group])
+    const head = () => {
+      const lane = { domain: 'group:all', brand: 'acme', priority: 'normal', kind: 'first' } as const
+      const page = store.read({ type: 'lane', lane, after: null, until: T0, limit: 100 }) as {
+        rows: { domain: string }[]
+      }
+      return page.rows.map(({ domain }) => domain).sort()
+    }
+    expect(head()).toEqual([5, 6].map(domainOf))
+    appendTo(8, 1)
+    appendTo(3, 2)
+    expect(head()).toEqual([3, 4, 5, 6, 8].map(domainOf))
+    appendTo(7, 1)
+    store.write([{ ...group, members: ['*.example', 'd9.other'], setAt: T0 + 1 }])
+    store.write([appendOf(newWebhook(9, { domain: 'd9.other', at: T0 }))])
+    expect(head()).toEqual([...[3, 4, 5, 6, 7, 8].map(domainOf), 'd9.other'])
+  })
   it('a look for due lanes passes over a bounded number of others, and says where it stopped', () => {
     appendTo(10_000, LANES_SCAN_MAX + 5)
     deliver(10_000, LANES_SCAN_MAX)
