@@ -29,10 +29,10 @@ import {
   isAwaited,
   joinDue,
   joinLine,
-  lengthOf,
+  lineLength,
   othersThan,
-  peekNext,
   type Rests,
+  readyAtMost,
   takeNext,
 } from '#schedule/waitlist.ts'
 import { type GroupBook, isGuardKey } from '#webhook/domain-group.ts'
@@ -56,7 +56,8 @@ export const askForPlace = (
   ctx: Ctx,
 ): void => {
   const { list } = state
-  if (hasPlace(state) && !list.listed.has(domain)) return start(domain, entries, more, state, ctx)
+  const isFirst = how === 'due' ? !list.listed.has(domain) : !isAwaited(list)
+  if (isFirst && hasPlace(state)) return start(domain, entries, more, state, ctx)
   const brand = onlyBrand(entries, more)
   if (how === 'due') joinDue(list, domain, brand)
   else joinLine(list, domain, brand)
@@ -84,7 +85,10 @@ export const givePlaces = (state: State, ctx: Ctx): void => {
     if (mayHaveGuard(domain, state, ctx)) start(domain, [], [], state, ctx)
   }
   noteCrowd(state, ctx)
-  if (state.placesTick !== null || !isAwaited(state.list)) return
+  if (!isAwaited(state.list)) return
+  // Everybody in line could start something: whoever comes next need not wait for a tick.
+  if (lineLength(state.list) === 0) lookForUnlisted(state, ctx)
+  if (state.placesTick !== null) return
   makeRoom(rests, state, ctx)
   lookForUnlisted(state, ctx)
   state.placesTick = ctx.sendAfter(PLACES_TICK_MS, { type: 'places' })
@@ -112,11 +116,12 @@ const noteCrowd = ({ told, guardsMax, list }: State, ctx: Ctx): void => {
 
 /** Nobody is asked twice for one rest. One that waits for a permit of its brand makes no room for others of that brand alone. */
 const makeRoom = (rests: Rests, { told, guardsMax, list }: State, ctx: Ctx): void => {
-  if (told.size < guardsMax || peekNext(list, rests, ctx.world.monoNow()) === undefined) return
+  const wanted = Math.min(STAND_DOWNS_MAX, readyAtMost(list, rests, ctx.world.monoNow()))
+  if (told.size < guardsMax) return
   const resting = ctx.table<Domain, RestingRow>(RESTING_TABLE)
   let asked = 0
   for (const [domain, { parkedBrand }] of resting.entries()) {
-    if (asked >= STAND_DOWNS_MAX || asked >= lengthOf(list)) return
+    if (asked >= wanted) return
     if (asked >= othersThan(list, parkedBrand)) continue
     resting.delete(domain)
     if (!told.has(domain)) continue

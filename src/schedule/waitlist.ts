@@ -23,8 +23,10 @@ export interface Waitlist {
   readonly byBrand: Map<Brand, number>
   /** They came due lately, the last one last; and the line, whose first stands at `head`. Each takes half of the list at most. */
   readonly halfMax: number
-  fresh: Domain[]
-  freshSinceMono: number
+  readonly fresh: Domain[]
+  /** So many of them came before the last time that some grew old. */
+  older: number
+  agedMono: number
   line: Domain[]
   head: number
   /** The last place went to one that had come due. */
@@ -44,7 +46,8 @@ export const emptyWaitlist = (domainsMax: number): Waitlist => ({
   byBrand: new Map(),
   halfMax: Math.ceil(domainsMax / 2),
   fresh: [],
-  freshSinceMono: Number.NEGATIVE_INFINITY,
+  older: 0,
+  agedMono: Number.NEGATIVE_INFINITY,
   line: [],
   head: 0,
   lastWasFresh: false,
@@ -57,12 +60,12 @@ export const isAwaited = (list: Waitlist): boolean => list.areUnlisted || list.l
 /** How many have work of another brand, or may have. Null: how many there are. */
 export const othersThan = ({ listed, byBrand }: Waitlist, brand: Brand | null): number =>
   listed.size - (brand === null ? 0 : (byBrand.get(brand) ?? 0))
-const lineLength = ({ line, head }: Waitlist): number => line.length - head
+export const lineLength = ({ line, head }: Waitlist): number => line.length - head
 
 /** Something of it has just come due. Where there is no room, it takes that of the one that came due before it. */
 export const joinDue = (list: Waitlist, domain: Domain, brand: Brand | null): void => {
   if (isListed(list, domain, brand)) return
-  if (list.fresh.length >= list.halfMax) leaveOut(list, list.fresh.pop())
+  if (list.fresh.length >= list.halfMax) leaveOut(list, popFresh(list))
   enter(list, domain, brand, 0)
   list.fresh.push(domain)
 }
@@ -105,14 +108,36 @@ const forget = (list: Waitlist, domain: Domain): void => {
 export type Rests = (domain: Domain, brand: Brand | null) => number
 
 /** Who gets the next place; undefined: nobody waits, or all whom one look reaches rest. */
-export const peekNext = (list: Waitlist, rests: Rests, nowMono: number): Domain | undefined => {
+const peekNext = (list: Waitlist, rests: Rests, nowMono: number): Domain | undefined =>
+  list.lastWasFresh
+    ? (firstReady(list, false, rests, nowMono) ?? firstReady(list, true, rests, nowMono))
+    : (firstReady(list, true, rests, nowMono) ?? firstReady(list, false, rests, nowMono))
+
+/** How many could start something: no more than this, and none if it is 0. */
+export const readyAtMost = (list: Waitlist, rests: Rests, nowMono: number): number => {
+  const line = firstReady(list, false, rests, nowMono) === undefined ? 0 : lineLength(list)
+  return line + (firstReady(list, true, rests, nowMono) === undefined ? 0 : list.fresh.length)
+}
+
+/** Takes it out. */
+export const takeNext = (list: Waitlist, rests: Rests, nowMono: number): Domain | undefined => {
+  const domain = peekNext(list, rests, nowMono)
+  if (domain === undefined) return undefined
+  list.lastWasFresh = list.fresh.at(-1) === domain
+  takeOut(list, list.lastWasFresh)
+  forget(list, domain)
+  return domain
+}
+
+/** The first who can start something, of those who came due or of the line; who cannot is passed over. */
+const firstReady = (list: Waitlist, isFresh: boolean, rests: Rests, nowMono: number): Domain | undefined => {
   for (let looks = Math.min(lengthOf(list), PASSED_OVER_MAX); looks > 0; looks -= 1) {
-    const domain = isFreshTurn(list) ? list.fresh.at(-1) : list.line[list.head]
+    const domain = isFresh ? list.fresh.at(-1) : list.line[list.head]
     const listed = domain === undefined ? undefined : list.listed.get(domain)
     if (domain === undefined || listed === undefined) return undefined
     if (listed.restsUntilMono <= nowMono) listed.restsUntilMono = rests(domain, listed.brand)
     if (listed.restsUntilMono <= nowMono) return domain
-    takeOut(list)
+    takeOut(list, isFresh)
     passOver(list, domain)
   }
   return undefined
@@ -123,36 +148,29 @@ const passOver = (list: Waitlist, domain: Domain): void => {
   if (lineLength(list) < room) list.line.push(domain)
   else leaveOut(list, domain)
 }
-/** Takes it out. */
-export const takeNext = (list: Waitlist, rests: Rests, nowMono: number): Domain | undefined => {
-  const domain = peekNext(list, rests, nowMono)
-  if (domain === undefined) return undefined
-  list.lastWasFresh = takeOut(list)
-  forget(list, domain)
+const popFresh = (list: Waitlist): Domain | undefined => {
+  const domain = list.fresh.pop()
+  list.older = Math.min(list.older, list.fresh.length)
   return domain
 }
-const isFreshTurn = (list: Waitlist): boolean => list.fresh.length > 0 && (!list.lastWasFresh || lineLength(list) === 0)
-/** Whoever's turn it is. True: it had come due. */
-const takeOut = (list: Waitlist): boolean => {
-  if (isFreshTurn(list)) {
-    list.fresh.pop()
-    return true
+const takeOut = (list: Waitlist, isFresh: boolean): void => {
+  if (isFresh) {
+    popFresh(list)
+    return
   }
   list.head += 1
-  if (list.head * 2 >= list.line.length) {
-    list.line = list.line.slice(list.head)
-    list.head = 0
-  }
-  return false
+  if (list.head * 2 < list.line.length) return
+  list.line = list.line.slice(list.head)
+  list.head = 0
 }
 
 /** Who came due a while ago stands in line, the oldest first; or is left out, where there is no room, or others are. */
 export const age = (list: Waitlist, nowMono: number): void => {
-  if (nowMono < list.freshSinceMono + FRESH_MS) return
-  list.freshSinceMono = nowMono
-  const { fresh } = list
-  list.fresh = []
-  for (const domain of fresh) {
+  if (nowMono < list.agedMono + FRESH_MS) return
+  list.agedMono = nowMono
+  const old = list.fresh.splice(0, list.older)
+  list.older = list.fresh.length
+  for (const domain of old) {
     if (!list.areUnlisted && lineLength(list) < list.halfMax) list.line.push(domain)
     else leaveOut(list, domain)
   }
