@@ -5,7 +5,7 @@
  * rested longest; their domains wait in line again. More guards live than attempts may be in flight, so there are always some.
  */
 import { guardOf, guards, startGuard } from '#actors/guard.ts'
-import { GUARDS_STARTING_MAX, PLACES_TICK_MS, STAND_DOWNS_MAX } from '#config/limits.ts'
+import { GUARDS_STARTING_MAX, PLACES_KEPT_SHARE, PLACES_TICK_MS, STAND_DOWNS_MAX } from '#config/limits.ts'
 import type { Ground } from '#guard/admission.ts'
 import { type Conditions, newConditions } from '#guard/conditions.ts'
 import { restsUntil } from '#guard/resting.ts'
@@ -56,9 +56,10 @@ export const askForPlace = (
   ctx: Ctx,
 ): void => {
   const { list } = state
-  const isFirst = how === 'due' ? !list.listed.has(domain) : !isAwaited(list)
-  if (isFirst && hasPlace(state)) return start(domain, entries, more, state, ctx)
   const brand = onlyBrand(entries, more)
+  const isFirst = how === 'due' ? !list.listed.has(domain) : !isAwaited(list)
+  if (isFirst && hasPlace(state) && restsIn(state, ctx)(domain, brand) <= ctx.world.monoNow())
+    return start(domain, entries, more, state, ctx)
   if (how === 'due') joinDue(list, domain, brand)
   else joinLine(list, domain, brand)
   givePlaces(state, ctx)
@@ -77,7 +78,7 @@ const start = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[]
 /** To whoever's turn it is, as far as there are places. While somebody waits, a tick looks again. */
 export const givePlaces = (state: State, ctx: Ctx): void => {
   if (state.quiesced || !isAwaited(state.list)) return noteCrowd(state, ctx)
-  const rests = restsIn(ctx)
+  const rests = restsIn(state, ctx)
   const now = ctx.world.monoNow()
   while (hasPlace(state)) {
     const domain = takeNext(state.list, rests, now)
@@ -132,8 +133,12 @@ const makeRoom = (rests: Rests, { told, guardsMax, list }: State, ctx: Ctx): voi
 
 const NOTHING_HEARD: Conditions = newConditions()
 
-/** From the tables, of which nothing is changed here: that is the guard's business when it starts. */
-const restsIn = (ctx: Ctx): Rests => {
+/**
+ * While there are plenty of places everybody gets one. Otherwise from the tables, of which nothing is changed here: that is the guard's
+ * business when it starts.
+ */
+const restsIn = ({ told, guardsMax }: State, ctx: Ctx): Rests => {
+  const plenty = guardsMax * (1 - PLACES_KEPT_SHARE)
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const nowMono = ctx.world.monoNow()
@@ -146,5 +151,7 @@ const restsIn = (ctx: Ctx): Rests => {
     nowAt: ctx.world.wallNow(),
   }
   return (domain, brand) =>
-    restsUntil(domain, brand, { ...ground, conditions: conditions.get(domain) ?? NOTHING_HEARD })
+    told.size < plenty
+      ? nowMono
+      : restsUntil(domain, brand, { ...ground, conditions: conditions.get(domain) ?? NOTHING_HEARD })
 }

@@ -129,6 +129,8 @@ export const GUARD_IDLE_MS = 1_000
  * ~8 KB each. Domains beyond it wait for a place, and their work waits in the store.
  */
 export const GUARDS_LIVE_MAX = 5_120
+/** This share of the places is kept from domains that can start nothing, so that one that comes due need not wait for room to be made. */
+export const PLACES_KEPT_SHARE = 0.25
 /** Guards that are being started at once: each asks the store twice, and who comes next waits behind all of them. */
 export const GUARDS_STARTING_MAX = 128
 /** Domains that wait for a place by name, ~150 bytes each; the others are found again in the store. */
