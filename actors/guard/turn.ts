@@ -146,6 +146,7 @@ const parkedOf = ({ block, queues }: State): RestingRow | null => {
 
 /** Others wait for a place. What waits here is read again when its turn has come; the scheduler knows that there is some. */
 export const standDown = (state: State, ctx: Ctx): Result => {
+  if (isReplaced(state, ctx)) return retire(state, ctx)
   state.resting = null
   if (!isAtRest(state) || ctx.mailboxLength() > 0) return turn(state, ctx)
   if (hasWork(state)) {
