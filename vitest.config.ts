@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 /**
  * Node itself loads the tests (`viteModuleRunner: false`): `#room/file.ts` imports, `import.meta.resolve` and worker threads
  * behave as in the daemon. First everything that runs inside the test process, two files at a time; then what ends daemons in
- * every way and mostly waits for the next one, two at a time; then, one at a time, what needs both cores.
+ * every way, or asks them, and mostly waits, three at a time; then, one at a time, what needs both cores.
  */
 const native = { viteModuleRunner: false, nodeLoader: false }
 const inside = {
@@ -26,14 +26,19 @@ const runsOutside = ['test/end-to-end/**/*.test.ts', 'test/bench/**/*.test.ts']
 const mostlyWaits = [
   'backup',
   'broken',
+  'clock',
+  'control',
+  'control-demo',
   'crash',
   'failpoints',
   'kill-points',
   'lock',
   'log-pipe',
   'own-listener',
+  'package',
   'poison',
   'processes',
+  'readme',
   'recovery',
   'stop',
 ].map((name) => `test/end-to-end/${name}.test.ts`)
@@ -69,7 +74,7 @@ export default defineConfig({
           ...outside,
           name: 'ends',
           include: mostlyWaits,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
