@@ -61,7 +61,7 @@ export const withClient = <R>(
 ): Promise<void> =>
   withConnection(options, around, async (client) => {
     const result = await work(client)
-    around.out(options.json === true ? `${JSON.stringify(result, null, 2)}\n` : show(result))
+    around.out(options.json === true ? `${json(result, 2)}\n` : show(result))
   })
 
 /** For commands that print by themselves. */
@@ -130,5 +130,11 @@ const PLAIN = {
 }
 
 /** What a receiver or another client said must not move the cursor. */
-export const printable = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)
+export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, escaped)
+
+/** JSON whose reader gets every character back, and whose terminal none that moves the cursor: JSON.stringify leaves some as they are. */
+export const json = (value: unknown, indent = 0): string =>
+  JSON.stringify(value, null, indent).replace(/(?!\n)[\p{Cc}\p{Cf}]/gu, escaped)
+
+const escaped = (char: string): string =>
+  Array.from({ length: char.length }, (_, i) => `\\u${char.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')

@@ -1,7 +1,15 @@
 /** `backup` (beside a running daemon), `restore` and `check` (beside a stopped one). */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { dataOf, type GlobalOptions, type OfflineStore, printable, type Surroundings, withClient } from './session.ts'
+import {
+  dataOf,
+  type GlobalOptions,
+  json,
+  type OfflineStore,
+  printable,
+  type Surroundings,
+  withClient,
+} from './session.ts'
 import { CommandFailure } from './usage.ts'
 
 interface RestoreOptions extends GlobalOptions {
@@ -29,7 +37,7 @@ export const addStoreCommands = (program: Command, around: Surroundings): void =
     .action((file: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<RestoreOptions>()
       const done = offlineOf(around).restore(file, dataOf(options, around), options.replace === true)
-      around.out(options.json === true ? `${JSON.stringify(done, null, 2)}\n` : restoredText(file, done))
+      around.out(options.json === true ? `${json(done, 2)}\n` : restoredText(file, done))
     })
   program
     .command('check')
@@ -38,7 +46,7 @@ export const addStoreCommands = (program: Command, around: Surroundings): void =
       const options = command.optsWithGlobals<GlobalOptions>()
       const found = offlineOf(around).check(dataOf(options, around))
       const { dir, webhooks, problems } = found
-      if (options.json === true) around.out(`${JSON.stringify(found, null, 2)}\n`)
+      if (options.json === true) around.out(`${json(found, 2)}\n`)
       else if (problems.length === 0) around.out(`${printable(dir)}: ${webhooks} webhooks, no problem found\n`)
       else for (const problem of problems) around.out(`${printable(problem)}\n`)
       if (problems.length > 0) throw new CommandFailure(`${dir}: ${problems.length} problems found; restore a backup`)

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import colors from 'picocolors'
 import { type Client, type EventNotice, RpcFailure } from '#client/node.ts'
 import { SUBSCRIPTION_TOPICS, type Topic } from '#control/protocol.ts'
-import { type GlobalOptions, printable, type Surroundings, withConnection } from './session.ts'
+import { type GlobalOptions, json, printable, type Surroundings, withConnection } from './session.ts'
 import { readNumber, UsageError } from './usage.ts'
 
 interface TailOptions extends GlobalOptions {
@@ -31,7 +31,7 @@ export const addTailCommand = (program: Command, around: Surroundings): void => 
         const stream = await client.subscribe(wanted.length === 0 ? await allOf(client) : wanted, of)
         let told = 0
         for await (const notice of stream) {
-          around.out(options.json === true ? `${JSON.stringify(notice)}\n` : eventLine(notice))
+          around.out(options.json === true ? `${json(notice)}\n` : eventLine(notice))
           told += 1
           if (told >= most) return
         }

@@ -14,6 +14,8 @@ export interface FakeAnswer {
   /** Default 200. */
   readonly status?: number
   readonly retryAfterMs?: number
+  /** Of the answer's body, in UTF-8. */
+  readonly excerpt?: string
   /** Ends as this error instead of a status. */
   readonly error?: ErrorClass
   /** Default true: the request reached the receiver. False: it never counts as open. */
@@ -248,7 +250,9 @@ export class FakeCarrier implements Carrier {
   }
 }
 
-const outcomeOf = (answer: FakeAnswer): Outcome =>
-  answer.error === undefined
-    ? { kind: 'response', status: answer.status ?? 200, retryAfterMs: answer.retryAfterMs ?? null, excerpt: null }
-    : { kind: 'error', error: answer.error, detail: 'scripted' }
+const outcomeOf = (answer: FakeAnswer): Outcome => {
+  const { status = 200, retryAfterMs = null, excerpt, error } = answer
+  return error === undefined
+    ? { kind: 'response', status, retryAfterMs, excerpt: excerpt === undefined ? null : Buffer.from(excerpt) }
+    : { kind: 'error', error, detail: 'scripted' }
+}

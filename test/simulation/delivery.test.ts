@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { TIMEOUT_MS_DEFAULT } from '#config/limits.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 
 const DOMAIN = 'api.example.com'
@@ -29,6 +30,21 @@ describe('the daemon in virtual time', () => {
     await daemon.world.advance(500)
     expect([...daemon.arrivals().values()]).toEqual(Array(20).fill(1))
     expect(daemon.network.openMax(DOMAIN)).toBe(5)
+  })
+
+  it('RECV-01: a receiver that never answers keeps its slot for the thirty seconds of a deadline, then the next one starts and it is tried again', async () => {
+    const daemon = new VirtualDaemon({ script: (order) => (order.attempt === 1 ? { never: true } : {}) })
+    await daemon.start()
+    await daemon.setLimit({ kind: 'concurrency', domain: DOMAIN, value: 1 })
+    const ids = await daemon.schedule([{ timeoutMs: TIMEOUT_MS_DEFAULT }, { timeoutMs: TIMEOUT_MS_DEFAULT }])
+    await daemon.world.advance(29_900)
+    expect(daemon.network.arrivals.length).toBe(1)
+    await daemon.world.advance(200)
+    expect(daemon.network.arrivals.length, 'its slot is free').toBe(2)
+    const [first = ''] = daemon.network.arrivals.map(({ webhookId }) => webhookId)
+    expect(await daemon.attemptsOf(first)).toMatchObject([{ status: null, error: 'timeout', inDoubt: true }])
+    await daemon.world.advance(120_000)
+    expect(ids.map((id) => daemon.stateOf(id))).toEqual(['delivered', 'delivered'])
   })
 
   it('retries a failed attempt at the instant that the policy says', async () => {

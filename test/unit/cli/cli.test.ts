@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommand } from '#cli/run-command.ts'
 import type { Surroundings } from '#cli/session.ts'
@@ -60,6 +61,21 @@ describe('the command line', () => {
     expect((await run('explain', id)).out).toMatch(/is scheduled\nexpected to start at/)
     expect((await run('cancel', id)).out).toBe('cancelled\n')
     expect((await run('list', '--state', 'delivered', '--tag', 'cli')).out).toBe('none\n')
+  })
+
+  it('RECV-07: what a receiver answered moves no cursor, as text or as JSON, and JSON still holds every character of it', async () => {
+    // Escape sequences in seven and in eight bits, a bell, a delete, and what turns the direction of writing.
+    const excerpt = 'a\u001b[2J\u009b2Jb\r\n\u0007\u007f\u202egnp.exe\u0000'
+    stage.network.script = () => ({ excerpt })
+    const scheduled = await run('schedule', 'http://10.1.2.3:8080/evil')
+    const id = scheduled.out.split(' ')[0] ?? ''
+    await expect.poll(async () => (await run('show', id)).out).toMatch(/delivered/)
+    stage.network.script = () => ({})
+    const text = stripVTControlCharacters((await run('show', id)).out)
+    expect(text).toContain('a\\u001b[2J\\u009b2Jb\\u000d\\u000a\\u0007\\u007f\\u202egnp.exe\\u0000')
+    const json = (await run('show', id, '--json')).out
+    for (const out of [text, json]) expect(out.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+    expect(JSON.parse(json)).toMatchObject({ attempts: [{ excerpt }] })
   })
 
   it('gives another instant, cancels all that flags pick, and replays what is over', async () => {
