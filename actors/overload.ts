@@ -31,10 +31,8 @@ interface State {
   readonly probe: LoadProbe
   /** Shares of the window, the oldest first: the lowest is what stays after garbage. */
   readonly heap: number[]
-  /** p99 of the last whole window. */
-  loopDelayMs: number
-  /** Looks of the window that is running. */
-  looks: number
+  /** Longest delays of the loop, one a look of the window. */
+  readonly loopDelaysMs: number[]
   overload: Overload
 }
 type Ctx = Context<OverloadProtocol>
@@ -51,7 +49,7 @@ export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
     if (!table.has(ONE)) table.set(ONE, { level: 'none', why: null, drainMs: 0, shed: noneShed() })
     ctx.sendAfter(OVERLOAD_SAMPLE_MS, { type: 'look' })
     const before = table.get(ONE)?.level ?? 'none'
-    return ok({ events, probe, heap: [], loopDelayMs: 0, looks: 0, overload: { ...CALM, level: before } })
+    return ok({ events, probe, heap: [], loopDelaysMs: [], overload: { ...CALM, level: before } })
   },
   info(message, state, ctx) {
     if (message.type !== 'look') return keep
@@ -59,7 +57,11 @@ export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
     look(state, ctx)
     return keep
   },
-  formatStatus: ({ overload: now, heap, loopDelayMs }) => ({ ...now, heap: heap.at(-1) ?? 0, loopDelayMs }),
+  formatStatus: ({ overload: now, heap, loopDelaysMs }) => ({
+    ...now,
+    heap: heap.at(-1) ?? 0,
+    loopDelayMs: lasting(loopDelaysMs),
+  }),
 }
 
 const look = (state: State, ctx: Ctx): void => {
@@ -80,21 +82,24 @@ const figuresOf = (state: State, ctx: Ctx): LoadFigures => {
   const load = ctx.table<string, StoreLoad>(STORE_LOAD_TABLE).get(ONE) ?? newStoreLoad()
   forgetArriving(load)
   const nowMono = ctx.world.monoNow()
-  state.heap.push(state.probe.heapShare())
-  if (state.heap.length > LOOKS_PER_WINDOW) state.heap.shift()
-  state.looks += 1
-  if (state.looks >= LOOKS_PER_WINDOW) {
-    state.looks = 0
-    state.loopDelayMs = state.probe.loopDelayMs()
-  }
+  keepLast(state.heap, state.probe.heapShare())
+  keepLast(state.loopDelaysMs, state.probe.loopDelayMs())
   return {
     storeWaitMs: waitMs(load.promised),
     storeFill: fill(load),
     commitMs: commitMs(load.promised, nowMono),
-    loopDelayMs: state.loopDelayMs,
+    loopDelayMs: lasting(state.loopDelaysMs),
     heapShare: state.heap.length < LOOKS_PER_WINDOW ? 0 : Math.min(...state.heap),
   }
 }
+
+const keepLast = (figures: number[], figure: number): void => {
+  figures.push(figure)
+  if (figures.length > LOOKS_PER_WINDOW) figures.shift()
+}
+
+/** The second longest: one stall alone is over before anybody could be told of it. */
+const lasting = (delaysMs: readonly number[]): number => delaysMs.toSorted((a, b) => b - a)[1] ?? 0
 
 const tellShed = (shed: OverloadRow['shed'], state: State, ctx: Ctx): void => {
   for (const what of SHEDS) {

@@ -14,9 +14,17 @@ export const cpuMicros = (pid: number): number | null => {
 }
 
 /** Resident memory in bytes. */
-export const residentBytes = (pid: number): number | null => {
+export const residentBytes = (pid: number): number | null => statusBytes(pid, 'VmRSS')
+
+/** Its two parts, in bytes: what the process has written, and pages of files that it has looked at (proc_pid_status(5)). */
+export const memoryOf = (pid: number): { readonly own: number; readonly files: number } | null => {
+  const [own, files] = [statusBytes(pid, 'RssAnon'), statusBytes(pid, 'RssFile')]
+  return own === null || files === null ? null : { own, files }
+}
+
+const statusBytes = (pid: number, field: string): number | null => {
   const file = `/proc/${pid}/status`
   if (!existsSync(file)) return null
-  const kib = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(file, 'utf8'))?.[1]
+  const kib = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(file, 'utf8'))?.[1]
   return kib === undefined ? null : Number(kib) * 1_024
 }

@@ -2,7 +2,10 @@
 export interface Line {
   /** Per unit of x. */
   readonly slope: number
-  /** Two standard errors: a slope within it cannot be told from none. */
+  /**
+   * Two standard errors: a slope within it cannot be told from none. What lies beside the line in waves (a heap between two collections) says less
+   * than as many independent points: n counts as n (1 - r) / (1 + r), r being how alike neighbours are (Santer et al. 2000, section 3).
+   */
   readonly uncertainty: number
 }
 
@@ -12,8 +15,17 @@ export const fitLine = (points: readonly (readonly [x: number, y: number])[]): L
   const [x0, y0] = [mean(0), mean(1)]
   const xx = points.reduce((sum, [x]) => sum + (x - x0) ** 2, 0)
   const slope = points.reduce((sum, [x, y]) => sum + (x - x0) * (y - y0), 0) / xx
-  const left = points.reduce((sum, [x, y]) => sum + (y - y0 - slope * (x - x0)) ** 2, 0)
-  return { slope, uncertainty: n < 3 ? Number.POSITIVE_INFINITY : 2 * Math.sqrt(left / (n - 2) / xx) }
+  const beside = points.map(([x, y]) => y - y0 - slope * (x - x0))
+  const left = beside.reduce((sum, y) => sum + y ** 2, 0)
+  const counted = n * independence(beside, left)
+  return { slope, uncertainty: counted <= 2 ? Number.POSITIVE_INFINITY : 2 * Math.sqrt(left / (counted - 2) / xx) }
+}
+
+/** Share of the points that count: less than all where neighbours lie on the same side of the line, never more. */
+const independence = (beside: readonly number[], left: number): number => {
+  if (left === 0) return 1
+  const alike = beside.reduce((sum, y, i) => sum + y * (beside[i - 1] ?? 0), 0) / left
+  return alike <= 0 ? 1 : (1 - alike) / (1 + alike)
 }
 
 /** The least of each stretch of `width`: of a heap, what stayed after a collection. */

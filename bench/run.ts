@@ -42,8 +42,9 @@ const benchOf = (options: RunOptions, resources: Resources, profiles: string | n
   daemon: async (daemonOptions = {}) => {
     const data = daemonOptions.data ?? freshDataDirectory()
     resources.folders.push(data)
-    const execArgv = profiles === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
-    const daemon = await startDaemon({ args: ['--log-level', 'warn'], execArgv, ...daemonOptions, data })
+    const profiled = profiles === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+    const execArgv = [...profiled, ...(daemonOptions.execArgv ?? [])]
+    const daemon = await startDaemon({ args: ['--log-level', 'warn'], ...daemonOptions, execArgv, data })
     resources.daemons.push(daemon)
     return daemon
   },

@@ -124,22 +124,6 @@ export const LANE_WINDOW_MIN = 16
 export const GONE_ATTEMPTS_MAX = 10_000
 /** A guard with nothing to do stops after this long: 100,000 domains must not cost 100,000 live actors. */
 export const GUARD_IDLE_MS = 1_000
-/**
- * Guards that live at once. More than attempts in flight, so that there are always some without any, which can make room for others;
- * ~8 KB each. Domains beyond it wait for a place, and their work waits in the store.
- */
-export const GUARDS_LIVE_MAX = 5_120
-/** This share of the places is kept from domains that can start nothing, so that one that comes due need not wait for room to be made. */
-export const PLACES_KEPT_SHARE = 0.25
-/** Guards that are being started at once: each asks the store twice, and who comes next waits behind all of them. */
-export const GUARDS_STARTING_MAX = 128
-/** Domains that wait for a place by name, ~150 bytes each; the others are found again in the store. */
-export const DOMAINS_WAITING_MAX = 10_000
-/** Where domains wait for a place, so often up to so many guards that cannot start anything make room: ~0.4 ms of work each. */
-export const PLACES_TICK_MS = 100
-export const STAND_DOWNS_MAX = 64
-/** A domain that could not start anything is looked at again after this at the latest, if nothing has told of a change. */
-export const GUARD_REST_MS_MAX = 10_000
 /** A guard writes its figures at most this often. */
 export const FIGURES_MS = 100
 /** TCP and TLS handshake and the name's lookup together (H2); the attempt's own deadline may be shorter. */
@@ -173,8 +157,11 @@ export const HEARTBEAT_CARRIER_MS = 250
 export const CARRIER_HEAP_MB = 256
 /** Heap of the spare thread for suspects: it carries one attempt. Another size, so that a fatal-error report tells who died (D-17). */
 export const LONELY_HEAP_MB = 224
-/** V8's own default, pinned: part of the limit that a fatal-error report shows. */
-export const CARRIER_YOUNG_HEAP_MB = 192
+/**
+ * Young generation of every thread, a third of it a semi-space; main's is the flag of `npm start`. V8 takes up to 192 MB a thread on a machine with
+ * memory to spare and goes there by doubling, minutes apart: an hour of light load looks like a leak. Part of the limit in a fatal-error report.
+ */
+export const THREAD_YOUNG_HEAP_MB = 48
 /** Reports of runs that ended with a fatal error, the newest: ~10 KiB each. A run's is read at the next boot. */
 export const FATAL_REPORTS_MAX = 10
 /** Store: rows due later than what is asked for plus this lie by hour, without precise indexes (D-25). */
@@ -189,8 +176,11 @@ export const HORIZON_SCAN_MAX = 10_000
 /** Pairs of lanes that one look for due lanes passes over: 2 to 3 microseconds each. */
 export const LANES_SCAN_MAX = 1_000
 export const LIST_SCAN_MAX = 20_000
-/** Page caches of the writer and of the maintenance connection. */
-export const WRITER_CACHE_KIB = 49_152
+/**
+ * Page caches of the writer and of the maintenance connection. They fill within minutes and stay; three times as much made no write cheaper
+ * (200 MB of rows, `bench/store-writer.ts`: 0.94 to 1.01 of the CPU).
+ */
+export const WRITER_CACHE_KIB = 16_384
 export const MAINTENANCE_CACHE_KIB = 8_192
 /** A passive checkpoint is asked for after this many written bytes (estimated), so that a commit never waits for one (D-16). */
 export const CHECKPOINT_BYTES = 4_194_304
@@ -283,7 +273,7 @@ export const STORE_WAITING_BYTES_MAX = 67_108_864
 export const OVERLOAD_STORE_WAIT_MS = 2_000
 /** Latency of one group commit; a good disk takes 1 to 10 ms, one with 300 ms a sync is slow, not overloaded (STOR-02). */
 export const OVERLOAD_COMMIT_MS = 2_000
-/** Delay of the main thread's event loop, p99 of two seconds. Streams are thinned from 100 ms on (O2); a starved machine reaches 200 ms. */
+/** Delay of the main thread's event loop, the longest but one of two seconds. Streams are thinned from 100 ms on (O2); a starved machine reaches 200 ms. */
 export const OVERLOAD_LOOP_MS = 800
 /** Share of V8's heap limit that is in use at its lowest within two seconds, so that garbage does not count. */
 export const OVERLOAD_HEAP_SHARE = 0.85

@@ -1,6 +1,7 @@
 /** Ingest as a thread. Answers come in the order of the questions, so a queue of promises is all the book-keeping. */
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { THREAD_YOUNG_HEAP_MB } from '#config/limits.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import type { Ingest, IngestedFrame, IngestJob, OwnAddresses, StartIngest } from './ingest.ts'
 
@@ -17,7 +18,11 @@ export const ingestThread =
   (policy: AddressPolicy, own?: OwnAddresses): StartIngest =>
   (events) => {
     const entry = fileURLToPath(import.meta.resolve('#control/ingest-worker.ts'))
-    const worker = new Worker(entry, { workerData: { policy, own: own?.current ?? [] }, name: 'ingest' })
+    const worker = new Worker(entry, {
+      workerData: { policy, own: own?.current ?? [] },
+      name: 'ingest',
+      resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
+    })
     const unfollow = own?.follow(() => worker.postMessage({ deny: own.current }))
     worker.once('exit', () => unfollow?.())
     return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@
  */
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB, CARRIER_YOUNG_HEAP_MB, LONELY_HEAP_MB } from '#config/limits.ts'
+import { ATTEMPTS_IN_FLIGHT_MAX, CARRIER_HEAP_MB, LONELY_HEAP_MB, THREAD_YOUNG_HEAP_MB } from '#config/limits.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import type { World } from '#world/world.ts'
 import { ThreadCarrier } from './carrier.ts'
@@ -115,7 +115,7 @@ const threadsOf = (options: PoolOptions, kept: number, heapMb: number): Threads 
     // The default freezes an idle thread: no timers, no DNS, no heartbeats.
     atomics: 'disabled',
     idleTimeout: Number.POSITIVE_INFINITY,
-    resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: CARRIER_YOUNG_HEAP_MB },
+    resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
   })
   threads.on('error', options.failed)
   return threads

@@ -17,6 +17,7 @@ import { Feed } from '#telemetry/feed.ts'
 import type { LogSink } from '#telemetry/log-sink.ts'
 import { Metrics } from '#telemetry/metrics.ts'
 import { Monitor } from '#telemetry/monitor.ts'
+import type { ThreadHeaps } from '#telemetry/thread-heaps.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import { WebhookIds } from '#webhook/id.ts'
 import type { World } from '#world/world.ts'
@@ -32,12 +33,13 @@ export interface ControlPartsArgs {
   readonly events: EventHub
   readonly log: LogSink
   readonly own: OwnTargets
+  readonly heaps: ThreadHeaps
 }
 
 export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
-  const { config, dataDir, policy, world, events, log, own } = args
+  const { config, dataDir, policy, world, events, log, own, heaps } = args
   const monitor = new Monitor()
-  const metrics = new Metrics(monitor)
+  const metrics = new Metrics(monitor, heaps)
   const feed = new Feed(world.wallNow())
   const reader = new WebhookReader(policy)
   own.follow(() => reader.deny(own.current))

@@ -19,6 +19,7 @@ import { openSqlite } from '#store/sqlite/open-sqlite.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { type LogSink, startLogSink } from '#telemetry/log-sink.ts'
+import { ThreadHeaps } from '#telemetry/thread-heaps.ts'
 import { type AddressPolicy, parseAllowedTarget } from '#webhook/address.ts'
 import { RealWorld } from '#world/real-world.ts'
 import type { World } from '#world/world.ts'
@@ -38,6 +39,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
   const own = new OwnTargets()
   const lock = lockDirectory(config.data)
   const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'], precise: true })
+  const heaps = new ThreadHeaps(world)
   const log = startLogSink({ level: config.logLevel, fd: STDOUT, world })
   bearLostOutput()
   const events = new EventHub((error) => log.error('a subscriber of events threw', error))
@@ -77,7 +79,7 @@ export const startDaemon = async (config: Config, version: string): Promise<void
     fatalRuns: suspectRuns(fatalRuns),
     openStore: openSqlite(lock.dir),
     openDispatch,
-    control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own }),
+    control: controlParts({ config, version, dataDir: lock.dir, policy, runtime, world, events, log, own, heaps }),
   })
   runtime.watchLoop()
   const started = await runtime.start(supervisor, tree, { name: root })

@@ -9,7 +9,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FatalHeap } from '#actors/executor.ts'
-import { CARRIER_HEAP_MB, CARRIER_YOUNG_HEAP_MB, FATAL_REPORTS_MAX, LONELY_HEAP_MB } from '#config/limits.ts'
+import { CARRIER_HEAP_MB, FATAL_REPORTS_MAX, LONELY_HEAP_MB, THREAD_YOUNG_HEAP_MB } from '#config/limits.ts'
 
 export interface FatalRun {
   readonly runId: string
@@ -69,7 +69,7 @@ const MIB = 1_048_576
 const LAST_ALLOWANCE_MB = 16
 const heapOf = (limitBytes: number): FatalHeap | null => {
   const isOf = (oldMb: number): boolean => {
-    const overMb = limitBytes / MIB - oldMb - CARRIER_YOUNG_HEAP_MB
+    const overMb = limitBytes / MIB - oldMb - THREAD_YOUNG_HEAP_MB
     return overMb >= 0 && overMb <= LAST_ALLOWANCE_MB
   }
   if (isOf(CARRIER_HEAP_MB)) return 'shared'

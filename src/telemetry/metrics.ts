@@ -6,6 +6,7 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import { LEVELS, type Level } from '#overload/levels.ts'
 import type { Events } from './events.ts'
 import type { Monitor } from './monitor.ts'
+import type { ThreadHeap, ThreadHeaps } from './thread-heaps.ts'
 
 const COUNTERS = {
   webhooks_scheduled: 'Webhooks accepted.',
@@ -22,6 +23,11 @@ const MEMORY = [
   ['resident', 'Memory of the whole process.', () => process.memoryUsage.rss()],
   ['heap_used', 'Heap of the main thread, garbage included.', () => process.memoryUsage().heapUsed],
 ] as const
+const THREADS: readonly (readonly [name: string, help: string, figure: keyof ThreadHeap])[] = [
+  ['thread_heap_used', 'Heap of a thread, garbage included; dispatch: of all its threads.', 'used'],
+  ['thread_heap_total', 'What V8 has taken of the system for the heap of a thread.', 'total'],
+  ['thread_external', 'Buffers and the like of a thread, outside its heap.', 'external'],
+]
 type CounterName = keyof typeof COUNTERS
 
 export class Metrics {
@@ -43,7 +49,8 @@ export class Metrics {
   readonly #shed = new Map<string, number>()
   #level: Level = 'none'
 
-  constructor(monitor: Monitor) {
+  /** `heaps`: without them main's alone is on the page. */
+  constructor(monitor: Monitor, heaps?: ThreadHeaps) {
     for (const name in COUNTERS) if (isCounterName(name)) this.#counter(name)
     this.#labelled('attempts_finished', 'Attempts finished, by how.', 'result', this.#attemptsFinished)
     this.#labelled('webhooks_finished', 'Webhooks that reached a final state.', 'state', this.#webhooksFinished)
@@ -55,6 +62,7 @@ export class Metrics {
     )
     this.#lateness(monitor)
     this.#memory()
+    if (heaps !== undefined) this.#threads(heaps)
     const level = (): number => LEVELS.indexOf(this.#level)
     new Gauge({
       name: 'hookpulse_overload_level',
@@ -75,6 +83,29 @@ export class Metrics {
         registers: [this.#registry],
         collect() {
           this.set(read())
+        },
+      })
+  }
+
+  /** The threads are asked once a page: the gauges of one page read the same answer. */
+  #threads(heaps: ThreadHeaps): void {
+    let asked: ReturnType<ThreadHeaps['read']> | null = null
+    const answer = (): ReturnType<ThreadHeaps['read']> => {
+      asked ??= heaps.read().finally(() => {
+        asked = null
+      })
+      return asked
+    }
+    for (const [name, help, figure] of THREADS)
+      new Gauge({
+        name: `hookpulse_${name}_bytes`,
+        help,
+        labelNames: ['thread'],
+        registers: [this.#registry],
+        async collect() {
+          const threads = await answer()
+          this.reset()
+          for (const [thread, heap] of threads) this.set({ thread }, heap[figure])
         },
       })
   }

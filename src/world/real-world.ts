@@ -1,6 +1,5 @@
 /** The real World: Node's clocks, timers and randomness. The only place of the house that touches them. */
 import { randomFillSync } from 'node:crypto'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { Alarm } from './alarm.ts'
 import { type Failpoint, failpointsFrom } from './failpoints.ts'
@@ -20,26 +19,61 @@ class RealTimer implements TimerHandle {
   }
 }
 
-/** Node's histogram counts whole intervals of its own timer. */
-const LOOP_RESOLUTION_MS = 20
+/** A timer that asks for this, again and again, shows how late the loop answers. */
+const BEAT_MS = 20
+/**
+ * A loop that had less to do than this since the last look was late for nobody's sake: the beat rests, since it alone is 50 wake-ups a
+ * second, four fifths of those of an idle daemon. (`monitorEventLoopDelay` cannot be looked at four times a second: each reset costs an interval.)
+ */
+export const LOOP_IDLE_SHARE = 0.05
 
-class RealProbe implements LoadProbe {
-  readonly #histogram: ReturnType<typeof monitorEventLoopDelay>
-  constructor() {
-    this.#histogram = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
-    this.#histogram.enable()
+/** What `RealProbe` stands on; a test hands it another. */
+export interface LoopWatch extends Pick<World, 'monoNow' | 'setTimer' | 'clearTimer'> {
+  /** Share of the time since the last call in which the loop was at work, 0..1. */
+  readonly busyShare: () => number
+}
+
+/** Measures from the first look on that finds the loop at work: a busy spell is seen at most one look late. */
+export class RealProbe implements LoadProbe {
+  readonly #watch: LoopWatch
+  #beat: TimerHandle | null = null
+  #longestMs = 0
+  constructor(watch: LoopWatch) {
+    this.#watch = watch
   }
   loopDelayMs(): number {
-    const p99 = this.#histogram.count === 0 ? 0 : this.#histogram.percentile(99) / 1e6
-    this.#histogram.reset()
-    return Math.max(0, p99 - LOOP_RESOLUTION_MS)
+    const longestMs = Math.max(this.#longestMs, this.#lateMs())
+    this.#longestMs = 0
+    if (this.#watch.busyShare() < LOOP_IDLE_SHARE) this.close()
+    else this.#beat ??= this.#nextBeat()
+    return longestMs
   }
   heapShare(): number {
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     return used / limit
   }
   close(): void {
-    this.#histogram.disable()
+    if (this.#beat !== null) this.#watch.clearTimer(this.#beat)
+    this.#beat = null
+  }
+  /** Of the beat that is due: whoever looks may come before it. */
+  #lateMs(): number {
+    return this.#beat === null ? 0 : Math.max(0, this.#watch.monoNow() - this.#beat.dueMono)
+  }
+  #nextBeat(): TimerHandle {
+    return this.#watch.setTimer(BEAT_MS, () => {
+      this.#longestMs = Math.max(this.#longestMs, this.#lateMs())
+      this.#beat = this.#nextBeat()
+    })
+  }
+}
+const busyShareOfLoop = (): (() => number) => {
+  let last = performance.eventLoopUtilization()
+  return () => {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, last)
+    last = now
+    return utilization
   }
 }
 
@@ -71,9 +105,13 @@ export class RealWorld implements World {
     return this.#edge.monoAt(wall)
   }
   setTimer(delayMs: number, callback: () => void): TimerHandle {
+    const timer = this.#setPlain(delayMs, callback)
+    if (this.#precise === null || timer.dueMono < this.#precise.dueMono) this.#setAlarm(timer)
+    return timer
+  }
+  #setPlain(delayMs: number, callback: () => void): RealTimer {
     const timer = new RealTimer(performance.now() + delayMs, callback)
     this.#arm(timer)
-    if (this.#precise === null || timer.dueMono < this.#precise.dueMono) this.#setAlarm(timer)
     return timer
   }
   clearTimer(timer: TimerHandle): void {
@@ -120,7 +158,13 @@ export class RealWorld implements World {
     await this.#alarm?.close()
   }
   watchLoad(): LoadProbe {
-    return new RealProbe()
+    return new RealProbe({
+      monoNow: () => this.monoNow(),
+      // It looks at Node's own timers, and wants no alarm for it.
+      setTimer: (delayMs, callback) => this.#setPlain(delayMs, callback),
+      clearTimer: (timer) => this.clearTimer(timer),
+      busyShare: busyShareOfLoop(),
+    })
   }
   random(): number {
     return Math.random()

@@ -29,7 +29,7 @@ export interface World {
 
 /** How hard the process has it. */
 export interface LoadProbe {
-  /** Delay of the main thread's event loop in ms beyond what was asked for: the 99th percentile since the last call. 0: none was measured. */
+  /** The longest delay of the main thread's event loop since the last call, in ms beyond what was asked for. 0: none was measured. */
   loopDelayMs(): number
   /** Share of V8's heap limit that is in use now, garbage included. */
   heapShare(): number

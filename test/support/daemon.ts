@@ -45,7 +45,12 @@ export interface Daemon {
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const MAIN = [process.execPath, join(root, 'src/main.ts')] as const
+const manifest: { readonly scripts: { readonly start: string } } = JSON.parse(
+  readFileSync(join(root, 'package.json'), 'utf8'),
+)
+/** What `npm start` gives Node. */
+const FLAGS = manifest.scripts.start.split(' ').filter((word) => word.startsWith('--'))
+const MAIN = join(root, 'src/main.ts')
 
 export const freshDataDirectory = (): string => mkdtempSync(join(tmpdir(), 'hookpulse-'))
 export const removeDirectory = (path: string): void => rmSync(path, { recursive: true, force: true, maxRetries: 3 })
@@ -57,7 +62,7 @@ process.once('exit', () => {
 
 const commandOf = ({ command, execArgv = [] }: DaemonOptions): readonly string[] => {
   const { HOOKPULSE_UNDER_TEST: other } = process.env
-  return command ?? other?.split(' ') ?? [MAIN[0], ...execArgv, MAIN[1]]
+  return command ?? other?.split(' ') ?? [process.execPath, ...FLAGS, ...execArgv, MAIN]
 }
 
 /** The process, whatever becomes of it; for what must fail to start. */

@@ -29,8 +29,12 @@ export const openSqlite =
   (dir: string, bounds: WalBounds = WAL_BOUNDS): OpenStore =>
   async (events) => {
     makeDirectory(dir)
-    const writer = new StoreThread(import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
-    const maintenance = new StoreThread(import.meta.resolve('#store/sqlite/maintenance-thread.ts'), dir)
+    const writer = new StoreThread('store-writer', import.meta.resolve('#store/sqlite/writer-thread.ts'), dir)
+    const maintenance = new StoreThread(
+      'store-maintenance',
+      import.meta.resolve('#store/sqlite/maintenance-thread.ts'),
+      dir,
+    )
     try {
       await writer.open()
       await maintenance.open()

@@ -1,5 +1,6 @@
 /** The main thread's side of one store thread: requests by number, answers as promises, its death as their failure. */
 import { Worker } from 'node:worker_threads'
+import { THREAD_YOUNG_HEAP_MB } from '#config/limits.ts'
 import { type ReadQuery, StoreError, type WriteOp, type WriteResult } from '#store/store.ts'
 import type { PackedGroup } from './group-frame.ts'
 import type { FromStore, ToStore } from './wire.ts'
@@ -21,8 +22,9 @@ export class StoreThread {
   #nextId = 1
   #failure: StoreError | null = null
 
-  constructor(entry: string, dir: string) {
-    this.#worker = new Worker(new URL(entry), { workerData: dir })
+  constructor(name: string, entry: string, dir: string) {
+    const resourceLimits = { maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB }
+    this.#worker = new Worker(new URL(entry), { workerData: dir, name, resourceLimits })
     const opened = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<StoreError>()
     this.#opened = opened.promise
