@@ -26,6 +26,8 @@ import {
   type HoldsRow,
   NODE_TABLE,
   type NodeLoad,
+  RESTING_TABLE,
+  type RestingRow,
 } from '#guard/tables.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
@@ -64,7 +66,7 @@ import {
   type State,
 } from './guard/state.ts'
 import { suspicion } from './guard/suspects.ts'
-import { onWake, owedTurn, turn } from './guard/turn.ts'
+import { onWake, owedTurn, standDown, turn } from './guard/turn.ts'
 
 /** The guard's yes: one attempt may start now. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
 export interface Permit {
@@ -123,6 +125,8 @@ export interface GuardProtocol {
     /** From the dispatch pool: its last thread is gone; nothing is admitted until the pool answers a registration. */
     | { readonly type: 'register-again' }
     | { readonly type: 'limits-changed' }
+    /** From the scheduler: others wait for a place, and this guard has said that it can start nothing. */
+    | { readonly type: 'stand-down' }
     /** From a brand-limiter. */
     | BrandGranted
     /** Cancelled, or it has another instant now. */
@@ -150,6 +154,9 @@ export interface GuardArgs {
 }
 
 export const guardOf = (domain: Domain): Name<GuardProtocol> => name(`guard ${domain}`)
+
+/** The domain of a guard by the name of its child; null: it is no guard's. */
+export const domainOfGuard = (id: string): Domain | null => (id.startsWith('guard ') ? id.slice('guard '.length) : null)
 
 /** The guard that admits the webhooks of a host now: that of its group, or its own (D-13). */
 export const guardKeyIn = (ctx: Pick<Context, 'table'>, domain: Domain): Domain =>
@@ -245,6 +252,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       watched: [],
       limiters: new Map(),
       block: null,
+      resting: null,
       turnOwed: false,
       pressure: noPressure(),
       starts: emptyCounter(),
@@ -313,6 +321,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       heedPolicy(state, ctx)
       return turn(state, ctx)
     },
+    'stand-down': (_message, state, ctx) => standDown(state, ctx),
     'brand-granted': (granted, state, ctx) => {
       if (isReplaced(state, ctx)) return retire(state, ctx)
       onGranted(granted, state, ctx)
@@ -367,6 +376,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   terminate(_reason, state, ctx) {
     reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, false)
     ctx.table<Domain, GuardFigures>(FIGURES_TABLE).delete(state.domain)
+    ctx.table<Domain, RestingRow>(RESTING_TABLE).delete(state.domain)
   },
 }
 

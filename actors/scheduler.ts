@@ -6,12 +6,15 @@
  * Never early: the wall clock decides at each wake-up, and there is one wake-up (reliability.md T1, T3).
  */
 import { executor } from '#actors/executor.ts'
+import { guards } from '#actors/guard.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
-import { HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX } from '#config/limits.ts'
+import { DOMAINS_WAITING_MAX, GUARDS_LIVE_MAX, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX } from '#config/limits.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
+import type { ChildInfo } from '#runtime/supervisor.ts'
 import { abandonLane, abandonPage, admitRow, createHorizon, mergeLane, mergePage, sizeOf } from '#schedule/horizon.ts'
+import { emptyWaitlist, lengthOf, wake } from '#schedule/waitlist.ts'
 import type { Append, Appended, Cancelled, Replay, Replayed, Reschedule, Rescheduled } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { isGroupKey } from '#webhook/domain-group.ts'
@@ -27,6 +30,7 @@ import {
 } from './scheduler/changes.ts'
 import { isOf, takeBackLane, takeBackLanes } from './scheduler/handed-lanes.ts'
 import { onGuardDown, onLeftBehind, onRegrouped, unpark } from './scheduler/left-behind.ts'
+import { givePlaces, onPlacesTick } from './scheduler/places.ts'
 import { scan } from './scheduler/scan.ts'
 import {
   ASK_AGAIN_MS,
@@ -36,8 +40,10 @@ import {
   type Retiming,
   type Scheduling,
   type State,
+  type StoodDown,
 } from './scheduler/state.ts'
-import { onGuardStarted } from './scheduler/telling.ts'
+import { adopt, onGuardStarted } from './scheduler/telling.ts'
+import { takeUnlisted } from './scheduler/unlisted.ts'
 import { tick } from './scheduler/wake-up.ts'
 
 export type NewDue = Omit<Due, 'seq'>
@@ -54,7 +60,14 @@ export interface SchedulerProtocol {
     | Call<{ readonly type: 'retime'; readonly op: Reschedule | Replay }, Retimed | StoreFailed>
     | Call<
         { readonly type: 'figures' },
-        { readonly horizon: number; readonly edgeAt: Instant; readonly guards: number }
+        {
+          readonly horizon: number
+          readonly edgeAt: Instant
+          readonly guards: number
+          /** Domains that wait for a place by name; `unlisted`: there may be more of them. */
+          readonly waiting: number
+          readonly unlisted: boolean
+        }
       >
   readonly cast: /** From a retry process, when its decision is durable. */
     | { readonly type: 'retry-due'; readonly due: Due }
@@ -62,6 +75,12 @@ export interface SchedulerProtocol {
     | { readonly type: 'handed-back'; readonly due: Due }
     /** From a guard: the store holds no due row of this lane that it has not seen, as of `upTo` (wall clock of the read). */
     | { readonly type: 'lane-caught-up'; readonly lane: LaneKey; readonly upTo: Instant }
+    /** From a guard: it has read its lanes, and admits. */
+    | { readonly type: 'guard-opened'; readonly domain: Domain }
+    /** From a guard that ends, to make room for others while it can start nothing; work of it is left in the store. */
+    | ({ readonly type: 'stood-down'; readonly domain: Domain } & StoodDown)
+    /** From `limits`: a domain may be able to start something now. Null: any. */
+    | { readonly type: 'limits-changed'; readonly domain: Domain | null }
     /** From `limits`: some hosts are under another guard now (D-13). */
     | { readonly type: 'regrouped' }
     /** Graceful stop: tell guards nothing more. */
@@ -71,16 +90,20 @@ export interface SchedulerProtocol {
     | { readonly type: 'scan'; readonly all: boolean }
     | { readonly type: 'unpark'; readonly domain: Domain }
     | { readonly type: 'recover' }
+    /** Domains wait for a place: look again. */
+    | { readonly type: 'places' }
     | { readonly type: 'append-again'; readonly scheduling: Scheduling }
     | { readonly type: 'cancel-again'; readonly cancelling: Cancelling }
     | { readonly type: 'retime-again'; readonly retiming: Retiming }
     | Answer<'recovered', 'recovered'>
+    | Answer<'guards-live', readonly ChildInfo[]>
     | Answer<'appended', Appended | StoreFailed, Scheduling>
     | Answer<'cancelled', Cancelled | StoreFailed, Cancelling>
     | Answer<'retimed', Retimed | StoreFailed, Retiming>
     | Answer<'page', Read<{ readonly rows: readonly Due[]; readonly edge: Edge }>>
     | Answer<'lane', Read<{ readonly rows: readonly Due[]; readonly more: boolean }>, LaneKey>
     | Answer<'scanned', Read<Lanes>, { readonly all: boolean }>
+    | Answer<'unlisted', Read<Lanes>>
     | Answer<'left-behind', Read<Lanes>, { readonly domain: Domain; readonly now: Instant }>
     | Answer<'guard-started', DynamicChildStarted, Domain>
     | Answer<'accused', Read<{ readonly rows: readonly Due[]; readonly more: boolean }>, string>
@@ -88,15 +111,28 @@ export interface SchedulerProtocol {
 }
 export const scheduler: Name<SchedulerProtocol> = name('scheduler')
 
-export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Events }, State> = {
+export interface SchedulerArgs {
+  readonly events: Events
+  /** Guards that live at once. Default: GUARDS_LIVE_MAX. */
+  readonly guardsMax?: number
+  /** Domains that wait for a place by name. Default: DOMAINS_WAITING_MAX. */
+  readonly domainsWaitingMax?: number
+}
+
+export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> = {
   name: 'scheduler',
   version: 1,
-  init({ events }, ctx) {
+  init({ events, guardsMax = GUARDS_LIVE_MAX, domainsWaitingMax = DOMAINS_WAITING_MAX }, ctx) {
     const now = ctx.world.wallNow()
     const state: State = {
       events,
       horizon: createHorizon(now, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX),
       told: new Map(),
+      guardsMax,
+      starting: new Set(),
+      list: emptyWaitlist(domainsWaitingMax),
+      isCircling: false,
+      placesTick: null,
       watched: new Map(),
       wake: null,
       scan: null,
@@ -127,7 +163,16 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
       return keep
     },
     figures: (_request, _from, state) =>
-      reply({ horizon: sizeOf(state.horizon), edgeAt: state.horizon.edge.nextAt, guards: state.told.size }, state),
+      reply(
+        {
+          horizon: sizeOf(state.horizon),
+          edgeAt: state.horizon.edge.nextAt,
+          guards: state.told.size,
+          waiting: lengthOf(state.list),
+          unlisted: state.list.areUnlisted,
+        },
+        state,
+      ),
   },
   cast: {
     'retry-due': ({ due }, state, ctx) => {
@@ -143,6 +188,21 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
     'lane-caught-up': ({ lane, upTo }, state, ctx) => {
       if (isGroupKey(lane.domain)) takeBackLanes((cut) => isOf(cut, lane, ctx), upTo, state, ctx)
       else takeBackLane(lane, upTo, state, ctx)
+      return keep
+    },
+    'guard-opened': ({ domain }, state, ctx) => {
+      state.starting.delete(domain)
+      givePlaces(state, ctx)
+      return keep
+    },
+    'stood-down': ({ domain, brand, restMs }, state) => {
+      const told = state.told.get(domain)
+      if (told !== undefined) told.stoodDown = { brand, restMs }
+      return keep
+    },
+    'limits-changed': ({ domain }, state, ctx) => {
+      wake(state.list, domain)
+      givePlaces(state, ctx)
       return keep
     },
     regrouped: (_message, state, ctx) => {
@@ -164,8 +224,22 @@ export const schedulerActor: Behaviour<SchedulerProtocol, { readonly events: Eve
         ctx.request(executor, { type: 'await-recovery' }, 'recovered', null, Number.POSITIVE_INFINITY)
         return keep
       case 'recovered':
-        if (message.ok) onRecovered(state, ctx)
+        if (message.ok) ctx.request(guards, { type: 'which-children' }, 'guards-live')
         else ctx.sendAfter(ASK_AGAIN_MS, { type: 'recover' })
+        return keep
+      case 'guards-live':
+        if (!message.ok) ctx.sendAfter(ASK_AGAIN_MS, { type: 'recover' })
+        else {
+          adopt(message.value, state, ctx)
+          onRecovered(state, ctx)
+        }
+        return keep
+      case 'places':
+        onPlacesTick(state, ctx)
+        return keep
+      case 'unlisted':
+        takeUnlisted(message, state, ctx)
+        givePlaces(state, ctx)
         return keep
       case 'scan':
         state.scan = null

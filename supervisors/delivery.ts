@@ -14,14 +14,14 @@ import { executions } from '#actors/executor/starting.ts'
 import { type ExecutorArgs, executor, executorActor } from '#actors/executor.ts'
 import { RETRIES_TABLE } from '#actors/retry.ts'
 import { retries, retryManager, retryManagerActor } from '#actors/retry-manager.ts'
-import { scheduler, schedulerActor } from '#actors/scheduler.ts'
+import { type SchedulerArgs, scheduler, schedulerActor } from '#actors/scheduler.ts'
 import { dynamicSupervisorSpec } from '#runtime/dynamic-supervisor.ts'
 import { supervisorSpec } from '#runtime/supervisor.ts'
 import { type ChildSpec, worker } from '#runtime/supervisor-spec.ts'
 import type { Events } from '#telemetry/events.ts'
 import { HOUSE_FLAGS } from './house.ts'
 
-export interface DeliveryArgs extends DispatchPoolArgs {
+export interface DeliveryArgs extends DispatchPoolArgs, SchedulerArgs {
   readonly events: Events
   readonly runId: string
   readonly fatalRuns: ExecutorArgs['fatalRuns']
@@ -39,6 +39,6 @@ export const delivery = (args: DeliveryArgs): ChildSpec =>
       worker(executorActor, { events: args.events, runId: args.runId, fatalRuns: args.fatalRuns }, { name: executor }),
       dynamicSupervisorSpec({ id: retries, name: retries, flags: HOUSE_FLAGS }),
       worker(retryManagerActor, { events: args.events }, { name: retryManager }),
-      worker(schedulerActor, { events: args.events }, { name: scheduler }),
+      worker(schedulerActor, args, { name: scheduler }),
     ],
   })

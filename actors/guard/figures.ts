@@ -2,7 +2,7 @@
 import type { GuardFigures } from '#actors/guard.ts'
 import { FIGURES_MS } from '#config/limits.ts'
 import { concurrencyNow, type Ground } from '#guard/admission.ts'
-import { isPressed, observe } from '#guard/backpressure.ts'
+import { isPressed, letGo, observe, type PressureChange } from '#guard/backpressure.ts'
 import { isPaused, rateOf, settingOf } from '#guard/limits.ts'
 import { oldestWaiting, sweepBrands } from '#guard/queues.ts'
 import { startsLastSecond } from '#guard/start-counter.ts'
@@ -14,8 +14,15 @@ import type { Ctx, State } from './state.ts'
 export const tellPressure = (nowMono: number, state: State, ctx: Ctx): void => {
   const at = ctx.world.wallNow()
   const seen = { blockedBy: state.block?.by ?? null, depth: state.queues.waiting.size, nowAt: at, nowMono }
-  const change = observe(state.pressure, seen)
+  tellPressureChange(observe(state.pressure, seen), state, ctx)
+}
+/** The guard ends. */
+export const endPressure = (state: State, ctx: Ctx): void =>
+  tellPressureChange(letGo(state.pressure, ctx.world.monoNow()), state, ctx)
+
+const tellPressureChange = (change: PressureChange | null, state: State, ctx: Ctx): void => {
   if (change === null) return
+  const at = ctx.world.wallNow()
   const { domain } = state
   if (change.kind === 'started')
     state.events.emit({ type: 'backpressure.started', at, domain, limit: change.limit, depth: change.depth })

@@ -38,7 +38,7 @@ export const onLanes = (message: Answer<'lanes', Read<LanePage>, number>, state:
   for (const lane of lanes) loadLane(lane, state, ctx)
   if (next !== null) requestLanes(next, state, ctx)
   else state.lanesRead = true
-  openIfLoaded(state)
+  openIfLoaded(state, ctx)
 }
 
 const loadLane = (lane: LaneKey, state: State, ctx: Ctx): void => {
@@ -54,8 +54,10 @@ const loadLane = (lane: LaneKey, state: State, ctx: Ctx): void => {
   }
 }
 
-const openIfLoaded = (state: State): void => {
-  if (state.phase === 'loading' && state.lanesRead && state.loading === 0) state.phase = 'open'
+const openIfLoaded = (state: State, ctx: Ctx): void => {
+  if (state.phase !== 'loading' || !state.lanesRead || state.loading > 0) return
+  state.phase = 'open'
+  ctx.cast(scheduler, { type: 'guard-opened', domain: state.domain })
 }
 
 const laneKeyOf = ({ brand, priority, kind }: Window, { domain }: State): LaneKey => ({ domain, brand, priority, kind })
@@ -95,7 +97,7 @@ export const onHead = (message: HeadAnswer, state: State, ctx: Ctx): void => {
   mergeHead(window, message.value.value, until, state, ctx)
   if (state.refilling === 0) state.gone.clear()
   if (awaited) state.loading -= 1
-  openIfLoaded(state)
+  openIfLoaded(state, ctx)
 }
 
 const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State, ctx: Ctx): void => {

@@ -10,6 +10,7 @@ import type { Pressure } from '#guard/backpressure.ts'
 import type { Flights } from '#guard/flights.ts'
 import type { Queues } from '#guard/queues.ts'
 import type { StartCounter } from '#guard/start-counter.ts'
+import type { RestingRow } from '#guard/tables.ts'
 import type { CastResult } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { DynamicSupervisorProtocol } from '#runtime/dynamic-supervisor.ts'
@@ -60,6 +61,8 @@ export interface State extends GuardArgs {
   watched: MonitorRef[]
   readonly limiters: Map<Brand, { readonly pid: Pid; readonly ref: MonitorRef } | 'starting'>
   block: Block | null
+  /** Its row of the table `guards-resting` as it was written last; null: none. */
+  resting: RestingRow | null
   /** It has told itself to take its turn when it has heard what waits. */
   turnOwed: boolean
   readonly pressure: Pressure

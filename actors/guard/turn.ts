@@ -6,10 +6,19 @@ import { endDueMono } from '#guard/backpressure.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
 import { passTime, saysNothing } from '#guard/conditions.ts'
 import { endedHolds, nextHoldEnd } from '#guard/flights.ts'
-import { CONDITIONS_TABLE, type ConditionsRow } from '#guard/tables.ts'
+import { restMs as restMsOf } from '#guard/resting.ts'
+import {
+  CONDITIONS_TABLE,
+  type ConditionsRow,
+  CROWD,
+  CROWD_TABLE,
+  type CrowdRow,
+  RESTING_TABLE,
+  type RestingRow,
+} from '#guard/tables.ts'
 import { keep, stop } from '#runtime/behaviour.ts'
 import type { Domain } from '#webhook/webhook.ts'
-import { tellPressure, writeFigures } from './figures.ts'
+import { endPressure, tellPressure, writeFigures } from './figures.ts'
 import { groundOf, roomOf } from './ground.ts'
 import { load, refill } from './lanes.ts'
 import { askLimiter } from './limiters.ts'
@@ -17,7 +26,7 @@ import { endFlight, takeOff } from './permits.ts'
 import { tellChange } from './receiver.ts'
 import { register } from './registration.ts'
 import { isReplaced, retire } from './standing.ts'
-import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type State } from './state.ts'
+import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type State, scheduler } from './state.ts'
 
 /**
  * What every message ends with: admit what may start, read what runs low, tell what changed, arm the one wake-up. Once for all
@@ -26,8 +35,8 @@ import { AGAIN_MS, type Ctx, dispatchPool, executor, NEVER, type Result, type St
 export const turn = (state: State, ctx: Ctx): Result => {
   if (isReplaced(state, ctx)) return retire(state, ctx)
   state.figuresStale = true
-  if (ctx.mailboxLength() === 0) step(state, ctx)
-  else if (!state.turnOwed) {
+  if (ctx.mailboxLength() === 0) return stepOrEnd(state, ctx)
+  if (!state.turnOwed) {
     state.turnOwed = true
     ctx.send<GuardProtocol>(ctx.self, { type: 'turn' })
   }
@@ -37,8 +46,12 @@ export const turn = (state: State, ctx: Ctx): Result => {
 export const owedTurn = (state: State, ctx: Ctx): Result => {
   state.turnOwed = false
   if (isReplaced(state, ctx)) return retire(state, ctx)
+  return stepOrEnd(state, ctx)
+}
+/** Where others wait for a place, a guard with nothing to do ends at once. */
+const stepOrEnd = (state: State, ctx: Ctx): Result => {
   step(state, ctx)
-  return keep
+  return hasNothing(state) && isCrowded(ctx) && ctx.mailboxLength() === 0 ? end(state, ctx) : keep
 }
 
 const step = (state: State, ctx: Ctx): void => {
@@ -54,6 +67,7 @@ const step = (state: State, ctx: Ctx): void => {
   if (state.phase !== 'registering' && state.againMono === NEVER) refill(state, ctx)
   tellPressure(ground.nowMono, state, ctx)
   noticeIdle(ground.nowMono, state)
+  noticeRest(state, ctx)
   writeFigures(ground.nowMono, state, ctx)
   arm(ground.nowMono, state, ctx)
 }
@@ -77,16 +91,7 @@ export const onWake = (state: State, ctx: Ctx): Result => {
   const now = ctx.world.monoNow()
   if (state.holds > 0) for (const attemptId of endedHolds(state.flights, now)) endFlight(attemptId, state, ctx)
   if (state.againMono <= now) again(state, ctx)
-  if (mayStop(now, state, ctx)) {
-    ctx.unregister()
-    const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
-    const conditions = table.get(state.domain)
-    if (conditions !== undefined && saysNothing(conditions, now)) table.delete(state.domain)
-    state.events.emit({ type: 'guard.stopped', at: ctx.world.wallNow(), domain: state.domain })
-    return stop('normal', state)
-  }
-  step(state, ctx)
-  return keep
+  return mayStop(now, state, ctx) ? end(state, ctx) : stepOrEnd(state, ctx)
 }
 
 /** What was not answered is asked again. */
@@ -98,14 +103,13 @@ const again = (state: State, ctx: Ctx): void => {
   else state.againMono = ctx.world.monoNow() + AGAIN_MS
 }
 
-const isIdle = (state: State): boolean =>
-  state.phase === 'open' &&
-  state.queues.waiting.size === 0 &&
-  state.flights.size === 0 &&
-  state.queues.hungry.size === 0 &&
-  state.refilling === 0 &&
-  state.queues.reserved === 0 &&
-  state.pressure.limit === null
+/** Nothing in flight, nothing being asked: what may wait here lies in the store as well. */
+const isAtRest = (state: State): boolean =>
+  state.phase === 'open' && state.flights.size === 0 && state.refilling === 0 && state.queues.reserved === 0
+const isCrowded = (ctx: Ctx): boolean => ctx.table<string, CrowdRow>(CROWD_TABLE).has(CROWD)
+const hasWork = ({ queues }: State): boolean => queues.waiting.size > 0 || queues.hungry.size > 0
+const hasNothing = (state: State): boolean => isAtRest(state) && !hasWork(state)
+const isIdle = (state: State): boolean => hasNothing(state) && state.pressure.limit === null
 
 const noticeIdle = (now: number, state: State): void => {
   if (!isIdle(state)) state.idleSinceMono = now
@@ -114,6 +118,45 @@ const noticeIdle = (now: number, state: State): void => {
 /** Stopping loses nothing: no message waits, and none can come after the name is given up (D-2). */
 const mayStop = (now: number, state: State, ctx: Ctx): boolean =>
   isIdle(state) && now >= state.idleSinceMono + GUARD_IDLE_MS && ctx.mailboxLength() === 0
+
+const end = (state: State, ctx: Ctx): Result => {
+  endPressure(state, ctx)
+  ctx.unregister()
+  const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const conditions = table.get(state.domain)
+  if (conditions !== undefined && saysNothing(conditions, ctx.world.monoNow())) table.delete(state.domain)
+  state.events.emit({ type: 'guard.stopped', at: ctx.world.wallNow(), domain: state.domain })
+  return stop('normal', state)
+}
+
+/** It says in a table whether it could make room for others: nothing is in flight, and nothing can start. */
+const noticeRest = (state: State, ctx: Ctx): void => {
+  const row = isAtRest(state) ? (parkedOf(state) ?? RESTING) : null
+  if (row?.parkedBrand === state.resting?.parkedBrand) return
+  const table = ctx.table<Domain, RestingRow>(RESTING_TABLE)
+  state.resting = row
+  if (row === null) table.delete(state.domain)
+  else table.set(state.domain, row)
+}
+const RESTING: RestingRow = { parkedBrand: null }
+const parkedOf = ({ block, queues }: State): RestingRow | null => {
+  const only = queues.ring.queues.length === 1 ? queues.ring.queues[0] : undefined
+  return block?.by === 'brand-concurrency' && only !== undefined ? { parkedBrand: only.brand } : null
+}
+
+/** Others wait for a place. What waits here is read again when its turn has come; the scheduler knows that there is some. */
+export const standDown = (state: State, ctx: Ctx): Result => {
+  if (isReplaced(state, ctx)) return retire(state, ctx)
+  state.resting = null
+  if (!isAtRest(state) || ctx.mailboxLength() > 0) return turn(state, ctx)
+  if (hasWork(state)) {
+    const { brands } = state.queues
+    const only = brands.size === 1 ? [...brands.keys()][0] : undefined
+    const restMs = state.block === null ? 0 : restMsOf(state.block, ctx.world.monoNow())
+    ctx.cast(scheduler, { type: 'stood-down', domain: state.domain, brand: only ?? null, restMs })
+  }
+  return end(state, ctx)
+}
 
 /** One wake-up for everything: the earliest instant at which anything changes by itself. */
 const arm = (now: number, state: State, ctx: Ctx): void => {

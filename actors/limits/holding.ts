@@ -1,12 +1,17 @@
 /** Limits as guards and brand-limiters read them: the table says what the store says. */
 import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
+import type { SchedulerProtocol } from '#actors/scheduler.ts'
 import { limitKey, NODE_PAUSE_KEY } from '#guard/limits.ts'
 import { FIGURES_TABLE, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
 import type { Context } from '#runtime/context.ts'
+import { type Name, name } from '#runtime/protocol.ts'
 import type { StoredLimit } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
+
+/** Named here: its file stands above this one. */
+const scheduler: Name<SchedulerProtocol> = name('scheduler')
 
 type Ctx = Pick<Context, 'table' | 'world' | 'cast'>
 const keyOf = ({ kind, domain, brand }: StoredLimit): string => limitKey(kind, domain, brand)
@@ -50,6 +55,7 @@ export const fill = (stored: readonly StoredLimit[], ctx: Ctx): void => {
 
 /** Limits are read at each admission; this only wakes who waits. A brand's limit over all domains concerns every live guard. */
 const tellConcerned = (domain: Domain | null, brand: Brand | null, ctx: Ctx): void => {
+  ctx.cast(scheduler, { type: 'limits-changed', domain })
   if (domain !== null) return ctx.cast(guardOf(domain), { type: 'limits-changed' })
   if (brand === null) return
   ctx.cast<BrandLimiterProtocol>(brandLimiterOf(brand), { type: 'limits-changed' })

@@ -33,7 +33,7 @@ export const onScanned = (
   const { lanes, next } = message.value.value
   if (!state.quiesced) {
     for (const lane of lanes) {
-      if (all || !state.told.has(guardKeyIn(ctx, lane.domain))) tell(lane.domain, [], [lane], state, ctx)
+      if (all || !state.told.has(guardKeyIn(ctx, lane.domain))) tell(lane.domain, [], [lane], 'found', state, ctx)
     }
   }
   if (next !== null) scan(next, all, ctx)

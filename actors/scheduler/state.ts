@@ -6,6 +6,7 @@ import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { MonitorRef, TimerRef } from '#runtime/protocol.ts'
 import type { Horizon } from '#schedule/horizon.ts'
+import type { Waitlist } from '#schedule/waitlist.ts'
 import type { Append, Appended, Cancelled, Replay, Reschedule } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import type { Brand, Domain, Due, Instant, LaneKey, WebhookId } from '#webhook/webhook.ts'
@@ -29,11 +30,18 @@ export interface Retiming {
   readonly op: Reschedule | Replay
 }
 
-/** A guard that was told something. `pid` null: it is being started, and what it is to be told waits here. */
-interface Told {
+/** A guard that lives. `pid` null: it is being started, and what it is to be told waits here. */
+export interface Told {
   pid: Pid | null
   entries: Due[]
   more: LaneKey[]
+  /** It makes room for others, with work left in the store. */
+  stoodDown: StoodDown | null
+}
+/** `brand`: the only one that waits there, or null. It can start nothing for so long, as far as it knows. */
+export interface StoodDown {
+  readonly brand: Brand | null
+  readonly restMs: number
 }
 /** Monotonic instants of a guard's crashes; parked: it is not started again until the next look. */
 export interface Crashes {
@@ -45,7 +53,15 @@ export interface Crashes {
 export interface State {
   readonly events: Events
   readonly horizon: Horizon
+  /** The guards that live, at most `guardsMax`. */
   readonly told: Map<Domain, Told>
+  readonly guardsMax: number
+  /** Those of them that have not read their lanes yet. */
+  readonly starting: Set<Domain>
+  /** Domains that wait for a place, and whether a page of those that are not listed is being read. */
+  readonly list: Waitlist
+  isCircling: boolean
+  placesTick: TimerRef | null
   readonly watched: Map<MonitorRef, Domain>
   wake: { readonly ref: TimerRef; readonly at: Instant } | null
   scan: { readonly ref: TimerRef; readonly all: boolean } | null

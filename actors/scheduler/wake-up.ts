@@ -18,7 +18,7 @@ export const tick = (state: State, ctx: Ctx, read = true): void => {
   noticeStep(now, state, ctx)
   if (state.recovered && !state.quiesced) {
     tellDue(takeDue(state.horizon, now), now, state, ctx)
-    for (const lane of handOver(state.horizon, now)) tell(lane.domain, [], [lane], state, ctx)
+    for (const lane of handOver(state.horizon, now)) tell(lane.domain, [], [lane], 'due', state, ctx)
     if (read) readAhead(now, state, ctx)
   }
   arm(now, state, ctx)
@@ -33,7 +33,7 @@ const tellDue = (due: readonly Due[], now: Instant, state: State, ctx: Ctx): voi
     else sameDomain.push(one)
   }
   for (const [domain, entries] of byDomain) {
-    tell(domain, entries, [], state, ctx)
+    tell(domain, entries, [], 'due', state, ctx)
     state.events.emit({ type: 'webhook.due', at: now, domain, count: entries.length })
   }
 }

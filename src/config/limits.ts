@@ -124,6 +124,22 @@ export const LANE_WINDOW_MIN = 16
 export const GONE_ATTEMPTS_MAX = 10_000
 /** A guard with nothing to do stops after this long: 100,000 domains must not cost 100,000 live actors. */
 export const GUARD_IDLE_MS = 1_000
+/**
+ * Guards that live at once. More than attempts in flight, so that there are always some without any, which can make room for others;
+ * ~8 KB each. Domains beyond it wait for a place, and their work waits in the store.
+ */
+export const GUARDS_LIVE_MAX = 5_120
+/** This share of the places is kept from domains that can start nothing, so that one that comes due need not wait for room to be made. */
+export const PLACES_KEPT_SHARE = 0.25
+/** Guards that are being started at once: each asks the store twice, and who comes next waits behind all of them. */
+export const GUARDS_STARTING_MAX = 128
+/** Domains that wait for a place by name, ~150 bytes each; the others are found again in the store. */
+export const DOMAINS_WAITING_MAX = 10_000
+/** Where domains wait for a place, so often up to so many guards that cannot start anything make room: ~0.4 ms of work each. */
+export const PLACES_TICK_MS = 100
+export const STAND_DOWNS_MAX = 64
+/** A domain that could not start anything is looked at again after this at the latest, if nothing has told of a change. */
+export const GUARD_REST_MS_MAX = 10_000
 /** A guard writes its figures at most this often. */
 export const FIGURES_MS = 100
 /** TCP and TLS handshake and the name's lookup together (H2); the attempt's own deadline may be shorter. */

@@ -21,8 +21,7 @@ export interface PackedHeads {
 
 /** All ids of one append have the same length (`msg_` + ULID). */
 export const packHeads = (heads: readonly Head[]): PackedHeads => {
-  const kinds: Kind[] = []
-  const known = new Map<string, number>()
+  const kinds = new KindTable()
   const nextAt = new Float64Array(heads.length)
   const expiresAt = new Float64Array(heads.length)
   const kindOf = new Uint16Array(heads.length)
@@ -31,26 +30,31 @@ export const packHeads = (heads: readonly Head[]): PackedHeads => {
     ids += head.id
     nextAt[i] = head.nextAt
     expiresAt[i] = head.expiresAt ?? Number.NaN
-    kindOf[i] = kindIndex(head, kinds, known)
+    kindOf[i] = kinds.indexOf(head)
   })
-  return { ids, idChars: heads[0]?.id.length ?? 0, nextAt, expiresAt, kinds, kindOf }
+  return { ids, idChars: heads[0]?.id.length ?? 0, nextAt, expiresAt, kinds: kinds.all, kindOf }
 }
 
-const isOfKind = (head: Head, kind: Kind | undefined): boolean =>
-  kind !== undefined &&
-  head.domain === kind.domain &&
-  head.brand === kind.brand &&
-  head.priority === kind.priority &&
-  head.timeoutMs === kind.timeoutMs
+class KindTable {
+  readonly all: Kind[] = []
+  readonly #indexes = new Map<string, number>()
+  /** The last kind of each domain: most often the next one too, and found without making a key. */
+  readonly #latest = new Map<Domain, number>()
 
-const kindIndex = (head: Head, kinds: Kind[], known: Map<string, number>): number => {
-  if (isOfKind(head, kinds.at(-1))) return kinds.length - 1
-  const key = `${head.brand} ${head.priority} ${head.timeoutMs} ${head.domain}`
-  const at = known.get(key)
-  if (at !== undefined) return at
-  known.set(key, kinds.length)
-  return kinds.push({ brand: head.brand, domain: head.domain, priority: head.priority, timeoutMs: head.timeoutMs }) - 1
+  indexOf(head: Head): number {
+    const { brand, domain, priority, timeoutMs } = head
+    const latest = this.#latest.get(domain) ?? -1
+    const kind = this.all[latest]
+    if (kind !== undefined && isSame(kind, head)) return latest
+    const key = `${brand} ${priority} ${timeoutMs} ${domain}`
+    const index = this.#indexes.get(key) ?? this.all.push({ brand, domain, priority, timeoutMs }) - 1
+    this.#indexes.set(key, index)
+    this.#latest.set(domain, index)
+    return index
+  }
 }
+const isSame = (a: Kind, b: Kind): boolean =>
+  a.domain === b.domain && a.brand === b.brand && a.priority === b.priority && a.timeoutMs === b.timeoutMs
 
 export const unpackHeads = (packed: PackedHeads): readonly Head[] => {
   const heads: Head[] = new Array(packed.nextAt.length)

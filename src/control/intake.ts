@@ -6,6 +6,7 @@ import type { Instant } from '#webhook/webhook.ts'
 import { brandForWrite, type Caller } from './caller.ts'
 import { readParams } from './explain.ts'
 import { type Taken, type WebhookReader, withDefaults } from './new-webhook.ts'
+import { isPlainDefaults, isPlainWebhook } from './plain-webhook.ts'
 import { brand, type WebhookDefaults, type WebhookParams, webhook, webhookDefaults } from './schema.ts'
 
 export interface IntakeGiven {
@@ -18,7 +19,7 @@ export interface IntakeGiven {
 
 /** `scheduleWebhook`. Throws Refusal. */
 export const readSchedule = (params: unknown, given: IntakeGiven): Taken => {
-  const said = readParams(webhook, params ?? {})
+  const said = isPlainWebhook(params) ? params : readParams(webhook, params ?? {})
   return given.reader.take(said, {
     id: given.ids.next(given.now, given.randomBytes),
     brand: brandForWrite(given.caller, said.brand),
@@ -55,6 +56,7 @@ export const readSchedules = (params: unknown, given: IntakeGiven): readonly Tak
 
 const readItem = (item: unknown, index: number, defaults: WebhookDefaults | undefined): WebhookParams => {
   const prefix = (): string => `webhooks[${index}]`
-  if (defaults === undefined) return readParams(webhook, item, prefix)
-  return withDefaults(defaults, readParams(webhookDefaults, item, prefix), index)
+  if (defaults === undefined) return isPlainWebhook(item) ? item : readParams(webhook, item, prefix)
+  const own = isPlainDefaults(item) ? item : readParams(webhookDefaults, item, prefix)
+  return withDefaults(defaults, own, index)
 }

@@ -8,7 +8,7 @@ import type { NewWebhook } from '#store/store.ts'
 import type { AddressPolicy, DeniedTarget } from '#webhook/address.ts'
 import { type Method, parseHeaders, parseMethod } from '#webhook/headers.ts'
 import type { Refusal as WebhookRefusal } from '#webhook/refusal.ts'
-import { packRequest } from '#webhook/request.ts'
+import { packHead, withBody } from '#webhook/request.ts'
 import { DEFAULT_RETRY_POLICY } from '#webhook/retry.ts'
 import { parseTarget, type Target } from '#webhook/url.ts'
 import type { Brand, Due, Instant, RetryPolicy, WebhookId } from '#webhook/webhook.ts'
@@ -32,12 +32,17 @@ export interface Given {
 
 /** Most webhooks of a client go to few URLs; this many are remembered as judged. */
 const TARGETS_KEPT = 4_096
+interface Known {
+  readonly target: Target
+  /** The head of a request that posts JSON with no headers of its own: nearly all of them. */
+  jsonHead: Uint8Array | null
+}
 
 /** Reads webhooks under one address policy. Throws Refusal, with the field, for what cannot be scheduled. */
 export class WebhookReader {
   readonly #given: AddressPolicy
   #policy: AddressPolicy
-  readonly #targets = new Map<string, Target>()
+  readonly #targets = new Map<string, Known>()
   constructor(policy: AddressPolicy) {
     this.#given = policy
     this.#policy = policy
@@ -51,7 +56,8 @@ export class WebhookReader {
 
   take(params: WebhookParams, given: Given): Taken {
     boundNodes(params, given)
-    const target = this.#target(params.url, given)
+    const known = this.#known(params.url, given)
+    const { target } = known
     const at = atOf(params, given)
     const nextAt = Math.max(at, given.now)
     const expiresAt = expiryOf(params, nextAt, given)
@@ -81,19 +87,20 @@ export class WebhookReader {
       tags: params.tags ?? NO_TAGS,
       idempotencyKey: params.idempotencyKey ?? null,
       contentHash: params.idempotencyKey === undefined ? null : contentHash(params, body),
-      request: packRequest({ url: target.url, method, headers, body: body.content }),
+      request: withBody(headOf(known, method, headers), body.content),
     }
     return { row, head, predict: params.predict === true }
   }
 
-  #target(url: string, given: Given): Target {
+  #known(url: string, given: Given): Known {
     const known = this.#targets.get(url)
     if (known !== undefined) return known
     const parsed = parseTarget(url, this.#policy, fieldOf(given, 'url'))
     if (!parsed.ok) throw refused(parsed.refusal)
     if (this.#targets.size >= TARGETS_KEPT) this.#targets.clear()
-    this.#targets.set(url, parsed.target)
-    return parsed.target
+    const fresh: Known = { target: parsed.target, jsonHead: null }
+    this.#targets.set(url, fresh)
+    return fresh
   }
 }
 
@@ -201,6 +208,13 @@ const headersOf = (params: WebhookParams, { field }: Body, given: Given): Header
   const parsed = parseHeaders(params.headers, fieldOf(given, 'headers'))
   if (!parsed.ok) throw refused(parsed.refusal)
   return parsed.headers.some(([name]) => name === 'content-type') ? parsed.headers : [...implied, ...parsed.headers]
+}
+
+const headOf = (known: Known, method: Method, headers: HeaderList): Uint8Array => {
+  const { url } = known.target
+  if (method !== 'POST' || headers !== CONTENT_TYPES.body) return packHead({ url, method, headers })
+  known.jsonHead ??= packHead({ url, method, headers })
+  return known.jsonHead
 }
 
 /** What is left out is as in the default policy; delays that are computed need a rule, which is then exponential. */

@@ -41,10 +41,8 @@ export const instant = z
   })
   .meta({ type: ['string', 'integer'], description: 'an RFC 3339 instant with an offset, or epoch milliseconds' })
 
-export const brand = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
-  .describe('1 to 64 of a-z, 0-9, _ and -, starting with a letter or a digit')
+export const BRAND = /^[a-z0-9][a-z0-9_-]{0,63}$/
+export const brand = z.string().regex(BRAND).describe('1 to 64 of a-z, 0-9, _ and -, starting with a letter or a digit')
 export const webhookId = z
   .string()
   .min(1)
@@ -91,12 +89,14 @@ const retry = z
   })
   .describe('an object with maxAttempts, backoff, initialDelayMs, maxDelayMs, jitter, inDoubt')
 
+export const DELAY_MS_MAX = 10 * 366 * 86_400_000
 /** From now. */
-export const delay = wholeNumber(0, 10 * 366 * 86_400_000, 'whole milliseconds')
+export const delay = wholeNumber(0, DELAY_MS_MAX, 'whole milliseconds')
+export const METHOD_CHARS_MAX = 16
 
 const webhookFields = {
   url: z.string().min(1).max(URL_CHARS_MAX).describe(`an http or https URL of at most ${URL_CHARS_MAX} characters`),
-  method: z.string().min(1).max(16).optional().describe('an HTTP method'),
+  method: z.string().min(1).max(METHOD_CHARS_MAX).optional().describe('an HTTP method'),
   headers: z
     .record(z.string(), z.string().describe('text'))
     .optional()

@@ -88,7 +88,7 @@ const rateState = (ground: Ground, key: string, limit: RateLimit): RateState => 
 
 /** Permits at once, and which limit says so. */
 export const concurrencyNow = (
-  queues: Queues,
+  queues: Pick<Queues, 'keys'>,
   ground: Ground,
 ): { readonly permits: number; readonly by: 'domain-concurrency' | 'adaptive-concurrency' } => {
   const { limits, conditions } = ground
@@ -101,7 +101,7 @@ export const concurrencyNow = (
 }
 
 /** The domain's own limits. */
-export const domainBlock = (queues: Queues, ground: Ground): Block | null => {
+export const domainBlock = (queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved'>, ground: Ground): Block | null => {
   const { limits, conditions, nowMono } = ground
   const { inFlight, reserved, keys } = queues
   if (isPaused(limits, NODE_PAUSE_KEY)) return { by: 'stopping', untilMono: FOREVER }
@@ -122,7 +122,11 @@ export const brandBlock = (queue: BrandQueue, ground: Ground): Block | null => {
   if (queue.parked || queue.asking) return { by: 'brand-concurrency', untilMono: FOREVER }
   return shareBlock(queue, ground)
 }
-const shareBlock = (queue: BrandQueue, ground: Ground): Block | null => {
+/** Without what its limiter says. */
+export const shareBlock = (
+  queue: Pick<BrandQueue, 'brand' | 'keys' | 'inFlight' | 'reserved'>,
+  ground: Ground,
+): Block | null => {
   const { limits, conditions, nowMono } = ground
   if (isPaused(limits, queue.keys.pause)) return { by: 'brand-paused', untilMono: FOREVER }
   const share = conditions.shares.get(queue.brand)

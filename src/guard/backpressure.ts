@@ -64,6 +64,15 @@ export const observe = (pressure: Pressure, seen: Observed): PressureChange | nu
   return null
 }
 
+/** The guard ends; null: there is nothing to be told. */
+export const letGo = (pressure: Pressure, nowMono: number): PressureChange | null => {
+  if (pressure.limit === null) return null
+  const { limit, peak, spans } = pressure
+  const durationMs = (pressure.clearSinceMono ?? nowMono) - pressure.sinceMono
+  Object.assign(pressure, noPressure())
+  return { kind: 'ended', limit, durationMs, peak, spans }
+}
+
 const begin = (pressure: Pressure, seen: Observed, limit: LimitName): PressureChange => {
   pressure.limit = limit
   pressure.sinceAt = seen.nowAt

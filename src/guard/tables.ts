@@ -1,6 +1,6 @@
 /** The node-local tables of the guards: their names and rows. They outlive the actors that fill them (D-10). */
 import { type GroupBook, NO_GROUPS } from '#webhook/domain-group.ts'
-import type { Domain } from '#webhook/webhook.ts'
+import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
 import type { Conditions } from './conditions.ts'
 import type { Hold } from './flights.ts'
 import type { LimitRow } from './limits.ts'
@@ -53,6 +53,20 @@ export interface NodeLoad {
 /** What each live guard shows of itself, by domain. */
 export const FIGURES_TABLE = 'guard-figures'
 
+/** Live guards with nothing in flight that can start nothing, by domain, the one first that has rested longest: they can make room. */
+export const RESTING_TABLE = 'guards-resting'
+export interface RestingRow {
+  /** It waits for permits of this brand and for nothing else; null: for something else, or for no work. */
+  readonly parkedBrand: Brand | null
+}
+
+/** There is a row in it while domains wait for a place and all places are taken. */
+export const CROWD_TABLE = 'crowd'
+export const CROWD = 'guards'
+export interface CrowdRow {
+  readonly sinceAt: Instant
+}
+
 /**
  * Owned by root, so that the death of the supervisor `guards` with all its guards forgets no closure, no rate and no hold; the
  * table `limits` is the actor's own, and root keeps it while that restarts.
@@ -65,4 +79,6 @@ export const GUARDS_TABLES: readonly string[] = [
   CONDITIONS_TABLE,
   NODE_TABLE,
   FIGURES_TABLE,
+  RESTING_TABLE,
+  CROWD_TABLE,
 ]

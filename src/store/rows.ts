@@ -118,18 +118,18 @@ export const priorityOf = (index: number): Priority => {
 class LaneTable {
   readonly #indexes = new Map<string, number>()
   readonly #lanes: LanePair[] = []
-  #last: LanePair | null = null
-  #lastIndex = -1
+  /** The last lane of each domain: most often the next one too, and found without making a key. */
+  readonly #latest = new Map<string, number>()
   bytesMax = 4
 
   indexOf(row: LanePair): number {
-    const last = this.#last
-    if (last !== null && last.domain === row.domain && last.brand === row.brand && last.priority === row.priority)
-      return this.#lastIndex
+    const latest = this.#latest.get(row.domain) ?? -1
+    const lane = this.#lanes[latest]
+    if (lane !== undefined && lane.brand === row.brand && lane.priority === row.priority) return latest
     const key = `${row.priority} ${row.brand} ${row.domain}`
-    this.#lastIndex = this.#indexes.get(key) ?? this.#add(key, row)
-    this.#last = row
-    return this.#lastIndex
+    const index = this.#indexes.get(key) ?? this.#add(key, row)
+    this.#latest.set(row.domain, index)
+    return index
   }
   #add(key: string, row: LanePair): number {
     this.bytesMax += 5 + 3 * (row.brand.length + row.domain.length)

@@ -29,21 +29,25 @@ type Head = readonly [origin: string, path: string, method: Method, headers: rea
 const HEAD_LENGTH_BYTES = 4
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-export const packRequest = (request: OutgoingRequest): Uint8Array => {
-  const slash = request.url.indexOf('/', request.url.indexOf('//') + 2)
-  if (slash < 0) throw new Error(`not a normalised URL: ${request.url}`)
-  const origin = request.url.slice(0, slash)
-  const head: Head = [origin, request.url.slice(slash), request.method, request.headers.flat()]
+export const packRequest = (request: OutgoingRequest): Uint8Array => withBody(packHead(request), request.body)
+
+/** Length and head; with a body behind it (`withBody`) it is a packed request. */
+export const packHead = ({ url, method, headers }: Omit<OutgoingRequest, 'body'>): Uint8Array => {
+  const slash = url.indexOf('/', url.indexOf('//') + 2)
+  if (slash < 0) throw new Error(`not a normalised URL: ${url}`)
+  const head: Head = [url.slice(0, slash), url.slice(slash), method, headers.flat()]
   const text = JSON.stringify(head)
-  const headBytes = Buffer.byteLength(text)
-  const bodyAt = HEAD_LENGTH_BYTES + headBytes
-  const body = request.body
-  const isText = typeof body === 'string'
-  const packed = Buffer.allocUnsafe(bodyAt + (isText ? Buffer.byteLength(body) : body.length))
-  packed.writeUInt32LE(headBytes, 0)
+  const packed = Buffer.alloc(HEAD_LENGTH_BYTES + Buffer.byteLength(text))
+  packed.writeUInt32LE(packed.length - HEAD_LENGTH_BYTES, 0)
   packed.write(text, HEAD_LENGTH_BYTES)
-  if (isText) packed.write(body, bodyAt)
-  else packed.set(body, bodyAt)
+  return packed
+}
+export const withBody = (head: Uint8Array, body: Uint8Array | string): Uint8Array => {
+  const isText = typeof body === 'string'
+  const packed = Buffer.allocUnsafe(head.length + (isText ? Buffer.byteLength(body) : body.length))
+  packed.set(head)
+  if (isText) packed.write(body, head.length)
+  else packed.set(body, head.length)
   return packed
 }
 

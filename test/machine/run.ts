@@ -15,11 +15,11 @@ const found = (tool: string): boolean =>
     }
   })
 
-const missing = ['strace', 'unshare'].filter((tool) => !found(tool))
+const missing = ['strace', 'unshare', 'ip'].filter((tool) => !found(tool))
 if (process.getuid?.() !== 0) missing.unshift('root')
 if (missing.length > 0) {
   process.stderr.write(
-    `npm run test:machine needs: ${missing.join(', ')}. On Debian: apt-get install strace util-linux\n`,
+    `npm run test:machine needs: ${missing.join(', ')}. On Debian: apt-get install strace util-linux iproute2\n`,
   )
   process.exit(2)
 }

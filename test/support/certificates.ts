@@ -1,5 +1,6 @@
 /**
- * Certificates of a test CA that nobody trusts, for `secure.acme.com`: one good until 2126, one that expired in 2020. Their keys
+ * Certificates of a test CA that nobody trusts, for `secure.acme.com`: one good until 2126, one that expired in 2020; and one that
+ * signs itself. Their keys
  * stand here to be read; they protect nothing.
  */
 export const TEST_CA = `-----BEGIN CERTIFICATE-----
@@ -47,5 +48,23 @@ export const EXPIRED_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgkAJj2PNy1Z+qo8xq
 s3MSHCx15lDugUbaDkgN/RB3Lj2hRANCAATO60i/N9Z8r5GWNnpzKzVpAkRwbvI9
 /PSsgyYSUecs4uGH59aaKpRKy7Q05lzmACXNsuVRuMERDkWMRhXqUva8
+-----END PRIVATE KEY-----
+`
+export const OWN_CERT = `-----BEGIN CERTIFICATE-----
+MIIBpzCCAU2gAwIBAgIUCZ4ft0LWoySfcT1UkY07v17mTsMwCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPc2VjdXJlLmFjbWUuY29tMCAXDTI2MTEyMzAwMjUwNloYDzIx
+MjYxMDMwMDAyNTA2WjAaMRgwFgYDVQQDDA9zZWN1cmUuYWNtZS5jb20wWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAARINPpqi5RGe/X427KOInmcN5URndeQ9TkQjo1s
+6vVOUUS6ArsI3Sy2Vd5qCvxmYaCvS2X79v6iQkQBKerCJQQto28wbTAdBgNVHQ4E
+FgQUy8jlc/usvQc5z2xYkwQosBwoUoMwHwYDVR0jBBgwFoAUy8jlc/usvQc5z2xY
+kwQosBwoUoMwDwYDVR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgg9zZWN1cmUuYWNt
+ZS5jb20wCgYIKoZIzj0EAwIDSAAwRQIhAI4InmkoTvRcm4jPespbKyaRYScQqEhO
+cpxL+PI6E8qwAiBC3XKcPlDlc5TYiAxTJ2qc5kk9kk7ulL6bXh//Rh60kA==
+-----END CERTIFICATE-----
+`
+export const OWN_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgc0Vj5KWxfeCNUWgA
+m98lnKL2UJ25m/FupSJbh5M3E5mhRANCAARINPpqi5RGe/X427KOInmcN5URndeQ
+9TkQjo1s6vVOUUS6ArsI3Sy2Vd5qCvxmYaCvS2X79v6iQkQBKerCJQQt
 -----END PRIVATE KEY-----
 `

@@ -1,10 +1,11 @@
 /** A name server on loopback, over UDP and TCP, that answers as a test scripts it (RFC 1035, section 4). */
 import { createSocket } from 'node:dgram'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { parseAddress } from '#webhook/address-range.ts'
 
 /** `name`: whose record it is; default: the name that was asked for. */
 export type DnsRecord = { readonly name?: string } & (
-  | { readonly type: 'A'; readonly address: string }
+  | { readonly type: 'A' | 'AAAA'; readonly address: string }
   | { readonly type: 'CNAME'; readonly to: string }
 )
 export type DnsFault = 'NXDOMAIN' | 'SERVFAIL' | 'REFUSED'
@@ -115,7 +116,7 @@ const nameBytes = (name: string): Buffer =>
   ])
 /** With a time to live of 0: whoever keeps it does so on his own account. */
 const encoded = (record: DnsRecord, asked: string): Buffer => {
-  const data = record.type === 'A' ? Buffer.from(record.address.split('.').map(Number)) : nameBytes(record.to)
+  const data = record.type === 'CNAME' ? nameBytes(record.to) : Buffer.from(parseAddress(record.address) ?? [])
   return Buffer.concat([
     nameBytes(record.name ?? asked),
     u16(TYPES[record.type]),

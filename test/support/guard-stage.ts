@@ -6,6 +6,7 @@ import { type BrandLimiterProtocol, brandLimiterOf } from '#actors/brand-limiter
 import { type DispatchPoolProtocol, dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import { type Admitted, guardOf, guards, type Permit, startGuard } from '#actors/guard.ts'
 import { type LimitChange, limits, limitsActor } from '#actors/limits.ts'
+import type { SchedulerProtocol } from '#actors/scheduler.ts'
 import { GUARDS_TABLES } from '#guard/tables.ts'
 import type { Behaviour } from '#runtime/behaviour.ts'
 import { keep, ok, reply } from '#runtime/behaviour.ts'
@@ -112,6 +113,7 @@ type StageSchedulerProtocol = {
   readonly call: never
   readonly cast:
     | { readonly type: 'lane-caught-up'; readonly lane: LaneKey; readonly upTo: number }
+    | Extract<SchedulerProtocol['cast'], { readonly type: 'guard-opened' | 'stood-down' | 'limits-changed' }>
     | { readonly type: 'tell'; readonly entries: readonly Due[] }
     | { readonly type: 'handed-back'; readonly due: Due }
   readonly info: Answer<'guard-started', DynamicChildStarted, Domain>
@@ -477,6 +479,9 @@ export class GuardStage {
           this.caughtUp.push(lane)
           return keep
         },
+        'guard-opened': () => keep,
+        'stood-down': () => keep,
+        'limits-changed': () => keep,
         tell: ({ entries }, state, ctx) => {
           tell(entries, state, ctx)
           return keep

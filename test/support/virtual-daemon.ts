@@ -3,7 +3,7 @@
 import type { FatalHeap } from '#actors/executor.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { type LimitChange, limits } from '#actors/limits.ts'
-import { type Retimed, scheduler } from '#actors/scheduler.ts'
+import { type Retimed, type SchedulerArgs, scheduler } from '#actors/scheduler.ts'
 import { type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { FakeNetwork, type FakeScript } from '#dispatch/fake.ts'
 import type { Report } from '#runtime/reports.ts'
@@ -38,6 +38,8 @@ export interface VirtualOptions {
   readonly faults?: MemoryFaults
   /** Copy or freeze messages (default): switched off where the size of a run matters. */
   readonly safeMessages?: boolean
+  /** Bounds of the scheduler, where a test wants them small. */
+  readonly places?: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax'>
   /** Children of root before delivery. */
   readonly before?: (events: Events) => readonly ChildSpec[]
 }
@@ -59,6 +61,7 @@ export class VirtualDaemon {
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
   readonly #safeMessages: boolean
+  readonly #places: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax'>
   readonly #before: (events: Events) => readonly ChildSpec[]
 
   constructor(options: VirtualOptions = {}) {
@@ -67,6 +70,7 @@ export class VirtualDaemon {
     this.#ids = new WebhookIds()
     this.#faults = options.faults ?? {}
     this.#safeMessages = options.safeMessages ?? true
+    this.#places = options.places ?? {}
     this.#before = options.before ?? (() => [])
     this.runtime = this.#newRuntime()
   }
@@ -107,6 +111,7 @@ export class VirtualDaemon {
       supervisor,
       rootSupervisor({
         events: hub,
+        ...this.#places,
         runId: `run-${this.#runs}`,
         fatalRuns: this.fatalRuns,
         openStore: openMemoryStore(this.disk, this.#faults),

@@ -8,19 +8,29 @@ import {
   idempotencyKeyOf,
   timeoutMsOf,
 } from '#store/row-codec.ts'
-import { type Batch, openBatch, type PackedRow, readPackedRow } from '#store/rows.ts'
+import { type Batch, openBatch, readPackedRow } from '#store/rows.ts'
 import type { Appended } from '#store/store.ts'
 import type { WebhookId } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
 import { bucketOf, type FarRows, type Headed } from './far-rows.ts'
 import type { LaneBook } from './lane-book.ts'
+import { ROWS_AT_ONCE, RowInsert, type Value } from './row-insert.ts'
 
 type Conflict = Extract<Appended, { ok: false }>
 interface Known {
   readonly seq: number
   readonly id: WebhookId
   readonly duplicate: boolean
+}
+/** A row of the batch, under the number that it gets if all before it are new. */
+interface Incoming {
+  readonly seq: number
+  readonly id: WebhookId
+  readonly lane: number
+  readonly brand: string
+  readonly key: string | null
+  readonly body: Buffer
 }
 
 /** Thrown when a row meets the key of a batch that is still open: whether it is a duplicate is not known yet. */
@@ -81,8 +91,8 @@ export class Inserter {
   readonly #lanes: LaneBook
   readonly #far: FarRows
   readonly #isOpen: (seq: number) => boolean
-  readonly #insert
-  readonly #insertKey
+  readonly #webhooks
+  readonly #keys
   readonly #seqOfKey
   readonly #seqOfId
   readonly #read
@@ -95,12 +105,8 @@ export class Inserter {
     this.#lanes = lanes
     this.#far = far
     this.#isOpen = isOpen
-    this.#insert = db.prepare<[number, string, number, Buffer]>(
-      'INSERT INTO webhooks (seq, id, lane, row) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
-    )
-    this.#insertKey = db.prepare<[string, string, number]>(
-      'INSERT INTO idempotency (brand, key, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-    )
+    this.#webhooks = new RowInsert(db, 'webhooks (seq, id, lane, row)', 4, 'ON CONFLICT (id) DO NOTHING')
+    this.#keys = new RowInsert(db, 'idempotency (brand, key, seq)', 3, 'ON CONFLICT DO NOTHING')
     this.#seqOfKey = db
       .prepare<[string, string], number>('SELECT seq FROM idempotency WHERE brand = ? AND key = ?')
       .pluck()
@@ -121,18 +127,15 @@ export class Inserter {
   step(work: Appending, limit: number, changes: CounterChanges): void {
     const end = Math.min(work.batch.count, work.index + limit)
     while (work.index < end && work.conflict === null) {
-      const row = readPackedRow(work.bytes, work.at)
-      const key = work.batch.lanes[row.lane]
-      if (key === undefined) throw new BadRow('unknown lane')
-      checkRow(row.body)
-      this.#take(work, row, key.brand, this.#lanes.findOrAdd(key), changes)
-      work.at = row.next
+      const rows = this.#readRows(work, Math.min(ROWS_AT_ONCE, end - work.index))
+      if (this.#insertAll(rows)) for (const row of rows) accept(work, row, changes)
+      else this.#takeEach(work, rows, changes)
     }
   }
 
   /** Gives at most `limit` rows their place in `far` or `live`. Within a transaction. */
   place(work: Appending, limit: number): void {
-    for (const head of work.takeUnplaced(limit)) this.#far.add(head)
+    this.#far.add(work.takeUnplaced(limit))
   }
 
   /** Takes rows out again, wherever they lie. Their counters are the caller's. Within a transaction. */
@@ -148,26 +151,50 @@ export class Inserter {
     }
   }
 
-  #take(work: Appending, row: PackedRow, brand: string, lane: number, changes: CounterChanges): void {
-    const seq = work.nextSeq
-    const key = idempotencyKeyOf(row.body)
-    if (key !== null && this.#insertKey.run(brand, key, seq).changes === 0) {
+  #readRows(work: Appending, count: number): Incoming[] {
+    const rows: Incoming[] = []
+    for (let i = 0; i < count; i++) {
+      const { id, lane, body, next } = readPackedRow(work.bytes, work.at)
+      const key = work.batch.lanes[lane]
+      if (key === undefined) throw new BadRow('unknown lane')
+      checkRow(body)
+      const seq = work.nextSeq + i
+      rows.push({ seq, id, lane: this.#lanes.findOrAdd(key), brand: key.brand, key: idempotencyKeyOf(body), body })
+      work.at = next
+    }
+    return rows
+  }
+
+  /** All of them or none: false if one of them, its id or its key, is there. */
+  #insertAll(rows: readonly Incoming[]): boolean {
+    const keyed = rows.filter(({ key }) => key !== null)
+    const keys = this.#keys.insert(keyed, putKey)
+    const webhooks = keys === keyed.length ? this.#webhooks.insert(rows, putWebhook) : 0
+    if (webhooks === rows.length) return true
+    if (keys > 0) for (const { brand, key, seq } of keyed) this.#removeKey.run(brand, key ?? '', seq)
+    if (webhooks > 0) for (const { seq } of rows) this.#removeWebhook.run(seq)
+    return false
+  }
+
+  #takeEach(work: Appending, rows: readonly Incoming[], changes: CounterChanges): void {
+    for (const row of rows) if (work.conflict === null) this.#take(work, { ...row, seq: work.nextSeq }, changes)
+  }
+  #take(work: Appending, row: Incoming, changes: CounterChanges): void {
+    const { seq, brand, key } = row
+    if (key !== null && this.#keys.insert([row], putKey) === 0) {
       this.#takeKnown(work, row, brand, key)
       return
     }
-    if (this.#insert.run(seq, row.id, lane, row.body).changes === 0) {
+    if (this.#webhooks.insert([row], putWebhook) === 0) {
       if (key !== null) this.#removeKey.run(brand, key, seq)
       work.take({ seq: this.#closed(work, this.#seqOfId.get(row.id) ?? 0), id: row.id, duplicate: false })
       return
     }
-    work.insert(headOf(seq, row, lane))
-    changes.added(lane, 'scheduled', 1)
-    work.nextSeq += 1
-    work.take({ seq, id: row.id, duplicate: false })
+    accept(work, row, changes)
   }
 
   /** The key is taken: by the row itself (sent again), by the same content (a duplicate), or by another (a conflict). */
-  #takeKnown(work: Appending, row: PackedRow, brand: string, key: string): void {
+  #takeKnown(work: Appending, row: Incoming, brand: string, key: string): void {
     const seq = this.#closed(work, this.#seqOfKey.get(brand, key) ?? 0)
     const found = this.#read.get(seq)
     if (found === undefined) throw new Error(`idempotency key of row ${seq} outlived it`)
@@ -187,14 +214,22 @@ export class Inserter {
   }
 }
 
-const byHour = (a: Headed, b: Headed): number => bucketOf(a.nextAt) - bucketOf(b.nextAt) || a.seq - b.seq
-const headOf = (seq: number, row: PackedRow, lane: number): Headed => ({
-  seq,
-  id: row.id,
-  lane,
-  nextAt: firstNextAtOf(row.body),
-  timeoutMs: timeoutMsOf(row.body),
-  expiresAt: expiresAtOf(row.body),
-})
+const putKey = ({ brand, key, seq }: Incoming, values: Value[]): void => {
+  values.push(brand, key, seq)
+}
+const putWebhook = ({ seq, id, lane, body }: Incoming, values: Value[]): void => {
+  values.push(seq, id, lane, body)
+}
+/** It is inserted. */
+const accept = (work: Appending, { seq, id, lane, body }: Incoming, changes: CounterChanges): void => {
+  const nextAt = firstNextAtOf(body)
+  const head = { seq, id, lane, nextAt, timeoutMs: timeoutMsOf(body), expiresAt: expiresAtOf(body) }
+  work.insert({ ...head, bucket: bucketOf(nextAt) })
+  changes.added(lane, 'scheduled', 1)
+  work.nextSeq += 1
+  work.take({ seq, id, duplicate: false })
+}
+
+const byHour = (a: Headed, b: Headed): number => a.bucket - b.bucket || a.seq - b.seq
 const isSame = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
   a === null || b === null ? a === b : Buffer.compare(a, b) === 0

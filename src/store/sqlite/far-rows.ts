@@ -6,8 +6,13 @@
 import { FAR_AHEAD_MS, FAR_BUCKET_MS, FAR_PAGE_ROWS } from '#config/limits.ts'
 import type { Due, Instant } from '#webhook/webhook.ts'
 import type { Connection } from './connection.ts'
+import { RowInsert, type Value } from './row-insert.ts'
 
-export type Headed = Omit<Due, 'brand' | 'domain' | 'priority' | 'attempts'> & { readonly lane: number }
+/** `bucket`: the start of the hour of `nextAt`. */
+export type Headed = Omit<Due, 'brand' | 'domain' | 'priority' | 'attempts'> & {
+  readonly lane: number
+  readonly bucket: Instant
+}
 
 export const bucketOf = (nextAt: Instant): Instant => Math.floor(nextAt / FAR_BUCKET_MS) * FAR_BUCKET_MS
 
@@ -27,12 +32,8 @@ export class FarRows {
 
   constructor(db: Connection) {
     const head = 'seq, id, lane, next_at, timeout_ms, expires_at'
-    this.#addFar = db.prepare<[number, number, string, number, number, number, number | null]>(
-      `INSERT INTO far (bucket, ${head}) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    )
-    this.#addLive = db.prepare<[number, string, number, number, number, number | null]>(
-      `INSERT INTO live (${head}, attempts) VALUES (?, ?, ?, ?, ?, ?, 0)`,
-    )
+    this.#addFar = new RowInsert(db, `far (bucket, ${head})`, 7)
+    this.#addLive = new RowInsert(db, `live (${head}, attempts)`, 7)
     this.#min = db.prepare<[], number | null>('SELECT min(bucket) FROM far').pluck()
     this.#lastOfPage = db
       .prepare<[number, number], number>('SELECT seq FROM far WHERE bucket = ? ORDER BY seq LIMIT 1 OFFSET ?')
@@ -45,15 +46,13 @@ export class FarRows {
     this.#firstBucket = this.#readFirst()
   }
 
-  /** Puts a new row on its side. Within a transaction. */
-  add(row: Headed): void {
-    const bucket = bucketOf(row.nextAt)
-    if (bucket <= this.#nearUntil) {
-      this.#addLive.run(row.seq, row.id, row.lane, row.nextAt, row.timeoutMs, row.expiresAt)
-      return
-    }
-    this.#addFar.run(bucket, row.seq, row.id, row.lane, row.nextAt, row.timeoutMs, row.expiresAt)
-    if (bucket < this.#firstBucket) this.#firstBucket = bucket
+  /** Puts new rows on their side; in the order of their hours, so that each page is looked for once. Within a transaction. */
+  add(rows: readonly Headed[]): void {
+    const far = rows.filter(({ bucket }) => bucket > this.#nearUntil)
+    const near = far.length === rows.length ? [] : rows.filter(({ bucket }) => bucket <= this.#nearUntil)
+    this.#addFar.insert(far, putFar)
+    this.#addLive.insert(near, putLive)
+    for (const { bucket } of far) if (bucket < this.#firstBucket) this.#firstBucket = bucket
   }
   /** Moves one row to `live`; false if it is not here. Within a transaction. */
   promote(seq: number, nextAt: Instant): boolean {
@@ -92,4 +91,11 @@ export class FarRows {
   #readFirst(): Instant {
     return this.#min.get() ?? Number.POSITIVE_INFINITY
   }
+}
+
+const putFar = ({ bucket, seq, id, lane, nextAt, timeoutMs, expiresAt }: Headed, values: Value[]): void => {
+  values.push(bucket, seq, id, lane, nextAt, timeoutMs, expiresAt)
+}
+const putLive = ({ seq, id, lane, nextAt, timeoutMs, expiresAt }: Headed, values: Value[]): void => {
+  values.push(seq, id, lane, nextAt, timeoutMs, expiresAt, 0)
 }

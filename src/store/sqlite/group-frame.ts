@@ -1,9 +1,18 @@
 /**
- * A group on its way to the store's thread and back, packed: what every delivery costs (its mark, its outcome, and their
- * answers) crosses as bytes in one buffer. Cloned as objects they cost main a fifth of its time: a structured clone writes and
+ * A group on its way to the store's thread and back, packed: what every webhook costs (its append, its mark, its outcome, and
+ * their answers) crosses as bytes in one buffer. Cloned as objects they cost main a fifth of its time: a structured clone writes and
  * reads every key of every object. The rest of the contract is rare and is cloned as it is.
  */
-import type { Append, Marked, MarkStarted, OutcomeRecorded, RecordOutcome, WriteOp, WriteResult } from '#store/store.ts'
+import type {
+  Append,
+  Appended,
+  Marked,
+  MarkStarted,
+  OutcomeRecorded,
+  RecordOutcome,
+  WriteOp,
+  WriteResult,
+} from '#store/store.ts'
 import {
   type AttemptRecord,
   ERROR_CLASSES,
@@ -11,6 +20,7 @@ import {
   FINAL_STATES,
   type FinalState,
   type Instant,
+  type WebhookId,
 } from '#webhook/webhook.ts'
 
 export type Bytes = Uint8Array<ArrayBuffer>
@@ -27,6 +37,7 @@ const OUTCOME = 2
 const APPEND = 3
 const MARKED = 4
 const RECORDED = 5
+const APPENDED = 6
 
 const IN_DOUBT = 1
 const HAS_ENDED = 2
@@ -73,7 +84,7 @@ export const unpackGroup = ({ others, frame }: PackedGroup<WriteOp>): WriteOp[] 
 
 export const packResults = (results: readonly WriteResult<WriteOp>[]): PackedGroup<WriteResult<WriteOp>> => {
   let room = 0
-  for (const result of results) room += HEAD_MAX + ('request' in result ? result.request.length : 0)
+  for (const result of results) room += roomOfResult(result)
   const to = new Writer(room)
   const others: WriteResult<WriteOp>[] = []
   for (const result of results) {
@@ -84,7 +95,8 @@ export const packResults = (results: readonly WriteResult<WriteOp>[]): PackedGro
     } else if ('seq' in result) {
       to.u8(RECORDED)
       to.f64(result.seq)
-    } else {
+    } else if ('seqs' in result && isEven(result.ids)) packAppended(result, to)
+    else {
       to.u8(OTHER)
       others.push(result)
     }
@@ -101,10 +113,32 @@ export const unpackResults = ({ others, frame }: PackedGroup<WriteResult<WriteOp
     const kind = from.u8()
     if (kind === MARKED) results.push(unpackMarked(from))
     else if (kind === RECORDED) results.push({ ok: true, seq: from.f64() } satisfies OutcomeRecorded)
+    else if (kind === APPENDED) results.push(unpackAppended(from))
     else results.push(nextOf(rest))
   }
   return results
 }
+
+type Stored = Extract<Appended, { ok: true }>
+/** All ids of a batch as one text: as a thousand texts in a list they cost 1.6 microseconds each to clone. */
+const packAppended = ({ seqs, ids, duplicates }: Stored, to: Writer): void => {
+  to.u8(APPENDED)
+  to.u32(ids.length)
+  to.u32(ids[0]?.length ?? 0)
+  to.text(ids.join(''))
+  for (const seq of seqs) to.f64(seq)
+  for (const duplicate of duplicates) to.u8(Number(duplicate))
+}
+const unpackAppended = (from: Reader): Stored => {
+  const count = from.u32()
+  const chars = from.u32()
+  const text = from.text()
+  const ids = Array.from({ length: count }, (_, i) => text.slice(i * chars, (i + 1) * chars))
+  const seqs = Array.from({ length: count }, () => from.f64())
+  return { ok: true, seqs, ids, duplicates: Array.from({ length: count }, () => from.u8() === 1) }
+}
+/** One text can be cut into them again. */
+const isEven = (ids: readonly WebhookId[]): boolean => ids.every((id) => id.length === ids[0]?.length)
 
 const unpackMarked = (from: Reader): Marked => {
   const firstAt = from.f64()
@@ -131,6 +165,12 @@ const roomOf = (op: WriteOp): number => {
     default:
       return HEAD_MAX + (isCopied(op) ? op.rows.length : 0)
   }
+}
+
+const roomOfResult = (result: WriteResult<WriteOp>): number => {
+  if ('request' in result) return HEAD_MAX + result.request.length
+  if (!('seqs' in result)) return HEAD_MAX
+  return HEAD_MAX + result.ids.length * (9 + UNIT_BYTES_MAX * (result.ids[0]?.length ?? 0))
 }
 
 const packAppend = ({ count, rows }: Append, to: Writer): void => {

@@ -262,6 +262,34 @@ describe('memory and SQLite', () => {
       { numRuns: RUNS, endOnFailure: true },
     )
   })
+
+  /** A batch is inserted ten rows a call: what one of the ten has met before must not be seen by the other nine. */
+  it('take the same batches of some tens, of which here and there a row is known already', async () => {
+    const batch = fc.uniqueArray(fc.nat(150), { minLength: 8, maxLength: 35, size: 'max' })
+    // The key of one row in three is another one's too; of one in six the content differs, which is a conflict.
+    const row = (salt: number) => (n: number) =>
+      newWebhook(n + salt * 1_000, {
+        idempotencyKey: n % 4 === 0 ? null : `k${n % 3 === 0 ? n % 50 : n}`,
+        contentHash: new Uint8Array([n % 18 === 0 ? n : 0]),
+        at: T0 + (n % 5) * HOUR_MS,
+      })
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(batch, fc.nat(2)), { minLength: 1, maxLength: 8 }), async (batches) => {
+        const model = await openMemoryStore(new MemoryDisk())(noEvents)
+        const real = new InlineSqlite()
+        try {
+          for (const [numbers, salt] of batches)
+            await agree(model, real, { do: 'write', group: [appendOf(...numbers.map(row(salt)))], again: salt === 0 })
+          const list = { type: 'list', filter: { brand: null }, limit: 500, cursor: null, now: T0 } as const
+          await agree(model, real, { do: 'read', query: list })
+          expect(real.read({ type: 'check' })).toEqual({ problems: [] })
+        } finally {
+          real.dispose()
+        }
+      }),
+      { numRuns: 25, endOnFailure: true },
+    )
+  })
 })
 
 const agree = async (model: Store, real: InlineSqlite, step: Step): Promise<void> => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FrameBox, ingest, ingestActor } from '#actors/ingest.ts'
 import type { Caller } from '#control/caller.ts'
@@ -146,6 +147,18 @@ describe('nesting', () => {
     expect(nestsDeeperThan(bytes('["\\\\", [[1]]]'), 2)).toBe(true)
     expect(nestsDeeperThan(bytes('[1],[1],[1]'), 1)).toBe(false)
     expect(nestsDeeperThan(bytes('"never ends [[['), 1)).toBe(false)
+  })
+  it('is counted behind strings of every length, with escaped quotes wherever they stand', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('x', 'xxxxxxxxxxxxxxxxxxxx', '"', '\\', '[[['), { maxLength: 60 }),
+        (parts) => {
+          const text = JSON.stringify([parts.join(''), [1]])
+          expect(nestsDeeperThan(bytes(text), 1)).toBe(true)
+          expect(nestsDeeperThan(bytes(text), 2)).toBe(false)
+        },
+      ),
+    )
   })
   it('of a hundred thousand levels is found at once', () => {
     expect(nestsDeeperThan(bytes('['.repeat(100_000)), 32)).toBe(true)

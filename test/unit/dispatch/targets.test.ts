@@ -1,16 +1,24 @@
 /**
- * SSRF and names: 127.0.0.1 stands for a public address here and 127.0.0.2 for a private one, on which a listener must see
- * not one connection.
+ * SSRF and names: 127.0.0.1 stands for a public address here and 127.0.0.2 for a private one; where a target is refused, a
+ * listener on both must see not one connection.
  */
 
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
-import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import { afterEach, describe, expect, it } from 'vitest'
-import { DNS_NAMES_MAX, ORIGINS_MAX } from '#config/limits.ts'
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Query } from '#dispatch/resolver.ts'
 import { type DispatchSettings, parseHosts } from '#dispatch/settings.ts'
-import { EXPIRED_CERT, EXPIRED_KEY, GOOD_CERT, GOOD_KEY, TEST_CA } from '#test/support/certificates.ts'
+import {
+  EXPIRED_CERT,
+  EXPIRED_KEY,
+  GOOD_CERT,
+  GOOD_KEY,
+  OWN_CERT,
+  OWN_KEY,
+  TEST_CA,
+} from '#test/support/certificates.ts'
+import { DENIED } from '#test/support/denied-addresses.ts'
 import { httpClient } from '#test/support/http-client.ts'
 import { RawReceiver } from '#test/support/raw-receiver.ts'
 import { Receiver } from '#test/support/receiver.ts'
@@ -36,9 +44,9 @@ const receiver = async () => {
   cleanups.push(() => made.stop())
   return made
 }
-/** A denied listener on the same port as the public one. */
+/** Listens on every IPv4 address of this machine, so that no connection is overlooked. */
 const forbidden = async () => {
-  const made = await RawReceiver.start((connection) => connection.write(OK), { host: '127.0.0.2' })
+  const made = await RawReceiver.start((connection) => connection.write(OK), { host: '0.0.0.0' })
   cleanups.push(() => made.stop())
   return made
 }
@@ -75,37 +83,17 @@ const nobody = dns({}).query
 
 describe('SSRF-01: literals', () => {
   it.each([
+    ...DENIED.filter((address) => address !== '127.0.0.1').map((one) => (one.includes(':') ? `[${one}]` : one)),
     '127.0.0.2',
-    '[::1]',
     '0177.0.0.2',
-    '2130706434',
-    '[::ffff:127.0.0.2]',
-    '169.254.169.254',
     '0x7f.2',
     '0x7f000002',
+    '2130706434',
+    '[::ffff:127.0.0.2]',
     '[::ffff:7f00:2]',
     '[::127.0.0.2]',
     '[64:ff9b::7f00:2]',
     '[2002:7f00:2::]',
-    '[fe80::1]',
-    '[fc00::1]',
-    '[fec0::1]',
-    '[ff02::1]',
-    '[2001:db8::1]',
-    '[::]',
-    '100.64.0.1',
-    '172.16.0.1',
-    '192.168.0.1',
-    '192.0.2.1',
-    '198.18.0.1',
-    '198.51.100.7',
-    '203.0.113.7',
-    '224.0.0.1',
-    '240.0.0.1',
-    '255.255.255.255',
-    '168.63.129.16',
-    '10.0.0.1',
-    '0.0.0.0',
   ])('%s is refused without a socket', async (host) => {
     const { port, connections } = await forbidden()
     const report = await client(nobody).send(`http://${host}:${port}/`)
@@ -180,6 +168,29 @@ describe('SSRF-02: names', () => {
   })
 })
 
+describe('SSRF-08: ports and schemes, when the request goes out', () => {
+  it.each([0, 22, 25, 5_432, 6_379])(
+    'port %i is refused, of an address and of a name, without a question',
+    async (port) => {
+      const { query, asked } = dns({ 'good.acme.com': () => ({ v4: ['8.8.8.8'] }) })
+      const { send } = client(query)
+      for (const host of ['8.8.8.8', 'good.acme.com'])
+        expect(await send(`http://${host}:${port}/`)).toMatchObject({
+          outcome: { error: 'blocked_target' },
+          sent: false,
+        })
+      expect(asked).toEqual([])
+    },
+  )
+  it.each(['ftp', 'ws', 'wss', 'file'])('the scheme %s is refused', async (scheme) => {
+    const { send } = client(nobody)
+    expect(await send(`${scheme}://good.acme.com/`)).toMatchObject({
+      outcome: { error: 'blocked_target' },
+      sent: false,
+    })
+  })
+})
+
 describe('SSRF-04: a resolver that fails never means "go on"', () => {
   it.each([
     ['ENOTFOUND', 'dns_nxdomain'],
@@ -247,27 +258,14 @@ describe('RECV-16: what names cost', () => {
   })
 })
 
-describe('RECV-17: 10,000 hosts once each', () => {
-  it('leave a bounded number of origins and names behind', async () => {
-    const made = await receiver()
-    const query: Query = (_, family, answered) =>
-      family === 4 ? answered(null, [{ address: '127.0.0.1', ttlMs: 60_000 }]) : answered({ code: 'ENODATA' }, [])
-    const { http, send } = client(query)
-    for (let round = 0; round < 60; round++) {
-      const all = Array.from({ length: 100 }, (_, i) => send(`http://h${round * 100 + i}.acme.com:${made.port}/`))
-      for (const report of await Promise.all(all)) expect(report.outcome).toMatchObject({ status: 200 })
-    }
-    expect(http.sizes).toEqual({ attempts: 0, origins: ORIGINS_MAX, names: DNS_NAMES_MAX })
-    await http.close()
-    await made.until(() => made.open === 0)
-  }, 60_000)
-})
-
 describe('RECV-11: TLS', () => {
-  const secure = async (options: TlsOptions) => {
+  const secure = async (
+    options: TlsOptions,
+    behave: (socket: TLSSocket) => void = (socket) => socket.once('data', () => socket.write(OK)),
+  ) => {
     const server = createTlsServer(options, (socket) => {
       socket.on('error', () => {})
-      socket.once('data', () => socket.write(OK))
+      behave(socket)
     })
     server.on('tlsClientError', () => {})
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -294,6 +292,28 @@ describe('RECV-11: TLS', () => {
   it.each([
     ['of an unknown authority', { cert: GOOD_CERT, key: GOOD_KEY }, {}, 'secure.acme.com', 'tls_cert'],
     ['expired', { cert: EXPIRED_CERT, key: EXPIRED_KEY }, trusting, 'secure.acme.com', 'tls_cert'],
+    ['that signs itself', { cert: OWN_CERT, key: OWN_KEY }, trusting, 'secure.acme.com', 'tls_cert'],
+    [
+      'in a chain of more than 100 KB',
+      { cert: `${GOOD_CERT}${TEST_CA.repeat(400)}`, key: GOOD_KEY },
+      trusting,
+      'secure.acme.com',
+      'tls_handshake',
+    ],
+    [
+      'refused to the name that was asked for (SNI)',
+      { SNICallback: (_name: string, done: (error: Error) => void) => done(new Error('not here')) },
+      trusting,
+      'secure.acme.com',
+      'tls_handshake',
+    ],
+    [
+      'with TLS 1.0 only',
+      { cert: GOOD_CERT, key: GOOD_KEY, minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'ALL@SECLEVEL=0' },
+      trusting,
+      'secure.acme.com',
+      'tls_handshake',
+    ],
     ['for another name', { cert: GOOD_CERT, key: GOOD_KEY }, trusting, 'other.acme.com', 'tls_cert'],
     [
       'with TLS 1.1 only',
@@ -307,17 +327,47 @@ describe('RECV-11: TLS', () => {
     const report = await client(names.query, settings).send(`https://${name}:${port}/`)
     expect(report).toMatchObject({ outcome: { kind: 'error', error }, sent: false })
   })
-  it('a client certificate demanded is a failed handshake', async () => {
+  it.each([
+    // In 1.3 the server says so after the handshake, when the request may be on its way; its reset may overtake its reason.
+    ['TLSv1.2', ['tls_handshake'], [false]],
+    ['TLSv1.3', ['tls_handshake', 'reset_after_send'], [false, true]],
+  ] as const)('a client certificate demanded under %s is a failed handshake', async (version, errors, sent) => {
     const port = await secure({
       cert: GOOD_CERT,
       key: GOOD_KEY,
       requestCert: true,
       rejectUnauthorized: true,
       ca: TEST_CA,
+      minVersion: version,
+      maxVersion: version,
     })
     const report = await client(names.query, trusting).send(`https://secure.acme.com:${port}/`)
-    expect(report.outcome).toMatchObject({ kind: 'error' })
-    expect(['tls_handshake', 'reset_after_send']).toContain(report.outcome.kind === 'error' && report.outcome.error)
+    expect(errors).toContain(report.outcome.kind === 'error' ? report.outcome.error : report.outcome.status)
+    expect(sent).toContain(report.sent)
+  })
+  it('a renegotiation in the middle of a request does no harm: it is answered, and so is the next one', async () => {
+    let renegotiations = 0
+    const port = await secure({ cert: GOOD_CERT, key: GOOD_KEY, maxVersion: 'TLSv1.2' }, (socket) => {
+      socket.once('data', () => {
+        renegotiations += 1
+        socket.renegotiate({}, () => socket.write(OK))
+      })
+    })
+    const { send } = client(names.query, trusting)
+    for (let i = 0; i < 2; i++)
+      expect(await send(`https://secure.acme.com:${port}/`, { timeoutMs: 2_000 })).toMatchObject({
+        outcome: { status: 200 },
+      })
+    expect(renegotiations).toBeGreaterThan(0)
+  })
+  it('is verified whatever the environment says', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    cleanups.push(async () => void vi.unstubAllEnvs())
+    const port = await secure({ cert: OWN_CERT, key: OWN_KEY })
+    expect(await client(names.query).send(`https://secure.acme.com:${port}/`)).toMatchObject({
+      outcome: { error: 'tls_cert' },
+      sent: false,
+    })
   })
   it('plain HTTP on a TLS port, and a handshake that stalls, end as failures', async () => {
     const plain = await RawReceiver.start((connection) => connection.write('HTTP/1.1 400 Bad\r\n\r\n'), {

@@ -67,8 +67,20 @@ const marked = fc.record({
   firstAt: instant,
   lonelyDeaths: maybe(fc.nat(3)),
 })
+/** Ids of one length, as they are, and of several. */
+const appended = fc
+  .tuple(fc.nat(40), fc.array(fc.record({ id: text, seq: fc.maxSafeNat(), duplicate: fc.boolean() })), fc.boolean())
+  .map(([length, rows, even]): WriteResult<WriteOp> => {
+    return {
+      ok: true,
+      seqs: rows.map(({ seq }) => seq),
+      ids: rows.map(({ id }) => (even ? id.padEnd(80).slice(0, length).toWellFormed() : id)),
+      duplicates: rows.map(({ duplicate }) => duplicate),
+    }
+  })
 const result: fc.Arbitrary<WriteResult<WriteOp>> = fc.oneof(
   marked,
+  appended,
   fc.record({ ok: fc.constant(true as const), seq: fc.nat() }),
   fc.record({ ok: fc.constant(false as const), why: fc.constantFrom('not-found' as const, 'stale' as const) }),
   fc.record({ ok: fc.constant(true as const), pruned: fc.nat() }),
