@@ -37,14 +37,14 @@ export const refusedUnread = (
 
 /** Why the group may not wait for the store now, or null. */
 export const refusedAppend = ({ append }: Group, ctx: Ctx): ErrorData | null =>
-  noRoom(append.count, append.rows.length, storeLoadNow(ctx), overloadNow(ctx), ctx.world.random())
+  noRoom(append.count, append.rows.length, storeLoadNow(ctx), overloadNow(ctx), ctx.world.monoNow(), ctx.world.random())
 /** It is on its way to the store, and counts as waiting from now on. */
 export const sendsAppend = ({ append }: Group, ctx: Ctx): void =>
   letIn(storeLoadNow(ctx)[appendRoad(append.count)], append.count, append.rows.length)
 
 /** The store-keeper had no room left when the group came. */
 export const refusedByKeeper = ({ append }: Group, ctx: Ctx): ErrorData =>
-  crowded(storeLoadNow(ctx), appendRoad(append.count), ctx.world.random())
+  crowded(storeLoadNow(ctx), appendRoad(append.count), ctx.world.monoNow(), ctx.world.random())
 
 /** What floods is thinned, what explains the overload is told. */
 export const isMuted = (topic: FeedTopic | 'monitor', ctx: Ctx): boolean =>

@@ -187,6 +187,8 @@ export const FAR_BUCKET_MS = 3_600_000
 export const FAR_PAGE_ROWS = 300
 /** Rows that an append writes in one transaction; a larger one goes in chunks under an `open_batches` row (D-16: <= 5 ms). */
 export const APPEND_CHUNK_ROWS = 300
+/** Between two chunks of a large append others are served for so long at most, if they do not end: it gets a fifth of the thread or more. */
+export const APPEND_YIELD_MS = 20
 /** Index entries that a horizon read passes over at most, and rows that one page of a list looks at: bounded work per message. */
 export const HORIZON_SCAN_MAX = 10_000
 /** Pairs of lanes that one look for due lanes passes over: 2 to 3 microseconds each. */

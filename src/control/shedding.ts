@@ -12,11 +12,11 @@ import { type Shed, sheds } from '#overload/levels.ts'
 import {
   type AppendRoad,
   appendRoad,
+  doorWaitMs,
   hasRoom,
   type StoreLoadShown,
   waiting,
   waitingBytes,
-  waitMs,
 } from '#overload/store-load.ts'
 import type { OverloadRow } from '#overload/tables.ts'
 import { METHODS, type MethodName } from './protocol.ts'
@@ -47,18 +47,19 @@ export const noRoom = (
   bytes: number,
   load: StoreLoadShown,
   row: OverloadRow,
+  nowMono: number,
   random: number,
 ): ErrorData | null => {
   const road = appendRoad(rows)
-  const wait = waitMs(load[road])
+  const wait = doorWaitMs(load[road], nowMono)
   if (wait <= OVERLOAD_STORE_WAIT_MS && hasRoom(load, rows, bytes)) return null
   row.shed.schedules += rows
-  return crowded(load, road, random)
+  return crowded(load, road, nowMono, random)
 }
 
 /** Also for what the store-keeper itself refused. */
-export const crowded = (load: StoreLoadShown, road: AppendRoad, random: number): ErrorData => {
-  const wait = waitMs(load[road])
+export const crowded = (load: StoreLoadShown, road: AppendRoad, nowMono: number, random: number): ErrorData => {
+  const wait = doorWaitMs(load[road], nowMono)
   const rows = waiting(load.promised) + waiting(load.large)
   const bytes = waitingBytes(load.promised) + waitingBytes(load.large)
   const why =

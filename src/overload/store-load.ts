@@ -99,6 +99,9 @@ export const commitMs = (load: Readonly<RoadLoad>, nowMono: number): number => {
 /** How long an append that comes now should wait until it is written, before its own writing. 0 where nothing is known. */
 export const waitMs = (load: Readonly<RoadLoad>): number =>
   waiting(load) === 0 || load.chunkMs === null ? 0 : chunks(waiting(load)) * load.chunkMs
+/** The same at the door, where a group that hangs says more than those before it: who comes behind it waits as long again. */
+export const doorWaitMs = (load: Readonly<RoadLoad>, nowMono: number): number =>
+  Math.max(waitMs(load), load.sentMono === null ? 0 : nowMono - load.sentMono)
 export const waiting = (load: Readonly<RoadLoad>): number => load.rows + load.arrivingRows
 export const waitingBytes = (load: Readonly<RoadLoad>): number => load.bytes + load.arrivingBytes
 

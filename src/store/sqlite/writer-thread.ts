@@ -1,11 +1,13 @@
 /**
  * Entry of the store's thread. Serves its port synchronously: between two transactions of a large append everything that has
- * arrived meanwhile (marks and outcomes first of all) is done; large appends run one after the other (D-16).
+ * arrived meanwhile (marks and outcomes first of all) is done; large appends run one after the other (D-16). What arrives without end
+ * must not starve them: after APPEND_YIELD_MS of it the next transaction of a large append has its turn.
  */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { APPEND_CHUNK_ROWS, CHECKPOINT_BYTES } from '#config/limits.ts'
+import { APPEND_CHUNK_ROWS, APPEND_YIELD_MS, CHECKPOINT_BYTES } from '#config/limits.ts'
 import { type ReadQuery, StoreError, type WriteOp } from '#store/store.ts'
 import { RealWorld } from '#world/real-world.ts'
+import type { World } from '#world/world.ts'
 import { BatchInTheWay } from './appending.ts'
 import { isFatal } from './connection.ts'
 import { dataFiles } from './data-files.ts'
@@ -29,11 +31,11 @@ class WriterThread {
   #isLargeRunning = false
   #isClosed = false
 
-  readonly #failpoint: (name: string) => void
+  readonly #world: Pick<World, 'failpoint' | 'monoNow'>
 
-  constructor(port: MessagePort, writer: Writer, failpoint: (name: string) => void) {
+  constructor(port: MessagePort, writer: Writer, world: Pick<World, 'failpoint' | 'monoNow'>) {
     this.#port = port
-    this.#failpoint = failpoint
+    this.#world = world
     this.#writer = writer
     port.on('message', (message: ToStore) => this.#wake(message))
   }
@@ -44,14 +46,18 @@ class WriterThread {
     while (!this.#isClosed && (this.#reach() || this.#runLarge() || this.#tidy())) this.#drain()
   }
   #drain(): void {
+    let untilMono = Number.POSITIVE_INFINITY
     while (!this.#isClosed) {
+      if (!this.#isLargeRunning && this.#large.length === 0) untilMono = Number.POSITIVE_INFINITY
+      else if (untilMono === Number.POSITIVE_INFINITY) untilMono = this.#world.monoNow() + APPEND_YIELD_MS
+      else if (this.#world.monoNow() >= untilMono) return
       const next: { readonly message: ToStore } | undefined = receiveMessageOnPort(this.#port)
       if (next === undefined) return
       this.#handle(next.message)
     }
   }
   #handle(message: ToStore): void {
-    this.#failpoint('store.heard')
+    this.#world.failpoint('store.heard')
     switch (message.type) {
       case 'open':
         return
@@ -165,9 +171,9 @@ class WriterThread {
 
 const start = (port: MessagePort, dir: string): void => {
   try {
-    const { failpoint } = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
-    const writer = new Writer(dataFiles(dir), failpoint)
-    new WriterThread(port, writer, failpoint)
+    const world = new RealWorld({ failpoints: process.env['HOOKPULSE_FAILPOINTS'] })
+    const writer = new Writer(dataFiles(dir), world.failpoint)
+    new WriterThread(port, writer, world)
     port.postMessage({ type: 'opened' } satisfies FromStore)
   } catch (error) {
     if (!(error instanceof StoreError)) throw error

@@ -5,7 +5,18 @@ import {
   STORE_WAITING_BYTES_MAX,
   STORE_WAITING_ROWS_MAX,
 } from '#config/limits.ts'
-import { commitMs, fill, gaveBack, hasRoom, newStoreLoad, returned, sent, took, waitMs } from '#overload/store-load.ts'
+import {
+  commitMs,
+  doorWaitMs,
+  fill,
+  gaveBack,
+  hasRoom,
+  newStoreLoad,
+  returned,
+  sent,
+  took,
+  waitMs,
+} from '#overload/store-load.ts'
 
 describe('what waits for the store', () => {
   it('is no wait before anything was measured, and none where nothing waits', () => {
@@ -32,6 +43,16 @@ describe('what waits for the store', () => {
     returned(large, 10 * APPEND_CHUNK_ROWS, 70)
     took(large, APPEND_CHUNK_ROWS, 100)
     expect(waitMs(large)).toBe(7)
+  })
+
+  it('shows a large append that gets on slowly at the door, before it has come back', () => {
+    const { large } = newStoreLoad()
+    took(large, 2_000, 100)
+    sent(large, 0)
+    expect(doorWaitMs(large, 2_500)).toBe(2_500)
+    returned(large, 2_000, 2_600)
+    gaveBack(large, 2_000, 100)
+    expect(doorWaitMs(large, 2_700)).toBe(0)
   })
 
   it('follows a disk that becomes slow within a few commits', () => {

@@ -21,6 +21,10 @@ const appendOf = (first: number, count: number) => {
   const rows = encodeRows(Array.from({ length: count }, (_, i) => webhook(first + i)))
   return { type: 'append', count, rows } as const
 }
+/** A row on a domain of its own: a look for due lanes passes over all of them. */
+const oneOf = (n: number) => ({
+  rows: encodeRows([{ ...webhook(200_000 + n), domain: `d${n}.com`, idempotencyKey: null }]),
+})
 const COUNT = 5 * APPEND_CHUNK_ROWS + 1
 const HORIZON = { type: 'horizon', after: { nextAt: 0, seq: 0 }, limit: 500, except: [] } as const
 
@@ -135,6 +139,26 @@ describe('a large append', () => {
       store.read({ ...HORIZON, until: 5_000_000 }).then(note('read')),
     ])
     expect(order).toEqual(['mark', 'small', 'read', 'large'])
+    await store.close()
+  })
+
+  it('in the thread: is not starved by reads that never end', async () => {
+    run(...Array.from({ length: 2_000 }, (_, n) => ({ ...appendOf(100_000 + n, 1), ...oneOf(n) })))
+    writer.close()
+    const store = await openSqlite(dir)({ ended: () => undefined })
+    let isDone = false
+    let reads = 0
+    const readOn = async (): Promise<void> => {
+      while (!isDone && reads < 5_000) {
+        await store.read({ type: 'due-lanes', now: 0, after: null, limit: 500 })
+        reads += 1
+      }
+    }
+    const appended = store.write([appendOf(1, COUNT)]).then(() => {
+      isDone = true
+    })
+    await Promise.all([appended, ...Array.from({ length: 64 }, readOn)])
+    expect(reads).toBeLessThan(5_000)
     await store.close()
   })
 
