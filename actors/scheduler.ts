@@ -117,16 +117,21 @@ export interface SchedulerArgs {
   readonly guardsMax?: number
   /** Domains that wait for a place by name. Default: DOMAINS_WAITING_MAX. */
   readonly domainsWaitingMax?: number
+  /** Rows that it holds ahead of time. Default: HORIZON_ENTRIES_MAX. */
+  readonly horizonMax?: number
 }
 
 export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> = {
   name: 'scheduler',
   version: 1,
-  init({ events, guardsMax = GUARDS_LIVE_MAX, domainsWaitingMax = DOMAINS_WAITING_MAX }, ctx) {
+  init(
+    { events, guardsMax = GUARDS_LIVE_MAX, domainsWaitingMax = DOMAINS_WAITING_MAX, horizonMax = HORIZON_ENTRIES_MAX },
+    ctx,
+  ) {
     const now = ctx.world.wallNow()
     const state: State = {
       events,
-      horizon: createHorizon(now, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX),
+      horizon: createHorizon(now, horizonMax, LANE_WINDOW_MAX),
       told: new Map(),
       guardsMax,
       starting: new Set(),

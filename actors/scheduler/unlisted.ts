@@ -1,5 +1,5 @@
 /** Domains that wait for a place and found no room in the list: they are looked for in a circle over all lanes of the store. */
-import { guardKeyIn } from '#actors/guard.ts'
+import { guardKeyIn, guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { PAGE_ROWS_MAX } from '#config/limits.ts'
 import type { Answer } from '#runtime/protocol.ts'
@@ -20,9 +20,11 @@ export const takeUnlisted = (message: Answer<'unlisted', Read<Lanes>>, state: St
   state.isCircling = false
   if (!message.ok || !message.value.ok) return
   const { lanes, next } = message.value.value
-  const found = lanes
-    .map((lane): readonly [Domain, LaneKey] => [guardKeyIn(ctx, lane.domain), lane])
-    .filter(([domain]) => !state.told.has(domain) && state.crashes.get(domain)?.parked !== true)
+  const due = lanes.map((lane): readonly [Domain, LaneKey] => [guardKeyIn(ctx, lane.domain), lane])
+  const found = due.filter(([domain]) => !state.told.has(domain) && state.crashes.get(domain)?.parked !== true)
+  // The horizon may have skipped what is due of them.
+  for (const [domain, lane] of due)
+    if (state.told.has(domain)) ctx.cast(guardOf(domain), { type: 'due', entries: [], more: [lane] })
   takeCircle(state.list, found, next)
   if (found.length === 0 && next !== null) lookForUnlisted(state, ctx)
 }

@@ -1,7 +1,8 @@
 /** Everything that time brings: what is due is told, the next is read ahead, and one wake-up is armed. The wall clock decides (T1, T3, T4). */
 import { storeKeeper } from '#actors/store-keeper.ts'
-import { HORIZON_AHEAD_MS, PAGE_ROWS_MAX, WAKE_MAX_MS } from '#config/limits.ts'
-import { firstOf, handOver, stepBack, takeDue, wishLanes, wishPage } from '#schedule/horizon.ts'
+import { HORIZON_AHEAD_MS, HORIZON_BEHIND_MS_MAX, PAGE_ROWS_MAX, WAKE_MAX_MS } from '#config/limits.ts'
+import { firstOf, handOver, skipTo, stepBack, takeDue, wishLanes, wishPage } from '#schedule/horizon.ts'
+import { leaveOutOthers } from '#schedule/waitlist.ts'
 import type { Domain, Due, Instant } from '#webhook/webhook.ts'
 import { requestLane } from './handed-lanes.ts'
 import type { Ctx, State } from './state.ts'
@@ -19,6 +20,7 @@ export const tick = (state: State, ctx: Ctx, read = true): void => {
   if (state.recovered && !state.quiesced) {
     tellDue(takeDue(state.horizon, now), now, state, ctx)
     for (const lane of handOver(state.horizon, now)) tell(lane.domain, [], [lane], 'due', state, ctx)
+    catchUp(now, state)
     if (read) readAhead(now, state, ctx)
   }
   arm(now, state, ctx)
@@ -36,6 +38,15 @@ const tellDue = (due: readonly Due[], now: Instant, state: State, ctx: Ctx): voi
     tell(domain, entries, [], 'due', state, ctx)
     state.events.emit({ type: 'webhook.due', at: now, domain, count: entries.length })
   }
+}
+
+/**
+ * While so many domains are due that some are left out, what is due need not be read here: the circle over all lanes finds it, and
+ * tells the guards that live. So those who come due later are on time (D-15: nobody eats the horizon).
+ */
+const catchUp = (now: Instant, { horizon, list }: State): void => {
+  if (list.areUnlisted && horizon.edge.nextAt < now - HORIZON_BEHIND_MS_MAX && skipTo(horizon, now))
+    leaveOutOthers(list)
 }
 
 const readAhead = (now: Instant, state: State, ctx: Ctx): void => {

@@ -152,6 +152,18 @@ export const stepBack = (horizon: Horizon, now: Instant): void => {
   lowerEdge(horizon, edge)
 }
 
+/**
+ * Too much is due to read all of it in time: the horizon goes on from `now`, as after a start. What is due and was not read is the
+ * store's, and the caller's to look for. A page under way is of what is skipped. False: it is not behind.
+ */
+export const skipTo = (horizon: Horizon, now: Instant): boolean => {
+  const edge = { nextAt: now, seq: Number.MAX_SAFE_INTEGER }
+  if (!isBefore(horizon.edge, edge)) return false
+  horizon.edge = edge
+  if (horizon.load !== null) horizon.load.stale = true
+  return true
+}
+
 /** A lane whose cut is not before the edge is whole again: what comes next, the pages bring. A page under way left it out. */
 const healLanes = (horizon: Horizon): void => {
   if (horizon.load !== null) return

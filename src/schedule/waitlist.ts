@@ -88,6 +88,8 @@ const enter = (list: Waitlist, domain: Domain, brand: Brand | null, restsUntilMo
   list.listed.set(domain, { brand, restsUntilMono })
   countBrand(list, brand, 1)
 }
+/** Others have work that is due, and only the store knows of them. */
+export const leaveOutOthers = (list: Waitlist): void => leaveOut(list, undefined)
 const leaveOut = (list: Waitlist, domain: Domain | undefined): void => {
   if (domain !== undefined) forget(list, domain)
   list.areUnlisted = true

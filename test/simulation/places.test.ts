@@ -7,6 +7,7 @@ import { guardOf, guards } from '#actors/guard.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import type { FakeScript } from '#dispatch/fake.ts'
+import type { MemoryFaults } from '#store/memory/memory-store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 
 const MAX = 40
@@ -15,11 +16,15 @@ const LISTED_MAX = 60
 const HEALTHY = 'healthy.example.com'
 const domainOf = (n: number): string => `d${n}.example.com`
 
-const raise = async (script: FakeScript = () => ({ latencyMs: 40 })): Promise<VirtualDaemon> => {
+const raise = async (
+  script: FakeScript = () => ({ latencyMs: 40 }),
+  faults: MemoryFaults = {},
+): Promise<VirtualDaemon> => {
   const daemon = new VirtualDaemon({
     safeMessages: false,
-    places: { guardsMax: MAX, domainsWaitingMax: LISTED_MAX },
+    places: { guardsMax: MAX, domainsWaitingMax: LISTED_MAX, horizonMax: 500 },
     script,
+    faults,
   })
   await daemon.start()
   return daemon
@@ -77,6 +82,20 @@ describe(`at most ${MAX} live guards`, () => {
       waiting: 0,
       unlisted: false,
     })
+  }, 60_000)
+
+  it('do not make the horizon late, where it takes seconds to read what is due at once', async () => {
+    const daemon: VirtualDaemon = await raise(undefined, {
+      beforeRead: (query) =>
+        query.type === 'horizon' ? new Promise((resolve) => daemon.world.setTimer(400, resolve)) : undefined,
+    })
+    await daemon.schedule(crowd(4_000))
+    const healthy = await daemon.schedule(stream(1_200, 20))
+    await daemon.world.advance(4_500)
+    expect(Math.max(...latenessOf(daemon, healthy))).toBeLessThanOrEqual(1_300)
+    await daemon.world.advance(10_000)
+    expect(undelivered(daemon)).toEqual([])
+    expect([...daemon.arrivals().values()].every((count) => count === 1)).toBe(true)
   }, 60_000)
 
   it('are not kept by domains that are closed for long', async () => {

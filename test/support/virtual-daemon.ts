@@ -39,7 +39,7 @@ export interface VirtualOptions {
   /** Copy or freeze messages (default): switched off where the size of a run matters. */
   readonly safeMessages?: boolean
   /** Bounds of the scheduler, where a test wants them small. */
-  readonly places?: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax'>
+  readonly places?: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax' | 'horizonMax'>
   /** Children of root before delivery. */
   readonly before?: (events: Events) => readonly ChildSpec[]
 }
@@ -61,7 +61,7 @@ export class VirtualDaemon {
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
   readonly #safeMessages: boolean
-  readonly #places: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax'>
+  readonly #places: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax' | 'horizonMax'>
   readonly #before: (events: Events) => readonly ChildSpec[]
 
   constructor(options: VirtualOptions = {}) {
