@@ -12,11 +12,17 @@ import type { WebhookId } from '#webhook/webhook.ts'
 import type { VirtualWorld } from '#world/virtual-world.ts'
 import type { SimDaemon } from './daemon.ts'
 import { Draws } from './draws.ts'
+import { SIM_GROUP } from './group-history.ts'
 import type { Ledger } from './ledger.ts'
 import type { NetworkHooks } from './network.ts'
 import type { SimLimit, SimOptions } from './options.ts'
 
 type Said<T> = { readonly ok: true; readonly value: T } | { readonly ok: false }
+
+export interface ClientHooks extends NetworkHooks {
+  /** Whoever asks now must be answered. */
+  readonly isCalm: () => boolean
+}
 
 const AGAIN_MS = 150
 const THUNDER_AT = 0.5
@@ -33,6 +39,7 @@ export class Clients {
   readonly #daemon: () => SimDaemon | null
   readonly #trace: (text: string) => void
   readonly #tally: NetworkHooks['tally']
+  readonly #hooks: ClientHooks
   readonly #draws: Draws
   readonly #retimes: Draws
   readonly #ids = new WebhookIds()
@@ -46,8 +53,10 @@ export class Clients {
     world: VirtualWorld,
     ledger: Ledger,
     daemon: () => SimDaemon | null,
-    { trace, tally }: NetworkHooks,
+    hooks: ClientHooks,
   ) {
+    const { trace, tally } = hooks
+    this.#hooks = hooks
     this.#options = options
     this.#world = world
     this.#ledger = ledger
@@ -128,17 +137,16 @@ export class Clients {
 
   async #schedule(makers: readonly ((now: number) => NewWebhook)[], tries: number, same?: readonly NewWebhook[]) {
     const rows = same ?? makers.map((make) => make(this.#world.wallNow()))
+    const packed = encodeRows(rows)
+    const refused = this.#daemon()?.refusal(rows.length, packed.length) ?? null
+    if (refused !== null) return this.#comesBack(makers, tries, rows, refused.retryAfterMs)
+    for (const { id } of rows) this.#ledger.shed.delete(id)
+    const append = { type: 'append', count: rows.length, rows: packed } as const
     const said = await this.#say('schedule', (daemon) =>
-      daemon.runtime.call(
-        scheduler,
-        {
-          type: 'schedule',
-          append: { type: 'append', count: rows.length, rows: encodeRows(rows) },
-          heads: headsOf(rows),
-        },
-        PATIENCE_MS,
-      ),
+      daemon.runtime.call(scheduler, { type: 'schedule', append, heads: headsOf(rows) }, PATIENCE_MS),
     )
+    if (said.ok && !said.value.ok && 'failed' in said.value && said.value.failed === 'crowded')
+      return this.#comesBack(makers, tries, rows, undefined)
     const lost = said.ok && this.#draws.chance(this.healed ? 0 : this.#options.lostAnswers)
     if (said.ok && !lost && said.value.ok) return this.#acknowledged(rows, said.value)
     if (said.ok && !lost && 'conflict' in said.value) return this.#ledger.fail('keys', 'the same words are a conflict')
@@ -148,6 +156,19 @@ export class Clients {
     const withNewIds = this.#draws.chance(0.5) && rows.every(({ idempotencyKey }) => idempotencyKey !== null)
     this.#tally.count(`schedule said again with ${withNewIds ? 'new ids and the same keys' : 'the same ids'}`)
     this.#later(AGAIN_MS * (tries + 1), () => this.#schedule(makers, tries + 1, withNewIds ? undefined : rows))
+  }
+  /** Nothing of it was done, and it was told when to come again; what is offered anew is another webhook only if nobody knows of the first. */
+  #comesBack(
+    makers: readonly ((now: number) => NewWebhook)[],
+    tries: number,
+    rows: readonly NewWebhook[],
+    retryAfterMs: number | undefined,
+  ): void {
+    this.#tally.count('schedule refused for load')
+    const isUnknown = rows.every(({ id }) => !this.#ledger.unsure.has(id))
+    if (isUnknown) for (const { id } of rows) this.#ledger.shed.add(id)
+    if (retryAfterMs === undefined && this.#options.load === null) return
+    this.#later(retryAfterMs ?? AGAIN_MS, () => this.#schedule(makers, tries, isUnknown ? undefined : rows))
   }
   #acknowledged(rows: readonly NewWebhook[], appended: Extract<Appended, { ok: true }>): void {
     for (const [index, row] of rows.entries()) {
@@ -215,14 +236,17 @@ export class Clients {
     })
   }
   async #regroup(members: readonly string[]): Promise<unknown> {
-    const group = { group: 'group:backend', members, setBy: 'sim', setAt: this.#world.wallNow() }
+    const group = { group: SIM_GROUP, members, setBy: 'sim', setAt: this.#world.wallNow() }
+    const change = this.#ledger.groups.request(members, this.#world.monoNow())
     const said = await this.#say('regroup', (daemon) =>
       daemon.runtime.call(limits, { type: 'set-group', group }, PATIENCE_MS),
     )
     if (said.ok && said.value.ok) {
       this.#tally.count(members.length > 0 ? 'group: hosts come together' : 'group: hosts part')
+      change.holds(this.#world.monoNow())
       return null
     }
+    if (said.ok && !said.value.ok && 'why' in said.value) change.refused()
     if (!this.healed) return null
     await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
     return this.#regroup(members)
@@ -231,7 +255,7 @@ export class Clients {
     const { kind, domain, brand } = limit
     this.#lastLimits.set(`${kind} ${domain} ${brand}`, limit)
     this.#trace(`limit ${JSON.stringify(limit)}`)
-    const acknowledge = this.#ledger.limits.request(limit, this.#world.monoNow())
+    const change = this.#ledger.limits.request(limit, this.#world.monoNow())
     const said = await this.#say('limit', (daemon) =>
       daemon.runtime.call(
         limits,
@@ -242,10 +266,12 @@ export class Clients {
     if (said.ok && said.value.ok) {
       if (kind === 'pause') this.#tally.count(limit.value === 1 ? 'pause' : 'resume')
       if (this.#ledger.open.size > 0) this.#tally.count('limit changed under load')
-      return acknowledge(this.#world.monoNow())
+      if (domain === SIM_GROUP) this.#tally.count(`limit of a group: ${kind}`)
+      return change.holds(this.#world.monoNow())
     }
     // Only its group has limits.
-    if (!this.healed || (said.ok && !said.value.ok && 'why' in said.value)) return null
+    if (said.ok && !said.value.ok && 'why' in said.value) return change.refused()
+    if (!this.healed) return null
     await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
     return this.#change(limit)
   }
@@ -268,6 +294,10 @@ export class Clients {
     )
     const said = await Promise.race([answer, gone])
     this.#waiting.delete(end)
+    if (said.ok && what !== 'schedule' && daemon.loadLevel === 'schedules')
+      this.#tally.count('control answered under load')
+    if (!said.ok && this.#hooks.isCalm() && daemon === this.#daemon())
+      this.#ledger.fail('O2', `${what} is not answered in ${PATIENCE_MS} ms, and nothing has happened`)
     this.#trace(`${what} ${said.ok ? JSON.stringify(said.value) : 'unanswered'}`)
     this.pending -= 1
     return said

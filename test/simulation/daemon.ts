@@ -1,14 +1,20 @@
 /** One run of the daemon's process inside a simulation: real runtime, supervisors and actors on a world that can die. */
 import { dispatchPool } from '#actors/dispatch-pool.ts'
 import { scheduler } from '#actors/scheduler.ts'
+import type { ErrorData } from '#control/refusal.ts'
+import { noRoom, shedMethod } from '#control/shedding.ts'
 import type { Dispatch } from '#dispatch/dispatch.ts'
 import { shutDown } from '#main/shutdown.ts'
+import type { Level } from '#overload/levels.ts'
+import { appendRoad, letIn, type StoreLoad } from '#overload/store-load.ts'
+import { ONE, OVERLOAD_TABLE, type OverloadRow, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import { describeReason } from '#runtime/exit.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { supervisor } from '#runtime/supervisor.ts'
 import type { MemoryDisk } from '#store/memory/memory-disk.ts'
 import { type MemoryFaults, openMemoryStore } from '#store/memory/memory-store.ts'
 import { type OpenStore, StoreError } from '#store/store.ts'
+import { overloadWorker } from '#supervisors/control.ts'
 import { root, rootSupervisor } from '#supervisors/root.ts'
 import { EventHub } from '#telemetry/event-hub.ts'
 import type { Event, EventType } from '#telemetry/events.ts'
@@ -22,6 +28,8 @@ export interface DaemonParts {
   readonly permute: boolean
   readonly safeMessages: boolean
   readonly run: number
+  /** Somebody looks how hard it has it, and the door is closed accordingly. */
+  readonly looksAtLoad: boolean
   readonly told: (event: Event) => void
   /** Root has ended, or could not start. */
   readonly ended: (why: string) => void
@@ -47,6 +55,8 @@ const TYPES: readonly EventType[] = [
   'carrier.ended',
   'store.opened',
   'store.failed',
+  'overload.changed',
+  'requests.shed',
 ]
 
 export interface Living {
@@ -84,7 +94,7 @@ export class SimDaemon {
   }
 
   start(): void {
-    const { world, disk, faults, openDispatch, run, told, ended, crashed } = this.#parts
+    const { world, disk, faults, openDispatch, run, looksAtLoad, told, ended, crashed } = this.#parts
     const events = new EventHub((error) => crashed(asError(error)))
     events.on(TYPES, (event) => {
       if (world.alive) told(event)
@@ -95,7 +105,7 @@ export class SimDaemon {
       fatalRuns: {},
       openStore: whileAlive(world, openMemoryStore(disk, faults)),
       openDispatch,
-      control: { before: [], after: [] },
+      control: { before: looksAtLoad ? [overloadWorker({ events })] : [], after: [] },
     })
     this.runtime.start(supervisor, tree, { name: root }).then(
       (started) => {
@@ -129,6 +139,29 @@ export class SimDaemon {
       const name = info.name ?? info.behaviour
       return [{ kind: name.split(' ')[0] ?? '', name, pid }]
     })
+  }
+  /** As a session at the door: why these may not come in, or null; let in, they count as waiting from now on. */
+  refusal(rows: number, bytes: number): ErrorData | null {
+    const row = this.#one<OverloadRow>(OVERLOAD_TABLE)
+    const load = this.#one<StoreLoad>(STORE_LOAD_TABLE)
+    if (row === undefined || load === undefined) return null
+    const { world } = this
+    const refused =
+      shedMethod('scheduleWebhooks', row, world.random()) ??
+      noRoom(rows, bytes, load, row, world.monoNow(), world.random())
+    if (refused === null) letIn(load[appendRoad(rows)], rows, bytes)
+    return refused
+  }
+  /** Null: nobody looks. */
+  get loadLevel(): Level | null {
+    return this.#one<OverloadRow>(OVERLOAD_TABLE)?.level ?? null
+  }
+  #one<Row>(name: string): Row | undefined {
+    try {
+      return this.runtime.table<string, Row>(name).get(ONE)
+    } catch {
+      return undefined
+    }
   }
   tableSize(name: string): number {
     return this.runtime.table<string, unknown>(name).size

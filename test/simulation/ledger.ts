@@ -6,6 +6,7 @@ import type { FakeAnswer } from '#dispatch/fake.ts'
 import type { MemoryDisk } from '#store/memory/memory-disk.ts'
 import type { AttemptId, Brand, Domain, WebhookId } from '#webhook/webhook.ts'
 import type { VirtualWorld } from '#world/virtual-world.ts'
+import { GroupHistory } from './group-history.ts'
 import { LimitBook } from './limit-book.ts'
 
 export interface Arrival {
@@ -33,6 +34,8 @@ const ADMISSION_SLACK_MS = 1
 /** After a step of the wall clock nobody outside knows when a mark was asked for. */
 const STEP_SLACK_MS = 60_000
 const HOLD_MS = 1_000
+/** From the acknowledgement of a change of groups until what was on its way to a receiver has arrived. */
+const CHANGING_MS = 5
 
 export class Ledger {
   readonly acked = new Map<WebhookId, { readonly at: number; readonly mono: number }>()
@@ -60,11 +63,11 @@ export class Ledger {
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
 
-  /** Hosts are regrouped: which limit of a domain holds when is judged elsewhere (`groups.test.ts`). */
-  readonly regroups: boolean
+  readonly groups = new GroupHistory()
+  /** Refused at the door, or by a store that had no room: nothing of it may be stored. */
+  readonly shed = new Set<WebhookId>()
 
-  constructor(world: VirtualWorld, disk: MemoryDisk, regroups: boolean) {
-    this.regroups = regroups
+  constructor(world: VirtualWorld, disk: MemoryDisk) {
     this.#world = world
     this.#disk = disk
   }
@@ -202,7 +205,8 @@ export class Ledger {
       let from = 0
       let to = 0
       for (const one of open.values()) {
-        if ((of.domain !== null && one.domain !== of.domain) || (of.brand !== null && one.brand !== of.brand)) continue
+        if (of.domain !== null && this.#keyNow(one.domain) !== of.domain) continue
+        if (of.brand !== null && one.brand !== of.brand) continue
         n += 1
         from = Math.max(from, one.admittedMono[0])
         to = Math.max(to, one.admittedMono[1])
@@ -210,20 +214,24 @@ export class Ledger {
       const most = this.limits.most({ kind, ...of }, from, to)
       if (n > most) this.fail('I6', `${n} open at ${of.domain ?? 'all'} for ${of.brand ?? 'all'}, allowed ${most}`)
     }
-    if (!this.regroups) {
-      count('concurrency', { domain, brand: null })
-      count('concurrency', { domain, brand })
+    // What is on its way while hosts change hands is nobody's to judge.
+    const key = this.#keyNow(domain)
+    if (key !== null) {
+      count('concurrency', { domain: key, brand: null })
+      count('concurrency', { domain: key, brand })
     }
     count('concurrency', { domain: null, brand })
   }
 
+  #keyNow(domain: Domain): Domain | null {
+    const now = this.#world.monoNow()
+    return this.groups.keyOf(domain, now - CHANGING_MS, now)
+  }
+
   /** A pause, and a limit of nothing, hold from their acknowledgement on. */
   #judgePause({ domain, brand, admittedMono, id, attempt }: Arrival): void {
-    if (this.regroups) return
-    for (const of of [
-      { domain, brand: null },
-      { domain: null, brand },
-    ])
+    const key = this.groups.keyOf(domain, admittedMono[0], this.#world.monoNow())
+    for (const of of [...(key === null ? [] : [{ domain: key, brand: null }]), { domain: null, brand }])
       if (this.limits.most({ kind: 'pause', ...of }, ...admittedMono) === 0)
         this.fail('I6', `${id}.${attempt} starts while ${of.domain ?? of.brand} is paused`)
   }

@@ -28,8 +28,8 @@ const defaultOf = ({ kind, domain, brand }: SimLimit): number =>
 export class LimitBook {
   readonly #entries = new Map<string, Entry[]>()
 
-  /** Answers what is to be called at the acknowledgement. */
-  request(limit: SimLimit, mono: number): (ackMono: number) => void {
+  /** Answers what is to be called when it holds, and when it is refused. */
+  request(limit: SimLimit, mono: number): { readonly holds: (mono: number) => void; readonly refused: () => void } {
     const entries = this.#of(limit)
     // A pause is a concurrency of nothing.
     const plain = limit.value === null || (limit.kind === 'pause' && limit.value === 0)
@@ -37,8 +37,13 @@ export class LimitBook {
     const entry = { value, burst: limit.burst ?? 1, fromMono: mono, toMono: FOREVER }
     const before = entries.slice()
     entries.push(entry)
-    return (ackMono) => {
-      for (const one of before) one.toMono = Math.min(one.toMono, ackMono)
+    return {
+      holds: (ackMono) => {
+        for (const one of before) one.toMono = Math.min(one.toMono, ackMono)
+      },
+      refused: () => {
+        entry.toMono = Number.NEGATIVE_INFINITY
+      },
     }
   }
   /** The greatest value that may have been in force somewhere in [from, to]. */
@@ -58,6 +63,7 @@ export class LimitBook {
     const bounds = [...new Set(entries.flatMap(({ fromMono, toMono }) => [fromMono, toMono]))].sort((a, b) => a - b)
     const segments: Segment[] = []
     for (const [index, fromMono] of bounds.entries()) {
+      if (fromMono < 0) continue
       const toMono = bounds[index + 1]
       if (toMono === undefined) break
       const inForce = entries.filter((entry) => entry.fromMono <= fromMono && entry.toMono >= toMono)

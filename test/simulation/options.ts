@@ -4,6 +4,7 @@
  */
 import type { RetryPolicy } from '#webhook/webhook.ts'
 import { Draws } from './draws.ts'
+import { SIM_GROUP } from './group-history.ts'
 
 export const FAULT_CLASSES = [
   'kill',
@@ -17,17 +18,27 @@ export const FAULT_CLASSES = [
   'carrier',
   'store-death',
   'clock',
+  'aftershock',
   'store-noise',
   'receivers',
   'poison',
 ] as const
-export const CLIENT_CLASSES = ['cancels', 'limit-changes', 'resends', 'retimes', 'groups'] as const
+export const CLIENT_CLASSES = [
+  'cancels',
+  'limit-changes',
+  'resends',
+  'retimes',
+  'groups',
+  'group-limits',
+  'load',
+] as const
 export const CLASSES = [...FAULT_CLASSES, ...CLIENT_CLASSES]
 export type SimClass = (typeof CLASSES)[number]
 
 /**
  * `rare`: kill of a brand-limiter or a retry process, as soon as there is one. `crash`: kill -9. `recovery`: kill -9, and again
- * while the next process recovers. `stop`: SIGTERM and a new process, sometimes with kill -9 in between. `freeze`: SIGSTOP and SIGCONT. `suspend`: the machine sleeps, and its monotonic clock with it.
+ * while the next process recovers. `aftershock`: kill -9 and guards that die in the second after it, or the store's thread and its keeper
+ * while he opens again. `stop`: SIGTERM and a new process, sometimes with kill -9 in between. `freeze`: SIGSTOP and SIGCONT. `suspend`: the machine sleeps, and its monotonic clock with it.
  */
 export type FaultKind =
   | 'kill'
@@ -41,6 +52,7 @@ export type FaultKind =
   | 'carrier'
   | 'store-death'
   | 'clock'
+  | 'aftershock'
 export interface Fault {
   readonly kind: FaultKind
   readonly atMs: number
@@ -72,6 +84,12 @@ export interface SimLimit {
   readonly brand: string | null
   readonly value: number | null
   readonly burst: number | null
+}
+export interface Pressure {
+  readonly atMs: number
+  readonly ms: number
+  readonly loopDelayMs: number
+  readonly heapShare: number
 }
 export interface StoreNoise {
   readonly errors: number
@@ -110,6 +128,8 @@ export interface SimOptions {
   readonly limitChanges: readonly { readonly atMs: number; readonly limit: SimLimit }[]
   /** Hosts that come together under one guard, and part again (no members). */
   readonly regroupings: readonly { readonly atMs: number; readonly members: readonly string[] }[]
+  /** Stretches in which the event loop is late, or the heap full. Null: nobody looks how hard the daemon has it, and the door is open. */
+  readonly load: readonly Pressure[] | null
   readonly noise: StoreNoise
   readonly carrierStartFails: number
   readonly faults: readonly Fault[]
@@ -167,7 +187,18 @@ export const drawOptions = (
   const without_ = new Set<SimClass>(without)
   const has = (name: SimClass): boolean => !without_.has(name)
   const isOn = (name: SimClass, share: number): boolean => !calm && new Draws(seed, name).chance(share) && has(name)
-  const limits = drawLimits(new Draws(seed, 'limits'), domains, brands)
+  const ownLimits = drawLimits(new Draws(seed, 'limits'), domains, brands)
+  const regroups = isOn('groups', 0.2)
+  const groupDraws = new Draws(seed, 'group limits')
+  const tight = {
+    kind: 'concurrency',
+    domain: SIM_GROUP,
+    brand: null,
+    value: groupDraws.between(1, 4),
+    burst: null,
+  } as const
+  const ofGroup = regroups && has('group-limits') ? [...drawLimits(groupDraws, [SIM_GROUP], brands), tight] : []
+  const limits = [...ownLimits, ...ofGroup]
   const clients = new Draws(seed, 'clients options')
   return {
     ...basic,
@@ -183,7 +214,10 @@ export const drawOptions = (
     limitChanges: isOn('limit-changes', 0.6)
       ? drawChanges(new Draws(seed, 'changes'), chaosMs, limits, domains, brands)
       : [],
-    regroupings: isOn('groups', 0.2) ? drawRegroupings(new Draws(seed, 'regroupings'), chaosMs, domains) : [],
+    regroupings: regroups
+      ? drawRegroupings(new Draws(seed, 'regroupings'), chaosMs, domains, has('group-limits') ? groupDraws : null)
+      : [],
+    load: isOn('load', 0.3) ? drawLoad(new Draws(seed, 'load pressure'), chaosMs) : null,
     noise: isOn('store-noise', 0.5) ? drawNoise(new Draws(seed, 'noise')) : QUIET,
     carrierStartFails: has('carrier') && !calm ? basic.carrierStartFails : 0,
     faults: drawFaults(seed, chaosMs, isOn).filter((_, index) => keep === null || keep.includes(index)),
@@ -259,11 +293,37 @@ const drawChanges = (
     return { atMs: draws.between(0, chaosMs), limit }
   }).sort((a, b) => a.atMs - b.atMs)
 
-const drawRegroupings = (draws: Draws, chaosMs: number, domains: readonly string[]): SimOptions['regroupings'] =>
-  Array.from({ length: draws.between(1, 6) }, () => ({
+/** `wild`: draws whether all hosts come in by a wildcard, some of them also by name. */
+const drawRegroupings = (
+  draws: Draws,
+  chaosMs: number,
+  domains: readonly string[],
+  wild: Draws | null,
+): SimOptions['regroupings'] => {
+  const drawn = Array.from({ length: draws.between(1, 6) }, () => {
+    const atMs = draws.between(0, chaosMs)
+    return { atMs, members: draws.chance(0.3) ? [] : domains.filter(() => draws.chance(0.6)) }
+  }).sort((a, b) => a.atMs - b.atMs)
+  if (wild === null) return drawn
+  return drawn.flatMap(({ atMs, members }) => {
+    if (members.length === 0) return [{ atMs, members }]
+    // A host more, while those before it are at work.
+    const later = {
+      atMs: atMs + wild.between(50, 1_000),
+      members: [...new Set([...members, wild.oneOf(domains)])].sort(),
+    }
+    const first = { atMs, members: wild.chance(0.25) ? ['*.example', ...members] : members }
+    return wild.chance(0.5) ? [first, later] : [first]
+  })
+}
+
+const drawLoad = (draws: Draws, chaosMs: number): readonly Pressure[] =>
+  Array.from({ length: draws.between(0, 3) }, () => ({
     atMs: draws.between(0, chaosMs),
-    members: draws.chance(0.3) ? [] : domains.filter(() => draws.chance(0.6)),
-  })).sort((a, b) => a.atMs - b.atMs)
+    ms: draws.between(500, 8_000),
+    loopDelayMs: draws.oneOf([0, 100, 300, 1_000]),
+    heapShare: draws.oneOf([0.3, 0.75, 0.95]),
+  }))
 
 const drawNoise = (draws: Draws): StoreNoise => {
   const share = (): number => draws.oneOf([0, 0, 0.01, 0.05, 0.2])
@@ -303,6 +363,7 @@ const drawFaults = (seed: number, chaosMs: number, isOn: IsOn): readonly Fault[]
   draw('suspend', 0.15, 3, (draws) => draws.spread(2, 5))
   draw('carrier', 0.35, 8, () => 0)
   draw('store-death', 0.3, 6, () => 0)
+  draw('aftershock', 0.15, 2, () => 0)
   draw('clock', 0.25, 4, (draws) => draws.oneOf([-1, 1]) * draws.spread(1, 4.6))
   return faults.sort((a, b) => a.atMs - b.atMs)
 }

@@ -10,6 +10,7 @@ const WALL_MS = 0.001
 
 /** I1, I2, I11: what the store says, what clients were told, and what receivers have seen are one story. */
 export const judgeBooks = (disk: MemoryDisk, ledger: Ledger): void => {
+  for (const id of ledger.shed) if (disk.byId.has(id)) ledger.fail('O2', `${id} was refused and is stored`)
   for (const id of ledger.acked.keys()) if (!disk.byId.has(id)) ledger.fail('I1', `${id} was acknowledged and is gone`)
   for (const row of disk.byId.values()) judgeRow(row, ledger)
   for (const id of ledger.arrivalsOf.keys()) if (!disk.byId.has(id)) ledger.fail('I11', `${id} arrived, unknown`)
@@ -71,17 +72,43 @@ export const judgeRates = (ledger: Ledger, exact: boolean): void => {
   for (const key of ledger.limits.keys) {
     const [kind, domain, brand] = key.split(' ')
     if (kind !== 'rate') continue
-    const mine = [...ledger.arrivals.values()].filter(
-      (one) => (domain === '*' || one.domain === domain) && (brand === '*' || one.brand === brand),
-    )
-    for (const { perSecond, burst, fromMono, toMono } of ledger.limits.rateSegments(key)) {
-      const inside = mine.filter(({ admittedMono: [low, high] }) => low > fromMono && high < toMono)
+    const ofBrand = [...ledger.arrivals.values()].filter((one) => brand === '*' || one.brand === brand)
+    for (const { perSecond, burst, fromMono, toMono, hosts } of stretches(key, domain ?? '', ledger)) {
+      const inside = ofBrand.filter(({ domain: host, admittedMono: [low, high] }) => {
+        return low > fromMono && high < toMono && hosts.has(host)
+      })
       if (inside.some(({ admittedMono: [low, high] }) => high - low > 3)) continue
       const starts = inside.map(({ mono, admittedMono: [low] }) => (exact ? mono : low)).sort((a, b) => a - b)
       const broken = rateBroken(starts, perSecond, burst, exact ? 0 : WALL_MS)
       if (broken !== null) ledger.fail('I6', `${key}: ${perSecond}/s, burst ${burst}: ${broken}`)
     }
   }
+}
+/**
+ * Where one rate was certainly in force, and which hosts were certainly under it all the while: also over changes of the groups,
+ * for the hosts that stayed. The rate of a host rests while it is in a group.
+ */
+const stretches = (key: string, domain: string, { limits, groups, arrivals }: Ledger) => {
+  const all = [...new Set([...arrivals.values()].map((one) => one.domain))]
+  return limits.rateSegments(key).flatMap((segment) => {
+    const inside = groups.changes.filter((mono) => mono > segment.fromMono && mono < segment.toMono)
+    const bounds = [...new Set([segment.fromMono, ...inside, segment.toMono])].sort((a, b) => a - b)
+    // What was on its way at a change is of before.
+    const hostsIn = (from: number, to: number): readonly string[] => {
+      const [fromMono, toMono] = [bounds[from], bounds[to]]
+      if (fromMono === undefined || toMono === undefined) return []
+      return all.filter((host) => groups.keyOf(host, fromMono + 1, toMono - 1) === domain)
+    }
+    return bounds.flatMap((fromMono, from) =>
+      bounds.slice(from + 1).flatMap((toMono, index) => {
+        const to = from + 1 + index
+        const hosts = hostsIn(from, to)
+        // A longer stretch with the same hosts says more.
+        const isLess = [hostsIn(from - 1, to), hostsIn(from, to + 1)].some(({ length }) => length === hosts.length)
+        return hosts.length === 0 || isLess ? [] : [{ ...segment, fromMono, toMono, hosts: new Set(hosts) }]
+      }),
+    )
+  })
 }
 const rateBroken = (monos: readonly number[], perSecond: number, burst: number, slackS: number): string | null => {
   const extra = (perSecond > 50 ? 0.002 : 0) + slackS
@@ -94,7 +121,7 @@ const rateBroken = (monos: readonly number[], perSecond: number, burst: number, 
   return null
 }
 
-/** A domain with one brand that is told when to come again is called by nobody before. */
+/** A domain with one brand that is told when to come again is called by nobody before; nor is any host that comes under its guard meanwhile. */
 export const judgeClosures = (ledger: Ledger): void => {
   for (const { domain, answer, endedMono } of ledger.arrivals.values()) {
     if (answer.status !== 429 || answer.retryAfterMs === undefined || endedMono === null) continue
@@ -102,7 +129,10 @@ export const judgeClosures = (ledger: Ledger): void => {
     if (answer.never === true || answer.error !== undefined) continue
     const untilMono = endedMono + answer.retryAfterMs
     for (const one of ledger.arrivals.values())
-      if (one.domain === domain && one.admittedMono[0] > endedMono + 1 && one.admittedMono[1] < untilMono - 1)
+      if (
+        one.admittedMono[1] < untilMono - 1 &&
+        one.admittedMono[0] > ledger.groups.togetherFrom(domain, one.domain, endedMono) + 1
+      )
         return ledger.fail('closed', `${one.id}.${one.attempt} starts at ${domain}, closed until ${untilMono}`)
   }
 }
@@ -121,7 +151,7 @@ const HOUSE = [
   'store-keeper',
 ]
 /** The wheel's entries of a daemon at rest: audits, sweeps, wake-ups. */
-const TIMERS_AT_REST = 12
+const TIMERS_AT_REST = 13
 
 /** No process, row or timer is left over. */
 export const judgeRest = (
@@ -130,7 +160,7 @@ export const judgeRest = (
   options: SimOptions,
   ledger: Ledger,
 ): void => {
-  const census = daemon.census()
+  const census = daemon.census().filter((kind) => kind !== 'overload')
   if (census.join(' ') !== HOUSE.join(' ')) ledger.fail('leak', `processes: ${census.join(' ')}`)
   for (const name of ['executions', 'retries', 'guard-figures'])
     if (daemon.tableSize(name) > 0) ledger.fail('leak', `${daemon.tableSize(name)} rows in ${name}`)

@@ -75,10 +75,10 @@ export const PLANTED: readonly PlantedBug[] = [
     "    'retry-due': ({ due: _due }, state, ctx) => {",
   ),
   bug(
-    'what is handed back is not told again',
-    'actors/scheduler.ts',
-    "    'handed-back': ({ due }, state, ctx) => {\n      admitRow(state.horizon, due, ctx.world.wallNow())",
-    "    'handed-back': ({ due: _due }, state, ctx) => {",
+    'what was handed back counts as an attempt',
+    'src/store/memory/memory-writes.ts',
+    'const back = { ...row, attempts: row.attempts - 1, started: null',
+    'const back = { ...row, started: null',
   ),
   bug(
     'a cancel that comes too late is answered with yes',
@@ -224,5 +224,47 @@ export const PLANTED: readonly PlantedBug[] = [
     'actors/guard/limiters.ts',
     ' && flight.heldUntilMono === null) attempts',
     ') attempts',
+  ),
+  bug(
+    'hosts that come together have nothing in flight',
+    'actors/dispatch-pool/incarnations.ts',
+    '(held) => guardKeyIn(ctx, held.permit.domain) === domain, state, ctx)',
+    '(held) => held.permit.domain === domain, state, ctx)',
+  ),
+  bug(
+    'a guard whose hosts changed goes on, and its permits are taken',
+    'src/webhook/domain-group.ts',
+    'export const epochOf = (book: GroupBook, key: Domain): number => lastTouch(book, key)?.version ?? 0',
+    'export const epochOf = (_book: GroupBook, _key: Domain): number => 0',
+  ),
+  bug(
+    'the rate of a group begins anew when a host comes in',
+    'actors/guard/ground.ts',
+    'const unknownSinceMono = Math.max(known.lastStartMono, touchedMono)',
+    'const unknownSinceMono = Math.min(known.lastStartMono, touchedMono)',
+  ),
+  bug(
+    'what a dead process left at work at the hosts of a group holds nothing',
+    'actors/guard/permits.ts',
+    'return host !== null && guardKeyIn(ctx, host) === domain ? row : []',
+    'return host === domain ? row : []',
+  ),
+  bug(
+    'a group does not hear that one of its hosts is closed',
+    'actors/limits/regrouping.ts',
+    '  for (const [key, row] of [...conditions.entries()]) handOver(key, row, book, conditions)\n',
+    '',
+  ),
+  bug(
+    'what was answered still counts as waiting for the store',
+    'actors/store-keeper/answers.ts',
+    "if (op.type === 'append') gaveBack(",
+    "if (op.type === 'append' && op.count < 0) gaveBack(",
+  ),
+  bug(
+    'a level of overload is never left',
+    'src/overload/levels.ts',
+    "return { level: LEVELS[rank(before.level) - 1] ?? 'none', cause, calmSinceMono: nowMono }",
+    'return { level: before.level, cause, calmSinceMono: nowMono }',
   ),
 ]

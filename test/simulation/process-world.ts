@@ -15,6 +15,8 @@ class ProcessTimer implements TimerHandle {
   }
 }
 
+const FRACTION_MS = 1e-6
+
 export class ProcessWorld implements World {
   alive = true
   readonly #world: VirtualWorld
@@ -95,8 +97,10 @@ export class ProcessWorld implements World {
   }
   /** As `freeze`, and its timers have as far to go afterwards as before. */
   suspend(ms: number): void {
+    // It stands still already: only what comes on top of that is slept through.
+    const from = Math.max(this.#stillUntil, this.#world.monoNow())
     this.freeze(ms)
-    this.#behindMs += ms
+    this.#behindMs += this.#stillUntil - from
     for (const timer of this.#timers) {
       if (timer.inner === null) continue
       this.#world.clearTimer(timer.inner)
@@ -111,7 +115,10 @@ export class ProcessWorld implements World {
   }
 
   #set(timer: ProcessTimer, delayMs: number): void {
-    timer.inner = this.#world.setTimer(delayMs, () => this.run(() => this.#fire(timer)))
+    let inMs = Math.max(0, delayMs)
+    // What fires is due, whatever fractions get lost between two clocks: or it would be set again for ever.
+    while (this.#world.monoNow() + inMs - this.#behindMs < timer.dueMono) inMs += FRACTION_MS
+    timer.inner = this.#world.setTimer(inMs, () => this.run(() => this.#fire(timer)))
   }
   /** Cleared since it fell due, while the process stood still: it does not fire. */
   #fire(timer: ProcessTimer): void {

@@ -9,7 +9,7 @@ import { Clients } from './clients.ts'
 import { type Living, SimDaemon } from './daemon.ts'
 import { Ledger, type Violation } from './ledger.ts'
 import { SimNetwork } from './network.ts'
-import type { Fault, SimOptions } from './options.ts'
+import type { Fault, Pressure, SimOptions } from './options.ts'
 import { judgeBooks, judgeClosures, judgeRates, judgeRest } from './oracle.ts'
 import { ProcessWorld } from './process-world.ts'
 import { StallWatch } from './stalls.ts'
@@ -38,6 +38,8 @@ const HEALED_MS_MAX = 6 * 3_600_000
 /** Guards stop after a second, a spare thread after half a minute. */
 const REST_MS = 45_000
 const RESTART_MS = 100
+/** Nothing has troubled it for as long as a client waits, and some: who is not answered then is forgotten. */
+const CALM_MS = 15_000
 /** Grace, drains, and what every supervisor gives its children. */
 const STOP_MS_MAX = 100_000
 /** Share of the stops that end by kill -9. */
@@ -69,14 +71,21 @@ class Simulation {
     this.#options = options
     const world = new VirtualWorld({ seed: options.seed })
     this.#world = world
-    this.#trace = new Trace(() => world.monoNow(), keepLines)
-    this.#ledger = new Ledger(world, this.#disk, options.regroupings.length > 0)
+    this.#trace = new Trace(
+      () => world.monoNow(),
+      keepLines,
+      () => this.#circles(),
+    )
+    this.#ledger = new Ledger(world, this.#disk)
     const trace = (text: string): void => this.#trace.add(text)
     const tally = this.#tally
     const hooks = { trace, tally, passage: () => this.#passage() }
     this.#network = new SimNetwork(world, options, this.#ledger, hooks)
     this.#store = new NoisyStore(options, this.#ledger, hooks)
-    this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, hooks)
+    this.#clients = new Clients(options, world, this.#ledger, () => this.#daemon, {
+      ...hooks,
+      isCalm: () => this.#isAwake && !this.#isNoisy && !this.#stalls.isTroubled(CALM_MS),
+    })
     this.#stalls = new StallWatch(world, this.#disk, this.#ledger, options.carriers * options.capacity)
   }
 
@@ -85,6 +94,7 @@ class Simulation {
     this.#start()
     await this.#world.advance(10)
     this.#clients.begin()
+    for (const pressure of options.load ?? []) this.#press(pressure)
     for (const fault of options.faults) this.#world.setTimer(fault.atMs, () => this.#due(fault))
     for (let ms = 0; ms < options.chaosMs; ms += 250) {
       await this.#world.advance(250)
@@ -112,6 +122,7 @@ class Simulation {
       permute,
       safeMessages,
       run: this.#runs,
+      looksAtLoad: this.#options.load !== null,
       told: (event) => this.#told(event),
       ended: (why) => this.#ended(daemon, why),
       crashed: (error) => this.#ledger.fail('crash', `an error outside every actor: ${error.stack ?? error.message}`),
@@ -129,6 +140,12 @@ class Simulation {
     if (daemon !== this.#daemon) return
     if (!this.#stalls.isTroubled(30_000)) this.#ledger.fail('U3', `${why}, and nothing had happened`)
     this.#crash(RESTART_MS, why)
+  }
+  /** It would never come to an end: its world stops. */
+  #circles(): void {
+    this.#ledger.fail('I9', 'it turns in a circle, and time does not go on')
+    this.#daemon?.world.kill()
+    this.#disk.crash('it turns in a circle')
   }
   #crash(downMs: number, why: string): void {
     const daemon = this.#daemon
@@ -240,6 +257,9 @@ class Simulation {
         if (fault.pick < STOPS_CUT_SHORT)
           this.#armed.push({ fault: { ...fault, kind: 'crash' }, left: Math.ceil(fault.pickOne * 10) })
         return this.#stop(fault.ms)
+      case 'aftershock':
+        this.#tally.count('aftershock')
+        return this.#aftershock(fault)
       case 'freeze':
       case 'suspend':
         return this.#standStill(fault)
@@ -280,7 +300,7 @@ class Simulation {
     const brand = name.split(' ')[1]
     return [...this.#ledger.open.values()].some((one) => one.brand === brand)
   }
-  #killOne(fault: Fault, those: readonly Living[]): void {
+  #killOne(fault: Pick<Fault, 'pickOne'>, those: readonly Living[]): void {
     const daemon = this.#daemon
     const victim = those[Math.floor(fault.pickOne * those.length)]
     if (daemon === null || victim === undefined) return
@@ -305,10 +325,31 @@ class Simulation {
     else daemon.world.freeze(ms)
   }
 
+  #press({ atMs, ms, loopDelayMs, heapShare }: Pressure): void {
+    this.#world.setTimer(atMs, () => {
+      if (!this.#healed) this.#world.load = { loopDelayMs, heapShare }
+    })
+    this.#world.setTimer(atMs + ms, () => {
+      this.#world.load = { loopDelayMs: 0, heapShare: 0.3 }
+    })
+  }
+  /** Who dies of it in the moment after: guards while the attempts of a dead process hold permits, or a keeper who opens his store. */
+  #aftershock({ pick, pickOne }: Fault): void {
+    const kind = pick < 0.5 ? 'guard' : 'store-keeper'
+    if (kind === 'guard') this.#crash(0, 'drawn, with an aftershock')
+    else this.#disk.crash('its thread died')
+    for (let n = 1; n <= 3; n += 1)
+      this.#world.setTimer(n * (kind === 'guard' ? 250 : 40) * (0.2 + pickOne), () => {
+        const those = (this.#daemon?.who() ?? []).filter((one) => one.kind === kind)
+        if (!this.#healed) this.#killOne({ pickOne: (pickOne * n) % 1 }, those)
+      })
+  }
+
   // -------------------------------------------------------------- after the faults
 
   async #heal(): Promise<void> {
     this.#trace.add('heals')
+    this.#world.load = { loopDelayMs: 0, heapShare: 0.3 }
     this.#healed = true
     this.#store.healed = true
     this.#network.healed = true
@@ -349,10 +390,11 @@ class Simulation {
     const shown = await figures
     if (typeof shown === 'string') return this.#ledger.fail('U3', `does not answer at the end: ${shown}`)
     judgeBooks(this.#disk, this.#ledger)
-    if (!this.#ledger.regroups) judgeRates(this.#ledger, !this.#isNoisyEver)
+    if (daemon.loadLevel !== null && daemon.loadLevel !== 'none')
+      this.#ledger.fail('O2', `still ${daemon.loadLevel} are shed, at rest`)
+    judgeRates(this.#ledger, !this.#isNoisyEver)
     const { faults, brands, carrierStartFails } = this.#options
-    if (faults.length + carrierStartFails === 0 && brands.length === 1 && !this.#ledger.regroups)
-      judgeClosures(this.#ledger)
+    if (faults.length + carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
     judgeRest(daemon, shown, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }

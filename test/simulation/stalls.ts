@@ -37,21 +37,26 @@ export class StallWatch {
 
   /** `quiet`: the process runs and its store answers at once. */
   look(quiet: boolean): void {
-    if (!quiet || this.isTroubled(PROMPT_MS) || this.#ledger.regroups) return
+    const now = this.#world.monoNow()
+    if (!quiet || this.isTroubled(PROMPT_MS) || !this.#ledger.groups.isSettled(now - PROMPT_MS, now)) return
     // Who waits for the node waits wherever nothing runs.
     if (this.#ledger.open.size >= this.#capacity / 2) this.#fullMono = this.#world.monoNow()
     if (this.#world.monoNow() - this.#fullMono < PROMPT_MS) return
     const busy = new Set<string>()
-    for (const { domain } of this.#ledger.open.values()) busy.add(domain)
+    for (const { domain } of this.#ledger.open.values()) busy.add(this.#keyOf(domain))
     const overdue = this.#world.wallNow() - PROMPT_MS
     for (const [domain, row] of this.#heads())
-      if (row.nextAt < overdue && !busy.has(domain) && this.#isFree(row))
+      if (row.nextAt < overdue && !busy.has(this.#keyOf(domain)) && this.#isFree(row))
         return this.#ledger.fail(
           'I9',
           `${row.id} waits at ${domain}, where nothing runs, since ${overdue - row.nextAt} ms`,
         )
   }
 
+  #keyOf(domain: string): string {
+    const now = this.#world.monoNow()
+    return this.#ledger.groups.keyOf(domain, now, now) ?? domain
+  }
   #heads(): Map<string, MemoryRow> {
     const heads = new Map<string, MemoryRow>()
     for (const row of this.#disk.due.between(null, this.#world.wallNow()))
@@ -60,15 +65,19 @@ export class StallWatch {
   }
   /** No limit but concurrency, and no receiver has made the guard careful. */
   #isFree({ domain, brand }: MemoryRow): boolean {
-    const { limits } = this.#ledger
+    const { limits, groups } = this.#ledger
+    const key = this.#keyOf(domain)
     for (const kind of ['rate', 'pause', 'concurrency'] as const)
       for (const of of [
-        { domain, brand: null },
-        { domain, brand },
+        { domain: key, brand: null },
+        { domain: key, brand },
         { domain: null, brand },
       ])
         if (limits.isTouched({ kind, ...of })) return false
-    const bad = [...this.#ledger.arrivals.values()].filter((one) => one.domain === domain && isBad(one.answer))
+    const bad = [...this.#ledger.arrivals.values()].filter(
+      // What a host has heard goes with it: also into a group, and to those that it was in one with.
+      (one) => isBad(one.answer) && (one.domain === domain || groups.changes.length > 0),
+    )
     return bad.length <= BAD_MAX && !bad.some(({ answer }) => answer.status === 429 || answer.status === 503)
   }
 }

@@ -83,9 +83,18 @@ export const MUST_HAPPEN: readonly string[] = [
   'replay as new: replayed',
   'group: hosts come together',
   'group: hosts part',
+  'limit of a group: concurrency',
+  'limit of a group: rate',
   'limit changed under load',
   'pause',
   'resume',
+  // Load.
+  'aftershock',
+  'killed overload',
+  'schedule refused for load',
+  'control answered under load',
+  'event overload.changed',
+  'event requests.shed',
   // Ends.
   'ended delivered',
   'ended dead',
