@@ -81,7 +81,8 @@ export const refill = (state: State, ctx: Ctx): void => {
 /** This attempt's row may be due and told to nobody: look at its brand's lanes of that kind again. */
 export const readAgain = (attemptId: AttemptId, brand: Brand, state: State): void => {
   const kind = attemptId.endsWith('.1') ? 'first' : 'retry'
-  for (const one of queueOf(state.queues, brand).classes) wantMore(state.queues, one[kind])
+  for (const { priority } of queueOf(state.queues, brand).classes)
+    wantMore(state.queues, windowAt(state.queues, { brand, priority, kind }))
 }
 
 type HeadAnswer = Extract<GuardProtocol['info'], { readonly type: 'head' }>

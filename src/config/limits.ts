@@ -128,7 +128,7 @@ export const GONE_ATTEMPTS_MAX = 10_000
 export const GUARD_IDLE_MS = 1_000
 /**
  * Guards that live at once. More than attempts in flight, so that there are always some without any, which can make room for others;
- * ~9 KB each. Domains beyond it wait for a place, and their work waits in the store.
+ * ~7.6 KB each. Domains beyond it wait for a place, and their work waits in the store.
  */
 export const GUARDS_LIVE_MAX = 5_120
 /** This share of the places is kept from domains that can start nothing, so that one that comes due need not wait for room to be made. */

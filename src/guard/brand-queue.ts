@@ -3,11 +3,11 @@ import { compareDue, headOf, takeHead } from './lane.ts'
 import { type BrandKeys, brandKeys } from './limits.ts'
 import { emptyWindow, type Window } from './window.ts'
 
-/** The first tries and the retries of one priority: a window of each (D-21). Plain data. */
+/** The first tries and the retries of one priority: a window of each (D-21), which is empty until it is asked for. Plain data. */
 export interface PriorityClass {
   readonly priority: Priority
-  readonly first: Window
-  readonly retry: Window
+  first: Readonly<Window>
+  retry: Readonly<Window>
   /** Of the last two starts while the domain fails: was the last one a retry? */
   lastWasRetry: boolean
 }
@@ -18,8 +18,8 @@ export interface BrandQueue {
   readonly keys: BrandKeys
   /** Highest priority first. */
   readonly classes: readonly PriorityClass[]
-  /** Those of the classes. */
-  readonly windows: readonly Window[]
+  /** Those of the classes that were asked for: most guards need one. */
+  windows: readonly Window[]
   /** Starts of this brand since each class was last served while it had work. */
   readonly passedOver: number[]
   /** Waiting in the windows. */
@@ -41,18 +41,21 @@ export interface BrandQueue {
   heldMono: number
 }
 
+/** In the place of all windows that nobody has asked for; it stays empty. */
+const NO_WINDOW: Readonly<Window> = Object.freeze(emptyWindow('', 'normal', 'first'))
+
 export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => {
   const classes = PRIORITIES.map((priority) => ({
     priority,
-    first: emptyWindow(brand, priority, 'first'),
-    retry: emptyWindow(brand, priority, 'retry'),
+    first: NO_WINDOW,
+    retry: NO_WINDOW,
     lastWasRetry: false,
   }))
   return {
     brand,
     keys: brandKeys(domain, brand),
     classes,
-    windows: classes.flatMap(({ first, retry }) => [first, retry]),
+    windows: [],
     passedOver: PRIORITIES.map(() => 0),
     size: 0,
     inFlight: 0,
@@ -67,10 +70,16 @@ export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => {
   }
 }
 
+/** Made where it is not there yet. */
 export const windowOf = (queue: BrandQueue, priority: Priority, kind: LaneKind): Window => {
   const found = queue.classes[PRIORITIES.indexOf(priority)]
   if (found === undefined) throw new Error(`no such priority: ${priority}`)
-  return found[kind]
+  const there = found[kind]
+  if (there !== NO_WINDOW) return there
+  const window = emptyWindow(queue.brand, priority, kind)
+  found[kind] = window
+  queue.windows = [...queue.windows, window]
+  return window
 }
 
 /** Brings `heldSlotMs` up to now; before every change of `inFlight`. */

@@ -27,7 +27,8 @@ export interface LimitTable {
 
 /** Key of a limit. Domain null: the brand over all domains. Brand null: the domain over all brands. */
 export const limitKey = (kind: LimitKind, domain: Domain | null, brand: Brand | null): string =>
-  `${kind} ${domain ?? '*'} ${brand ?? '*'}`
+  // Joined, not added: guards keep these, and a sum of strings costs its parts as well as the whole.
+  [kind, domain ?? '*', brand ?? '*'].join(' ')
 
 /** The domain of a key (`*`: a brand's over all domains). */
 export const domainOfKey = (key: string): Domain => key.split(' ')[1] ?? ''
