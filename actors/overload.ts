@@ -47,13 +47,13 @@ export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
     ctx.own(() => probe.close())
     const table = ctx.createTable<string, OverloadRow>(OVERLOAD_TABLE, { heir: LOAD_HEIR })
     if (!table.has(ONE)) table.set(ONE, { level: 'none', why: null, drainMs: 0, shed: noneShed() })
-    ctx.sendAfter(OVERLOAD_SAMPLE_MS, { type: 'look' })
+    ctx.sendAfter(untilLook(ctx), { type: 'look' })
     const before = table.get(ONE)?.level ?? 'none'
     return ok({ events, probe, heap: [], loopDelaysMs: [], overload: { ...CALM, level: before } })
   },
   info(message, state, ctx) {
     if (message.type !== 'look') return keep
-    ctx.sendAfter(OVERLOAD_SAMPLE_MS, { type: 'look' })
+    ctx.sendAfter(untilLook(ctx), { type: 'look' })
     look(state, ctx)
     return keep
   },
@@ -63,6 +63,9 @@ export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
     loopDelayMs: lasting(loopDelaysMs),
   }),
 }
+
+/** With the runtime's own look at the loop (`watchLoop`), in one wake-up. */
+const untilLook = (ctx: Ctx): number => OVERLOAD_SAMPLE_MS - (ctx.world.monoNow() % OVERLOAD_SAMPLE_MS)
 
 const look = (state: State, ctx: Ctx): void => {
   const before = state.overload

@@ -82,11 +82,13 @@ export const descriptorGrowth = (samples: readonly Sample[]): Growth => ({
   ...fitLine(samples.map(({ s, descriptors }) => [s / 60, descriptors] as const)),
 })
 
-/** Beyond doubt: by more than two standard errors. */
-export const isGrowing = ({ slope, uncertainty }: Line): boolean => slope > uncertainty
+/** Three standard errors, not two: seven slopes are looked at, of some ten to thirty points each, and each may be unlucky. */
+const BEYOND_DOUBT = 1.5
+export const isGrowing = ({ slope, uncertainty }: Line): boolean => slope > BEYOND_DOUBT * uncertainty
 export const inWords = (growth: Growth): string => {
   const { slope, uncertainty, unit } = growth
-  const verdict = Math.abs(slope) <= uncertainty ? 'not to be told from none' : slope > 0 ? 'grows' : 'shrinks'
+  const verdict =
+    Math.abs(slope) <= BEYOND_DOUBT * uncertainty ? 'not to be told from none' : slope > 0 ? 'grows' : 'shrinks'
   return `${slope.toFixed(1)} ± ${uncertainty.toFixed(1)} ${unit}: ${verdict}`
 }
 

@@ -57,6 +57,11 @@ const JUDGED_MINUTES = 4
  * (names, figures of guards) is far below it.
  */
 const HEAP_KIB_PER_MINUTE = 17
+/**
+ * A domain that fails has its retries come at one a second and, by their budget, go at one a second: what has gathered by chance at the end (the
+ * root of the seconds: 60 after eight minutes) goes at that pace.
+ */
+const DRAIN_MS_MAX = 300_000
 /** main, the store's two, ingest, dispatch. */
 const THREADS = 5
 /** As `npm start` runs it, and with its heaps collected in all threads, twice a minute. */
@@ -135,7 +140,7 @@ const offer = async (
 
 /** Null if it does: accepted = delivered + dead, and nothing is under way (I11). */
 const balanced = async (client: ControlClient, scheduled: number): Promise<string | null> => {
-  const patienceAt = Date.now() + 60_000
+  const patienceAt = Date.now() + DRAIN_MS_MAX
   for (;;) {
     const { totals } = await client.monitor()
     const left = totals.scheduled + totals.waiting + totals.executing + totals.retrying

@@ -150,13 +150,17 @@ export class Kernel extends Turns {
   systemRequest(to: Process, run: () => void): void {
     this.push(to, run, SYSTEM)
   }
-  /** Tells when the event loop answers a timer more than `lateMs` late, looking every `everyMs`. Returns a function that ends it. */
+  /**
+   * Tells when the event loop answers a timer more than `lateMs` late, looking every `everyMs`, at whole multiples of it: what else looks around
+   * at such instants costs no wake-up of its own. Returns a function that ends it.
+   */
   watchLoop(everyMs: number, lateMs: number): () => void {
-    let entry = this.wheel.after(everyMs, () => look())
+    const untilNext = (): number => everyMs - (this.world.monoNow() % everyMs)
+    let entry = this.wheel.after(untilNext(), () => look())
     const look = (): void => {
       const ms = this.world.monoNow() - entry.due
       if (ms > lateMs) this.report({ type: 'loop-delayed', ms })
-      entry = this.wheel.after(everyMs, look)
+      entry = this.wheel.after(untilNext(), look)
     }
     return () => this.wheel.cancel(entry)
   }
