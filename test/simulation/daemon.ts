@@ -156,6 +156,11 @@ export class SimDaemon {
   get loadLevel(): Level | null {
     return this.#one<OverloadRow>(OVERLOAD_TABLE)?.level ?? null
   }
+  /** Webhooks that count as waiting for the store. */
+  get storeWaits(): number {
+    const load = this.#one<StoreLoad>(STORE_LOAD_TABLE)
+    return load === undefined ? 0 : load.promised.rows + load.large.rows
+  }
   #one<Row>(name: string): Row | undefined {
     try {
       return this.runtime.table<string, Row>(name).get(ONE)

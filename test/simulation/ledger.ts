@@ -63,6 +63,8 @@ export class Ledger {
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
 
+  /** When something happened to the daemon. */
+  readonly troubles: number[] = []
   readonly groups = new GroupHistory()
   /** Refused at the door, or by a store that had no room: nothing of it may be stored. */
   readonly shed = new Set<WebhookId>()

@@ -123,11 +123,13 @@ const rateBroken = (monos: readonly number[], perSecond: number, burst: number, 
 
 /** A domain with one brand that is told when to come again is called by nobody before; nor is any host that comes under its guard meanwhile. */
 export const judgeClosures = (ledger: Ledger): void => {
-  for (const { domain, answer, endedMono } of ledger.arrivals.values()) {
+  for (const { domain, answer, mono, endedMono } of ledger.arrivals.values()) {
     if (answer.status !== 429 || answer.retryAfterMs === undefined || endedMono === null) continue
     // It never came to the status line: nobody was told anything.
     if (answer.never === true || answer.error !== undefined) continue
     const untilMono = endedMono + answer.retryAfterMs
+    // Who dies in it may forget what was just said, or a short closure.
+    if (ledger.troubles.some((at) => at > mono && at < untilMono)) continue
     for (const one of ledger.arrivals.values())
       if (
         one.admittedMono[1] < untilMono - 1 &&
@@ -167,6 +169,8 @@ export const judgeRest = (
   const { horizon, guards, carriers, held } = figures
   if (horizon + guards + held > 0) ledger.fail('leak', JSON.stringify(figures))
   if (carriers !== options.carriers) ledger.fail('leak', `${carriers} carriers instead of ${options.carriers}`)
+  const waits = daemon.storeWaits
+  if (waits > 0) ledger.fail('leak', `${waits} webhooks count as waiting for the store`)
   const timers = daemon.runtime.kernel.wheel.size
   if (timers > TIMERS_AT_REST) ledger.fail('leak', `${timers} timers`)
 }

@@ -393,8 +393,8 @@ class Simulation {
     if (daemon.loadLevel !== null && daemon.loadLevel !== 'none')
       this.#ledger.fail('O2', `still ${daemon.loadLevel} are shed, at rest`)
     judgeRates(this.#ledger, !this.#isNoisyEver)
-    const { faults, brands, carrierStartFails } = this.#options
-    if (faults.length + carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
+    const { brands, carrierStartFails } = this.#options
+    if (carrierStartFails === 0 && brands.length === 1) judgeClosures(this.#ledger)
     judgeRest(daemon, shown, this.#options, this.#ledger)
     this.#trace.add(`ends ${daemon.census().join(' ')}`)
   }

@@ -30,6 +30,7 @@ export class StallWatch {
 
   trouble(): void {
     this.#troubledMono = this.#world.monoNow()
+    this.#ledger.troubles.push(this.#troubledMono)
   }
   isTroubled(withinMs: number): boolean {
     return this.#world.monoNow() - this.#troubledMono < withinMs
