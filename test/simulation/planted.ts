@@ -12,7 +12,7 @@ import { PLANTED, type PlantedBug } from './planted-bugs.ts'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const COPIED = ['src', 'actors', 'supervisors', 'test/simulation', 'test/support', 'package.json']
 /** Of 44. */
-const FOUND_MIN = 32
+const FOUND_MIN = 38
 
 export interface Hunted {
   readonly bug: PlantedBug
