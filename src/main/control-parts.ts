@@ -39,7 +39,7 @@ export interface ControlPartsArgs {
 export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
   const { config, dataDir, policy, world, events, log, own, heaps } = args
   const monitor = new Monitor()
-  const metrics = new Metrics(monitor, heaps)
+  const metrics = new Metrics(monitor, heaps, log)
   const feed = new Feed(world.wallNow())
   const reader = new WebhookReader(policy)
   own.follow(() => reader.deny(own.current))

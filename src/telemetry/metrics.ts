@@ -5,6 +5,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { LEVELS, type Level } from '#overload/levels.ts'
 import type { Events } from './events.ts'
+import type { LogSink } from './log-sink.ts'
 import type { Monitor } from './monitor.ts'
 import type { ThreadHeap, ThreadHeaps } from './thread-heaps.ts'
 
@@ -49,9 +50,11 @@ export class Metrics {
   readonly #shed = new Map<string, number>()
   #level: Level = 'none'
 
-  /** `heaps`: without them main's alone is on the page. */
-  constructor(monitor: Monitor, heaps?: ThreadHeaps) {
-    for (const name in COUNTERS) if (isCounterName(name)) this.#counter(name)
+  /** `heaps`: without them main's alone is on the page. `log`: whose lost lines are. */
+  constructor(monitor: Monitor, heaps?: ThreadHeaps, log?: Pick<LogSink, 'dropped'>) {
+    for (const name in COUNTERS) if (isCounterName(name)) this.#counter(name, COUNTERS[name], () => this.#counts[name])
+    if (log !== undefined)
+      this.#counter('log_lines_dropped', 'Lines of the log that nobody took, or that were too many.', log.dropped)
     this.#labelled('attempts_finished', 'Attempts finished, by how.', 'result', this.#attemptsFinished)
     this.#labelled('webhooks_finished', 'Webhooks that reached a final state.', 'state', this.#webhooksFinished)
     this.#labelled(
@@ -158,11 +161,10 @@ export class Metrics {
     return this.#registry.metrics()
   }
 
-  #counter(name: CounterName): void {
-    const read = (): number => this.#counts[name]
+  #counter(name: string, help: string, read: () => number): void {
     new Counter({
       name: `hookpulse_${name}_total`,
-      help: COUNTERS[name],
+      help,
       registers: [this.#registry],
       collect() {
         this.reset()

@@ -84,7 +84,7 @@ describe('the control channel of a real daemon', () => {
     expect(refused).toMatchObject({ data: { code: 'BLOCKED_TARGET', field: 'url' } })
   })
 
-  it('takes nothing new once it stops, says so, and says goodbye with 1001', async () => {
+  it('PROC-03: takes nothing new once it stops, says so and when to come back, and says goodbye with 1001', async () => {
     const stage = await openStage({ hold: true })
     await stage.schedule(1)
     await stage.receiver.until({ open: 1 })

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { spawnDaemon } from '#test/support/daemon.ts'
@@ -24,6 +24,18 @@ describe('the data directory', () => {
     await stage.restart()
     await stage.schedule(1)
     await stage.receiver.until({ distinct: 1 })
+  })
+
+  it('STOR-08: whose database is garbage is refused: exit 70 with the name of the file, which stays as it was', async () => {
+    const stage = await openStage()
+    await stage.daemon.kill('SIGTERM')
+    const file = join(stage.daemon.data, 'hookpulse.db')
+    const garbage = Buffer.from('not a database, and longer than a header of one hundred bytes'.repeat(4))
+    writeFileSync(file, garbage)
+    const refused = spawnDaemon(stage.daemon.data)
+    expect(await refused.ended).toEqual({ code: 70, signal: null })
+    expect(refused.output()).toContain(file)
+    expect(readFileSync(file).equals(garbage)).toBe(true)
   })
 
   it('keeps the admin key for its owner alone, and the same one over restarts', async () => {

@@ -66,6 +66,9 @@ it.each(HURTS)(
     const askedMono = performance.now()
     await expect.poll(async () => (await client.monitor()).totals.delivered).toBe(2_000)
     expect(performance.now() - askedMono).toBeLessThan(5_000)
+    const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+    const [, dropped] = /^hookpulse_log_lines_dropped_total (\d+)$/m.exec(page) ?? []
+    expect(Number(dropped), 'what nobody took is counted').toBeGreaterThan(0)
     child.kill('SIGTERM')
     expect(await ended).toEqual({ code: 0, signal: null })
   },

@@ -4,7 +4,7 @@ import { readOrders } from '#dispatch/frames.ts'
 import session, { type SessionTask } from '#dispatch/worker.ts'
 import { unpackRequest } from '#webhook/request.ts'
 
-const HURTS: Readonly<Record<string, (port: MessagePort) => void>> = {
+const HURTS: Readonly<Record<string, (port: MessagePort, handle: number) => void>> = {
   loop: () => {
     for (;;);
   },
@@ -19,25 +19,31 @@ const HURTS: Readonly<Record<string, (port: MessagePort) => void>> = {
   },
   malformed: (port) => port.postMessage(new ArrayBuffer(5)),
   'no-buffer': (port) => port.postMessage({ type: 'reported', reports: 'lies' }),
-  unknown: (port) => {
-    // A report of an attempt that nobody gave it: handle 99.
-    const frame = new ArrayBuffer(44)
-    new DataView(frame).setUint32(0, 99, true)
-    new DataView(frame).setUint16(6, 200, true)
-    port.postMessage(frame)
+  // A report of an attempt that nobody gave it.
+  unknown: (port) => port.postMessage(deliveredFrame(99)),
+  twice: (port, handle) => {
+    port.postMessage(deliveredFrame(handle))
+    port.postMessage(deliveredFrame(handle))
   },
   silent: () => {},
+}
+
+const deliveredFrame = (handle: number): ArrayBuffer => {
+  const frame = new ArrayBuffer(44)
+  new DataView(frame).setUint32(0, handle, true)
+  new DataView(frame).setUint16(6, 200, true)
+  return frame
 }
 
 export default function hurtSession(task: SessionTask): Promise<never> {
   const { port } = task
   const on = port.on.bind(port)
-  const hurtOf = (message: unknown): string | undefined => {
+  const hurtOf = (message: unknown): { readonly how: string; readonly handle: number } | undefined => {
     if (!(message instanceof ArrayBuffer)) return undefined
-    for (const { request } of readOrders(message)) {
+    for (const { request, handle } of readOrders(message)) {
       const { headers } = unpackRequest(request)
       const at = headers.indexOf('x-hurt')
-      if (at >= 0) return headers[at + 1]
+      if (at >= 0) return { how: headers[at + 1] ?? '', handle }
     }
     return undefined
   }
@@ -48,7 +54,7 @@ export default function hurtSession(task: SessionTask): Promise<never> {
           on('message', (message: unknown) => {
             const hurt = event === 'message' ? hurtOf(message) : undefined
             if (hurt === undefined) return listener(message)
-            HURTS[hurt]?.(port)
+            HURTS[hurt.how]?.(port, hurt.handle)
           })
       const value: unknown = Reflect.get(target, key)
       return typeof value === 'function' ? value.bind(target) : value
