@@ -269,7 +269,9 @@ const onPoolDown = (state: State, ctx: Ctx): void => {
   const guards = [...state.guards.keys()]
   const waiting = new Set(state.permits.waiting)
   state.permits = { ...emptyPermits<Pid>(), waiting }
-  for (const guard of guards) if (!waiting.has(guard)) unwatch(guard, state, ctx)
+  // Who has asked is answered when there is a pool again: should it die before, its question must go with it.
+  const asking = new Set(state.early.map(({ guard }) => guard))
+  for (const guard of guards) if (!waiting.has(guard) && !asking.has(guard)) unwatch(guard, state, ctx)
   state.incarnation = 0
   state.round += 1
   ctx.sendAfter(AGAIN_MS, { type: 'register' })
