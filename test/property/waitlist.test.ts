@@ -109,6 +109,23 @@ describe('the list of domains that wait for a place', () => {
     expect(next).toContain('healthy')
   })
 
+  it('closes the circle only when nobody was left out behind it meanwhile', () => {
+    const list = emptyWaitlist(2)
+    const stored = new Set(['d10', 'd11', 'd12', 'd13', 'd14', 'd15', 'd16'])
+    for (const domain of stored) joinLine(list, domain, null)
+    const serve = (): void => {
+      circle(list, stored, new Set())
+      const domain = takeNext(list, NOBODY_RESTS, 0)
+      if (domain !== undefined) stored.delete(domain)
+    }
+    for (let n = 0; n < 4; n += 1) serve()
+    // The circle has passed it by.
+    stored.add('d00')
+    joinLine(list, 'd00', null)
+    for (let n = 0; n < 50 && isAwaited(list); n += 1) serve()
+    expect([...stored]).toEqual([])
+  })
+
   it('does not look at those who come due only after all who rest in line, nor the other way round', () => {
     const rests = (domain: string): number => (domain.startsWith('closed') ? 1_000_000 : 0)
     for (const turns of [0, 1]) {
