@@ -48,7 +48,8 @@ it.each(CASES)(
         lateMs.push(Date.now() - Number(request.url.slice('/healthy/'.length)))
       response.writeHead(200, { 'content-length': 2 }).end('ok')
     })
-    await new Promise<void>((resolve) => server.listen(0, resolve))
+    // Thousands connect at once; a receiver that refuses some would be tried again after minutes.
+    await new Promise<void>((resolve) => server.listen({ port: 0, backlog: 65_535 }, resolve))
     onTestFinished(() => void server.close(() => server.closeAllConnections()))
     const { port } = server.address() as AddressInfo
     const daemon = await startDaemon()
