@@ -246,7 +246,8 @@ export class Clients {
       change.holds(this.#world.monoNow())
       return null
     }
-    if (said.ok && !said.value.ok && 'why' in said.value) change.refused()
+    // What is paused will be lifted by who waits behind this one.
+    if (said.ok && !said.value.ok && 'why' in said.value) return change.refused()
     if (!this.healed) return null
     await new Promise<void>((resolve) => this.#world.setTimer(AGAIN_MS, resolve))
     return this.#regroup(members)
