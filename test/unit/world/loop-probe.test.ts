@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { LOOP_IDLE_SHARE, RealProbe, RealWorld } from '#world/real-world.ts'
+import { LOOP_IDLE_SHARE, RealProbe } from '#world/loop-probe.ts'
+import { RealWorld } from '#world/real-world.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
 
 const IDLE = LOOP_IDLE_SHARE / 2
