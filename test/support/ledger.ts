@@ -71,9 +71,6 @@ export const rateLaw = ({ perSecond, burst = 1 }: Rate, windowMs: number): numbe
 /** The windows in which the law is judged: from a few intervals to several seconds. */
 const windowsOf = ({ perSecond }: Rate): number[] => [2_000 / perSecond, 5_000 / perSecond, 100, 1_000, 3_000]
 
-/** The clock of the receiver is another process's: its fractions may be off by this much (I3 allows rounding to 1 ms). */
-const CLOCK_GRACE_MS = 1
-
 const firstArrivals = (arrivals: Arrivals): Map<string, number> => {
   const first = new Map<string, number>()
   arrivals.ids.forEach((id, index) => {
@@ -99,7 +96,7 @@ export const judge = (ledger: Ledger, arrivals: Arrivals, openMax: number, allow
   const extra = arrivals.ids.length - first.size
   const early = ledger.acks.flatMap(({ id, at }) => {
     const arrived = first.get(id)
-    return at !== null && arrived !== undefined && arrived < at - CLOCK_GRACE_MS ? [{ id, byMs: at - arrived }] : []
+    return at !== null && arrived !== undefined && arrived < at ? [{ id, byMs: at - arrived }] : []
   })
   const { inDoubt = 0, concurrency = Number.POSITIVE_INFINITY, rate, jitterMs = 150 } = allowance
   const broken = [

@@ -16,18 +16,25 @@ const held: (() => void)[] = []
 let waiting: { distinct: number; open: number; arrivals: number; answer: () => void }[] = []
 const servers: Server[] = []
 
-/** Wall clock with fractions: `Date.now()` floors, so its edge is looked for once and the monotonic clock added to it. */
+/** Each look at the edge of a millisecond comes late by what the look took: the greatest difference is the nearest. */
 const wallOffset = ((): number => {
-  let least = Number.POSITIVE_INFINITY
+  let most = Number.NEGATIVE_INFINITY
   for (let round = 0; round < 5; round += 1) {
     const before = Date.now()
     let now = before
     while (now === before) now = Date.now()
-    least = Math.min(least, now - performance.now())
+    most = Math.max(most, now - performance.now())
   }
-  return least
+  return most
 })()
-const wallNow = (): number => wallOffset + performance.now()
+/**
+ * Wall clock with fractions: the milliseconds are `Date.now()`'s own, the clock by which a daemon on this machine judges what is
+ * due, so that "early" is exact; only the fraction is the monotonic clock's.
+ */
+const wallNow = (): number => {
+  const now = Date.now()
+  return Math.min(now + 0.999, Math.max(now, wallOffset + performance.now()))
+}
 
 const enter = (key: string): (() => void) => {
   const entry = openBy.get(key) ?? { now: 0, max: 0 }
