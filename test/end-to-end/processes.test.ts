@@ -3,8 +3,10 @@ import type { ProcessNode } from '#test/support/control-client.ts'
 import { nodesOf, openStage, type Stage } from './stage.ts'
 
 const CONCURRENCY = 5
-/** Supervisors give up at more than 5 restarts in 10 s (supervisors/), so the kills keep this distance. */
-const BETWEEN_KILLS_MS = 2_200
+/** Supervisors give up at more than 5 restarts in 10 s (supervisors/), so each of them sees fewer than that. */
+const [KILLS_MAX, KILLS_WITHIN_MS] = [4, 10_500]
+/** What a kill and the proof of life after it take at most, in deliveries: work for as long as the kills go on. */
+const WORK_PER_KILL_MS = 1_300
 /** Their children come and go with the work. */
 const DYNAMIC = ['executions', 'retries', 'sessions']
 
@@ -24,6 +26,21 @@ const treeOrNull = async (stage: Stage): Promise<ProcessNode | null> => {
     await stage.reconnect()
     return null
   }
+}
+
+/** The supervisor of each process: restarts are counted there. */
+const supervisorsOf = (tree: ProcessNode, into = new Map<string, string>()): Map<string, string> => {
+  for (const child of tree.children) {
+    into.set(child.name, tree.name)
+    supervisorsOf(child, into)
+  }
+  return into
+}
+/** Resolves when one more death is within what its supervisor forgives. */
+const forgiven = async (deaths: number[]): Promise<void> => {
+  const fourthLast = deaths.at(-KILLS_MAX) ?? Number.NEGATIVE_INFINITY
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, fourthLast + KILLS_WITHIN_MS - performance.now())))
+  deaths.push(performance.now())
 }
 
 /** Kills it and waits for another one of that name. */
@@ -48,7 +65,9 @@ describe('scenario 10: every named process of the tree but root, killed in turn 
     await stage.client.call('configureBrandConcurrencyLimit', { limit: 2 * CONCURRENCY })
     await stage.schedule(20)
     await receiver.until({ open: CONCURRENCY })
-    const whole = standing(await stage.client.tree()).map(({ name }) => name)
+    const tree = await stage.client.tree()
+    const supervisors = supervisorsOf(tree)
+    const whole = standing(tree).map(({ name }) => name)
     const names = whole.filter((name) => name !== 'root')
     expect(names).toEqual(
       expect.arrayContaining([
@@ -64,14 +83,17 @@ describe('scenario 10: every named process of the tree but root, killed in turn 
       ]),
     )
     // About as much work as the kills take, and no end before them: 5 at once, 40 ms each.
-    await stage.schedule(Math.ceil((names.length * BETWEEN_KILLS_MS) / 40) * CONCURRENCY)
+    await stage.schedule(Math.ceil((names.length * WORK_PER_KILL_MS) / 40) * CONCURRENCY)
+    const deathsBelow = new Map<string, number[]>()
     for (const name of names) {
-      const nextAt = performance.now() + BETWEEN_KILLS_MS
+      const supervisor = supervisors.get(name) ?? 'root'
+      const deaths = deathsBelow.get(supervisor) ?? []
+      deathsBelow.set(supervisor, deaths)
+      await forgiven(deaths)
       await killAndSeeItBack(stage, name)
       const { arrivals } = await receiver.figures()
       // The proof of life: work goes on after each kill.
       await receiver.until({ arrivals: arrivals + CONCURRENCY }, 15_000)
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, nextAt - performance.now())))
     }
     await receiver.until({ distinct: stage.ledger.acks.length }, 120_000)
     const verdict = await stage.judge({ concurrency: CONCURRENCY, inDoubt: names.length * CONCURRENCY })
