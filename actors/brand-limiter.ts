@@ -61,6 +61,8 @@ export interface BrandLimiterProtocol {
     | { readonly type: 'hold-over'; readonly attemptId: AttemptId }
     | Answer<'registered', Registered, number>
     | Answer<'in-flight', readonly InFlight[], Pid>
+    | Answer<'counted', readonly InFlight[], number>
+    | { readonly type: 'count' }
   readonly continue: { readonly type: 'register' }
 }
 export const brandLimiterOf = (brand: Brand): Name<BrandLimiterProtocol> => name(`brand-limiter ${brand}`)
@@ -88,8 +90,10 @@ interface State {
   readonly guards: Map<Pid, MonitorRef>
   /** 0: not registered; nothing is granted. */
   incarnation: number
-  /** Counts the tries to register: an answer to an older one is dropped. */
+  /** Counts the tries to register or to count: an answer to an older one is dropped. */
   round: number
+  /** Its limit has changed: while there was none guards admitted without it, so it asks the pool what is in flight, and grants nothing. */
+  isCounting: boolean
   early: Question[]
   idling: boolean
 }
@@ -109,6 +113,7 @@ export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Bra
       guards: new Map(),
       incarnation: 0,
       round: 0,
+      isCounting: false,
       early: [],
       idling: false,
     }
@@ -121,7 +126,7 @@ export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Bra
   cast: {
     ask: (question, state, ctx) => {
       watchGuard(question.guard, state, ctx)
-      if (state.incarnation === 0) state.early.push(question)
+      if (state.incarnation === 0 || state.isCounting) state.early.push(question)
       else answer(question, state, ctx)
       return keep
     },
@@ -141,7 +146,10 @@ export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Bra
       takeHolds(state, ctx)
       return keep
     },
-    'limits-changed': (_message, state, ctx) => grantWaiting(state, ctx),
+    'limits-changed': (_message, state, ctx) => {
+      count(state, ctx)
+      return keep
+    },
   },
   info(message, state, ctx) {
     switch (message.type) {
@@ -152,6 +160,11 @@ export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Bra
         return onRegistered(message, state, ctx)
       case 'in-flight':
         return onInFlight(message, state, ctx)
+      case 'count':
+        count(state, ctx)
+        return keep
+      case 'counted':
+        return onCounted(message, state, ctx)
       case 'hold-over':
         return state.permits.held.delete(message.attemptId) ? grantWaiting(state, ctx) : keep
       case 'idle':
@@ -191,7 +204,7 @@ const tell = (guard: Pid, asked: number, count: number, isAnswer: boolean, state
 }
 
 const grantWaiting = (state: State, ctx: Ctx): CastResult<BrandLimiterProtocol, State> => {
-  if (state.incarnation === 0) return keep
+  if (state.incarnation === 0 || state.isCounting) return keep
   const limit = limitOf(state, ctx)
   for (;;) {
     const guard = grantNext(state.permits, limit)
@@ -209,6 +222,7 @@ const grantWaiting = (state: State, ctx: Ctx): CastResult<BrandLimiterProtocol, 
 
 const register = (state: State, ctx: Ctx): void => {
   state.incarnation = 0
+  state.isCounting = false
   state.round += 1
   ctx.monitor(dispatchPool)
   ctx.request(dispatchPool, { type: 'register-limiter', brand: state.brand, pid: ctx.self }, 'registered', state.round)
@@ -227,6 +241,31 @@ const onRegistered = (
   state.incarnation = message.value.incarnation
   for (const { attemptId } of message.value.inFlight) state.permits.held.set(attemptId, { by: null, permit: null })
   takeHolds(state, ctx)
+  for (const question of state.early.splice(0)) answer(question, state, ctx)
+  return grantWaiting(state, ctx)
+}
+
+/** What is on its way to the pool without a permit of the brand is refused there. */
+const count = (state: State, ctx: Ctx): void => {
+  if (state.incarnation === 0) return
+  state.isCounting = true
+  state.round += 1
+  ctx.request(dispatchPool, { type: 'in-flight' }, 'counted', state.round)
+}
+const onCounted = (
+  message: Answer<'counted', readonly InFlight[], number>,
+  state: State,
+  ctx: Ctx,
+): CastResult<BrandLimiterProtocol, State> => {
+  if (message.data !== state.round) return keep
+  if (!message.ok) {
+    ctx.sendAfter(AGAIN_MS, { type: 'count' })
+    return keep
+  }
+  state.isCounting = false
+  for (const { attemptId, brand } of message.value)
+    if (brand === state.brand && !state.permits.held.has(attemptId))
+      state.permits.held.set(attemptId, { by: null, permit: null })
   for (const question of state.early.splice(0)) answer(question, state, ctx)
   return grantWaiting(state, ctx)
 }
@@ -273,6 +312,7 @@ const onPoolDown = (state: State, ctx: Ctx): void => {
   const asking = new Set(state.early.map(({ guard }) => guard))
   for (const guard of guards) if (!waiting.has(guard) && !asking.has(guard)) unwatch(guard, state, ctx)
   state.incarnation = 0
+  state.isCounting = false
   state.round += 1
   ctx.sendAfter(AGAIN_MS, { type: 'register' })
 }

@@ -1,6 +1,7 @@
 /** From the order to its departure: refused, sent, or kept until its rates allow it. */
 import { guardKeyIn, type Permit } from '#actors/guard.ts'
 import { departAt, isCalledBack, keepUntil, takeReady } from '#guard/departure.ts'
+import { concurrencyOf, limitKey } from '#guard/limits.ts'
 import {
   CONDITIONS_TABLE,
   type ConditionsRow,
@@ -17,9 +18,15 @@ import { handBack } from './endings.ts'
 import { isCurrent, standing } from './incarnations.ts'
 import type { Ctx, Held, State } from './state.ts'
 
-/** Its permit is of an older incarnation, the daemon stops, or its receiver has said "not now" since it was admitted. */
+/**
+ * Its permit is of an older incarnation, the daemon stops, its receiver has said "not now" since it was admitted, or its brand
+ * has a limit by now that has not counted it.
+ */
 export const isRefused = (permit: Permit, state: State, ctx: Ctx): boolean =>
-  state.draining !== null || !isCurrent(permit, state, ctx) || calledBack(permit, ctx)
+  state.draining !== null || !isCurrent(permit, state, ctx) || calledBack(permit, ctx) || isUncounted(permit, ctx)
+const isUncounted = ({ brand, limiter }: Permit, ctx: Ctx): boolean =>
+  limiter === null &&
+  concurrencyOf(ctx.table<string, LimitsRow>(LIMITS_TABLE), limitKey('concurrency', null, brand)) !== null
 const calledBack = ({ domain, brand }: Permit, ctx: Ctx): boolean =>
   isCalledBack(
     ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE).get(guardKeyIn(ctx, domain)),

@@ -65,6 +65,10 @@ export class Ledger {
 
   /** When something happened to the daemon. */
   readonly troubles: number[] = []
+  /** Attempts of which the daemon said that nobody saw their end. */
+  readonly doubted = new Set<AttemptId>()
+  /** Attempts by domain that never came to their receiver: a guard takes them as failures. */
+  readonly unsent = new Map<Domain, number>()
   readonly groups = new GroupHistory()
   /** Refused at the door, or by a store that had no room: nothing of it may be stored. */
   readonly shed = new Set<WebhookId>()

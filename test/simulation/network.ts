@@ -111,6 +111,7 @@ export class SimNetwork extends FakeNetwork {
   #answer(order: AttemptOrder): FakeAnswer {
     const receiver = this.#options.receivers.get(order.domain)
     const answer = this.healed || receiver === undefined ? HEALTHY : drawAnswer(this.#draws, receiver, order)
+    if (answer.sent === false) this.#ledger.unsent.set(order.domain, (this.#ledger.unsent.get(order.domain) ?? 0) + 1)
     this.#answers.set(order.attemptId, answer)
     this.#hooks.tally.count(nameOf(answer))
     if (answer.retryAfterMs !== undefined) this.#hooks.tally.count('answer 429 with Retry-After')

@@ -123,10 +123,10 @@ const rateBroken = (monos: readonly number[], perSecond: number, burst: number, 
 
 /** A domain with one brand that is told when to come again is called by nobody before; nor is any host that comes under its guard meanwhile. */
 export const judgeClosures = (ledger: Ledger): void => {
-  for (const { domain, answer, mono, endedMono } of ledger.arrivals.values()) {
+  for (const [attemptId, { domain, answer, mono, endedMono }] of ledger.arrivals) {
     if (answer.status !== 429 || answer.retryAfterMs === undefined || endedMono === null) continue
-    // It never came to the status line: nobody was told anything.
-    if (answer.never === true || answer.error !== undefined) continue
+    // It never came to the status line, or its thread died with it: nobody was told anything.
+    if (answer.never === true || answer.error !== undefined || ledger.doubted.has(attemptId)) continue
     const untilMono = endedMono + answer.retryAfterMs
     // Who dies in it may forget what was just said, or a short closure.
     if (ledger.troubles.some((at) => at > mono && at < untilMono)) continue

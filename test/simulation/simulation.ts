@@ -211,6 +211,7 @@ class Simulation {
     this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
     // A supervisor that has given up takes its children with it.
     if (event.type === 'process.restarted' && !HARMLESS.has(event.name)) this.#ledger.doubt()
+    if (event.type === 'attempt.in-doubt') this.#ledger.doubted.add(event.attemptId)
     if (event.type === 'attempt.in-doubt' && !this.#ledger.mayDoubt(event.attemptId))
       this.#ledger.fail('I2', `${event.attemptId} is in doubt (${event.reason}), and nothing had happened`)
     if (event.type === 'process.crashed' && !isFollow(event.reason))

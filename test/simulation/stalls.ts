@@ -79,8 +79,11 @@ export class StallWatch {
       // What a host has heard goes with it: also into a group, and to those that it was in one with.
       (one) => isBad(one.answer) && (one.domain === domain || groups.changes.length > 0),
     )
-    return bad.length <= BAD_MAX && !bad.some(({ answer }) => answer.status === 429 || answer.status === 503)
+    const unsent =
+      groups.changes.length > 0 ? sum(this.#ledger.unsent.values()) : (this.#ledger.unsent.get(domain) ?? 0)
+    return bad.length + unsent <= BAD_MAX && !bad.some(({ answer }) => answer.status === 429 || answer.status === 503)
   }
 }
+const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
 const isBad = ({ status, error, never }: { status?: number; error?: string; never?: boolean }): boolean =>
   never === true || error !== undefined || (status ?? 200) >= 300

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { dispatchPool, dispatchPoolActor } from '#actors/dispatch-pool.ts'
 import { guardOf } from '#actors/guard.ts'
-import { CONDITIONS_TABLE, type ConditionsRow } from '#guard/tables.ts'
+import { limitKey } from '#guard/limits.ts'
+import { CONDITIONS_TABLE, type ConditionsRow, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
 import { DOMAIN, PoolStage } from '#test/support/pool-stage.ts'
 
 describe('dispatch-pool', () => {
@@ -91,6 +92,20 @@ describe('dispatch-pool', () => {
     expect(stage.by('execution a')).toEqual(['attempt-refused'])
     expect(stage.by(guardOf(DOMAIN))).toEqual(['attempt-ended'])
     expect((await stage.limiter('acme')).inFlight).toEqual([])
+  })
+
+  it('refuses a permit that was given before its brand had the limit that it has now', async () => {
+    const stage = await new PoolStage().open()
+    const { incarnation } = await stage.guard()
+    const before = stage.permit('a', incarnation)
+    const limit = { kind: 'concurrency', domain: null, brand: 'acme', value: 5, burst: null } as const
+    stage.runtime
+      .table<string, LimitsRow>(LIMITS_TABLE)
+      .set(limitKey('concurrency', null, 'acme'), { ...limit, version: 1, setBy: 'test', setAt: 0 })
+    await stage.dispatch('a', before)
+    expect(stage.by('execution a')).toEqual(['attempt-refused'])
+    await stage.dispatch('b', stage.permit('b', incarnation, { brand: 'other' }))
+    expect(stage.by('execution b')).toEqual([])
   })
 
   it("gives the brand-limiter's part back where only the guard is not the registered one any more", async () => {
