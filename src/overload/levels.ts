@@ -24,7 +24,7 @@ export interface LoadFigures {
   /** Share of what may wait for the store, 0 to 1. */
   readonly storeFill: number
   readonly commitMs: number
-  /** p99 of the last window. */
+  /** The second longest of the looks of the last window. */
   readonly loopDelayMs: number
   /** Share of the heap's limit in use at its lowest within the window. */
   readonly heapShare: number

@@ -25,10 +25,13 @@ export class RealProbe implements LoadProbe {
     this.#watch = watch
   }
   loopDelayMs(): number {
-    const longestMs = Math.max(this.#longestMs, this.#lateMs())
+    const lateMs = this.#lateMs()
+    const longestMs = Math.max(this.#longestMs, lateMs)
     this.#longestMs = 0
-    if (this.#watch.busyShare() < LOOP_IDLE_SHARE) this.close()
-    else this.#beat ??= this.#nextBeat()
+    const isIdle = this.#watch.busyShare() < LOOP_IDLE_SHARE
+    // A stall that is told here is not the late beat's to tell once more.
+    if (isIdle || lateMs > 0) this.close()
+    if (!isIdle) this.#beat ??= this.#nextBeat()
     return longestMs
   }
   heapShare(): number {
