@@ -21,15 +21,16 @@ import type { LiveSettings } from './settings.ts'
 export interface Origin {
   readonly key: string
   readonly pool: Pool
-  /** Attempts that use it now; an origin in use is never forgotten. */
+  /** Attempts that use it now. */
   inUse: number
 }
 
 export class Origins {
   readonly #settings: LiveSettings
   readonly #resolver: JudgedResolver
-  /** In order of last use. */
   readonly #origins = new Map<string, Origin>()
+  /** Those of them that nobody uses, the one first that has rested longest. Only these are forgotten. */
+  readonly #idle = new Map<string, Origin>()
   readonly #certificates: string[] | undefined
 
   constructor(settings: LiveSettings, resolver: JudgedResolver) {
@@ -50,41 +51,40 @@ export class Origins {
     if (entry === undefined) {
       entry = { key, pool: this.#open(origin), inUse: 0 }
       this.#origins.set(key, entry)
-      this.#forgetOldest()
-    } else if (entry.inUse === 0) {
-      this.#origins.delete(key)
-      this.#origins.set(key, entry)
-    }
+    } else this.#idle.delete(key)
     entry.inUse += 1
+    this.#keepWithinBound()
     return entry
   }
 
   giveBack(entry: Origin): void {
     entry.inUse -= 1
+    if (entry.inUse > 0) return
+    this.#idle.set(entry.key, entry)
+    this.#keepWithinBound()
   }
 
   /** Forgets every idle connection: the policy has changed, and an open one was judged by the old. */
   forgetIdle(): void {
-    for (const entry of this.#origins.values()) if (entry.inUse === 0) this.#forget(entry)
+    for (const entry of this.#idle.values()) this.#forget(entry)
   }
 
   async close(): Promise<void> {
     const open = [...this.#origins.values()]
     this.#origins.clear()
+    this.#idle.clear()
     await Promise.all(open.map((entry) => entry.pool.destroy()))
   }
 
-  #forgetOldest(): void {
+  /** More than ORIGINS_MAX only while all of them are in use. */
+  #keepWithinBound(): void {
     if (this.#origins.size <= ORIGINS_MAX) return
-    for (const entry of this.#origins.values()) {
-      if (entry.inUse > 0) continue
-      this.#forget(entry)
-      return
-    }
+    for (const entry of this.#idle.values()) return this.#forget(entry)
   }
 
   #forget(entry: Origin): void {
     this.#origins.delete(entry.key)
+    this.#idle.delete(entry.key)
     entry.pool.destroy(null, () => {})
   }
 

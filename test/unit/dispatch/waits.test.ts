@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { describe, it } from 'vitest'
 import { CONNECT_MS_MAX, ORIGINS_MAX } from '#config/limits.ts'
 import { httpClient } from '#test/support/http-client.ts'
-import { callEachHostOnce } from '#test/support/many-hosts.ts'
+import { callEachHostOnce, everyNameIsHere } from '#test/support/many-hosts.ts'
 import { RawReceiver } from '#test/support/raw-receiver.ts'
 import { SilentListener } from '#test/support/silent-listener.ts'
 
@@ -78,5 +78,22 @@ describe.concurrent('in seconds', () => {
     expect(http.sizes).toEqual({ attempts: 0, origins: ORIGINS_MAX, names: 1_200 })
     await receiver.until(() => receiver.open === 0)
     expect(receiver.connections).toHaveLength(1_200)
+  })
+
+  it('RECV-17: origins that are in use are not counted out by new ones: 1,200 hosts at once are all answered', async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const receiver = await RawReceiver.start(() => {
+      if (receiver.connections.filter(({ received }) => received.length > 0).length < 1_200) return
+      for (const connection of receiver.connections) connection.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
+    })
+    const { http, send } = httpClient({}, everyNameIsHere)
+    onTestFinished(async () => void (await Promise.all([http.close(), receiver.stop()])))
+    const all = Array.from({ length: 1_200 }, (_, n) => send(`http://h${n}.acme.com:${receiver.port}/`, { timeoutMs }))
+    expect(http.sizes).toMatchObject({ attempts: 1_200, origins: 1_200 })
+    const reports = await Promise.all(all)
+    expect(reports.filter(({ outcome }) => outcome.kind !== 'response')).toEqual([])
+    expect(http.sizes).toMatchObject({ attempts: 0, origins: ORIGINS_MAX })
   })
 })
