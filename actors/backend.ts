@@ -5,7 +5,7 @@ import { limits } from '#actors/limits.ts'
 import { type SchedulerProtocol, scheduler } from '#actors/scheduler.ts'
 import { type StoreFailed, type StoreKeeperProtocol, storeKeeper } from '#actors/store-keeper.ts'
 import { BACKUP_MS_MAX, REQUEST_MS_MAX } from '#config/limits.ts'
-import type { Backend, GuardRow, Host } from '#control/backend.ts'
+import type { Backend, CrowdSeen, GuardRow, Host } from '#control/backend.ts'
 import {
   type BacklogRow,
   backlogFull,
@@ -16,7 +16,15 @@ import {
   unfinished,
 } from '#control/backlog.ts'
 import { Refusal } from '#control/refusal.ts'
-import { bookIn, FIGURES_TABLE, GROUPS_TABLE, LIMITS_TABLE } from '#guard/tables.ts'
+import {
+  bookIn,
+  CROWD,
+  CROWD_SHOWN_TABLE,
+  type CrowdShownRow,
+  FIGURES_TABLE,
+  GROUPS_TABLE,
+  LIMITS_TABLE,
+} from '#guard/tables.ts'
 import { ONE, OVERLOAD_TABLE, type OverloadRow } from '#overload/tables.ts'
 import type { Context } from '#runtime/context.ts'
 import { CallExit } from '#runtime/exit.ts'
@@ -84,6 +92,11 @@ export const backendOf = <P extends Protocol>(
   putKey: (key) => putKey(key, ctx),
   randomBytes: (length) => ctx.world.randomBytes(length),
   showGuard: (domain) => ifAlive(ctx.call(guardFor(ctx, domain), { type: 'show' }, REQUEST_MS_MAX)),
+  place: (domain, brand) =>
+    patiently(ctx, (timeoutMs) =>
+      ctx.call<SchedulerProtocol, 'explain-place'>(scheduler, { type: 'explain-place', domain, brand }, timeoutMs),
+    ),
+  crowd: () => crowdSeen(ctx.table<string, CrowdShownRow>(CROWD_SHOWN_TABLE).get(CROWD)),
   explain: (due) => ifAlive(ctx.call(guardFor(ctx, due.domain), { type: 'explain', id: due.id, due }, REQUEST_MS_MAX)),
   predict: (domain, brand, priority, count) =>
     ifAlive(ctx.call(guardFor(ctx, domain), { type: 'predict', brand, priority, count }, REQUEST_MS_MAX)),
@@ -92,6 +105,12 @@ export const backendOf = <P extends Protocol>(
   guards: () => rowsOf(ctx.table<string, GuardRow>(FIGURES_TABLE)),
   overload: () => ctx.table<string, OverloadRow>(OVERLOAD_TABLE).get(ONE) ?? null,
 })
+
+const crowdSeen = (row: CrowdShownRow | undefined): CrowdSeen | null => {
+  if (row === undefined) return null
+  const { pressure, ...seen } = row
+  return { sinceAt: pressure.sinceAt, ...seen }
+}
 
 /** Asked of the one who knows: counting events would drift with the first crash. */
 const openByBrand = async <P extends Protocol>(ctx: Context<P>): Promise<ReadonlyMap<Brand, number>> => {

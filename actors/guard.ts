@@ -11,7 +11,7 @@ import type { Registered } from '#actors/dispatch-pool.ts'
 import { FIGURES_MS, LANE_WINDOW_MAX } from '#config/limits.ts'
 import type { LimitName } from '#guard/admission.ts'
 import { noPressure } from '#guard/backpressure.ts'
-import type { Assumptions, Depth } from '#guard/explain.ts'
+import type { Assumptions, Depth, GuardState } from '#guard/explain.ts'
 import type { Hold } from '#guard/flights.ts'
 import { reportLoad } from '#guard/node-load.ts'
 import { dropWaiting, emptyQueues, type HeadPage, offerDue, wantMore, windowAt } from '#guard/queues.ts'
@@ -191,7 +191,7 @@ export const holdPermits = (ctx: Context, holds: readonly (Hold & { readonly dom
 /** What a guard shows of itself; also a row of the table `guard-figures`, keyed by domain. */
 export interface GuardFigures {
   readonly domain: Domain
-  readonly state: 'starting' | 'open' | 'paused' | 'closed' | 'breaker-open' | 'breaker-half-open'
+  readonly state: GuardState
   readonly concurrency: { readonly current: number; readonly limit: number | null }
   readonly rate: { readonly startsLastSecond: number; readonly limit: number | null; readonly burst: number | null }
   /** Waiting in the windows; `more` if the store holds more. */

@@ -9,6 +9,7 @@ import { executor } from '#actors/executor.ts'
 import { guards } from '#actors/guard.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import { DOMAINS_WAITING_MAX, GUARDS_LIVE_MAX, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX } from '#config/limits.ts'
+import { emptyCounter } from '#guard/start-counter.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
@@ -28,6 +29,7 @@ import {
   requestCancel,
   requestRetiming,
 } from './scheduler/changes.ts'
+import { explainPlace, noteCrowd, type Place } from './scheduler/crowd.ts'
 import { isOf, takeBackLane, takeBackLanes } from './scheduler/handed-lanes.ts'
 import { onGuardDown, onLeftBehind, onRegrouped, unpark } from './scheduler/left-behind.ts'
 import { givePlaces, onPlacesTick } from './scheduler/places.ts'
@@ -69,6 +71,8 @@ export interface SchedulerProtocol {
           readonly unlisted: boolean
         }
       >
+    /** What the domain of a host waits for that has no guard. `brand`: whose webhook is asked about. Null: it has one, or nobody waits. */
+    | Call<{ readonly type: 'explain-place'; readonly domain: Domain; readonly brand: Brand | null }, Place | null>
   readonly cast: /** From a retry process, when its decision is durable. */
     | { readonly type: 'retry-due'; readonly due: Due }
     /** From an execution: the attempt was not sent and the row is live as before. */
@@ -92,6 +96,8 @@ export interface SchedulerProtocol {
     | { readonly type: 'recover' }
     /** Domains wait for a place: look again. */
     | { readonly type: 'places' }
+    /** Nobody waits any more: is the crowd over? */
+    | { readonly type: 'crowd' }
     | { readonly type: 'append-again'; readonly scheduling: Scheduling }
     | { readonly type: 'cancel-again'; readonly cancelling: Cancelling }
     | { readonly type: 'retime-again'; readonly retiming: Retiming }
@@ -138,6 +144,8 @@ export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> 
       list: emptyWaitlist(domainsWaitingMax),
       isCircling: false,
       placesTick: null,
+      given: emptyCounter(),
+      crowdTick: null,
       watched: new Map(),
       wake: null,
       scan: null,
@@ -178,6 +186,7 @@ export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> 
         },
         state,
       ),
+    'explain-place': ({ domain, brand }, _from, state, ctx) => reply(explainPlace(domain, brand, state, ctx), state),
   },
   cast: {
     'retry-due': ({ due }, state, ctx) => {
@@ -236,11 +245,16 @@ export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> 
         if (!message.ok) ctx.sendAfter(ASK_AGAIN_MS, { type: 'recover' })
         else {
           adopt(message.value, state, ctx)
+          noteCrowd(state, ctx)
           onRecovered(state, ctx)
         }
         return keep
       case 'places':
         onPlacesTick(state, ctx)
+        return keep
+      case 'crowd':
+        state.crowdTick = null
+        noteCrowd(state, ctx)
         return keep
       case 'unlisted':
         takeUnlisted(message, state, ctx)

@@ -1,9 +1,10 @@
 /** What a guard shows of itself all the time: its row of the table `guard-figures`, and backpressure as events. */
 import type { GuardFigures } from '#actors/guard.ts'
 import { FIGURES_MS } from '#config/limits.ts'
-import { concurrencyNow, type Ground } from '#guard/admission.ts'
+import { concurrencyNow } from '#guard/admission.ts'
 import { isPressed, letGo, observe, type PressureChange } from '#guard/backpressure.ts'
-import { isPaused, rateOf, settingOf } from '#guard/limits.ts'
+import { stateShown } from '#guard/explain.ts'
+import { rateOf } from '#guard/limits.ts'
 import { oldestWaiting, sweepBrands } from '#guard/queues.ts'
 import { startsLastSecond } from '#guard/start-counter.ts'
 import { FIGURES_TABLE, LIMITS_TABLE, type LimitsRow } from '#guard/tables.ts'
@@ -41,16 +42,6 @@ export const writeFigures = (nowMono: number, state: State, ctx: Ctx): void => {
   sweepBrands(state.queues)
 }
 
-const stateShown = (state: State, ground: Ground): GuardFigures['state'] => {
-  if (state.phase !== 'open') return 'starting'
-  const { keys } = state.queues
-  if (isPaused(ground.limits, keys.pause) || rateOf(ground.limits, keys.rate)?.perSecond === 0) return 'paused'
-  if (settingOf(ground.limits, keys.concurrency, 1) === 0) return 'paused'
-  const { closure, breaker } = ground.conditions.domain
-  if (ground.nowMono < closure.untilMono) return 'closed'
-  return breaker.state === 'closed' ? 'open' : breaker.state === 'open' ? 'breaker-open' : 'breaker-half-open'
-}
-
 export const figures = (state: State, ctx: Ctx): GuardFigures => {
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const rate = rateOf(limits, state.queues.keys.rate)
@@ -59,7 +50,7 @@ export const figures = (state: State, ctx: Ctx): GuardFigures => {
   const pressed = isPressed(state.pressure)
   return {
     domain: state.domain,
-    state: stateShown(state, ground),
+    state: state.phase === 'open' ? stateShown(state.queues.keys, ground) : 'starting',
     concurrency: { current: state.flights.size, limit },
     rate: {
       startsLastSecond: startsLastSecond(state.starts, ctx.world.monoNow()),

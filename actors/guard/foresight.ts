@@ -9,6 +9,7 @@ import {
   blockOf,
   depths,
   drainMs,
+  keyOfLimit,
   placeInLane,
   predictStart,
 } from '#guard/explain.ts'
@@ -55,7 +56,7 @@ const explained = (due: Due, since: Instant, inBrand: number, place: number, sta
   const { startMono, assumptions } = predictStart(queues, queue, inBrand, inDomain, ground)
   const limit = state.phase === 'open' ? blockOf(queues, queue, due, ground) : null
   return {
-    blockedOn: limit === null ? null : { limit, key: limit.startsWith('brand') ? due.brand : state.domain },
+    blockedOn: limit === null ? null : { limit, key: keyOfLimit(limit, state.domain, due.brand) },
     since,
     placeInLane: place,
     placeInDomain: inDomain + 1,

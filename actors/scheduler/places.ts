@@ -6,24 +6,9 @@
  */
 import { guardOf, guards, startGuard } from '#actors/guard.ts'
 import { GUARDS_STARTING_MAX, PLACES_KEPT_SHARE, PLACES_TICK_MS, STAND_DOWNS_MAX } from '#config/limits.ts'
-import type { Ground } from '#guard/admission.ts'
-import { type Conditions, newConditions } from '#guard/conditions.ts'
 import { restsUntil } from '#guard/resting.ts'
-import {
-  bookIn,
-  CONDITIONS_TABLE,
-  type ConditionsRow,
-  CROWD,
-  CROWD_TABLE,
-  type CrowdRow,
-  GROUPS_TABLE,
-  LIMITS_TABLE,
-  type LimitsRow,
-  RATES_TABLE,
-  type RatesRow,
-  RESTING_TABLE,
-  type RestingRow,
-} from '#guard/tables.ts'
+import { countStart } from '#guard/start-counter.ts'
+import { bookIn, GROUPS_TABLE, RESTING_TABLE, type RestingRow } from '#guard/tables.ts'
 import {
   age,
   isAwaited,
@@ -37,6 +22,7 @@ import {
 } from '#schedule/waitlist.ts'
 import { type GroupBook, isGuardKey } from '#webhook/domain-group.ts'
 import type { Brand, Domain, Due, LaneKey } from '#webhook/webhook.ts'
+import { groundsIn, noteCrowd, showCrowd } from './crowd.ts'
 import type { Ctx, State } from './state.ts'
 import { lookForUnlisted } from './unlisted.ts'
 
@@ -71,6 +57,7 @@ const onlyBrand = (entries: readonly Due[], more: readonly LaneKey[]): Brand | n
 
 const start = (domain: Domain, entries: readonly Due[], more: readonly LaneKey[], state: State, ctx: Ctx): void => {
   state.starting.add(domain)
+  countStart(state.given, ctx.world.monoNow())
   state.told.set(domain, { pid: null, entries: [...entries], more: [...more], stoodDown: null })
   ctx.request(guards, startGuard({ domain, events: state.events }), 'guard-started', domain, Number.POSITIVE_INFINITY)
 }
@@ -104,15 +91,7 @@ export const onPlacesTick = (state: State, ctx: Ctx): void => {
   state.placesTick = null
   age(state.list, ctx.world.monoNow())
   givePlaces(state, ctx)
-}
-
-/** All places are taken, and others wait: guards with nothing to do see it and stop at once. */
-const noteCrowd = ({ told, guardsMax, list }: State, ctx: Ctx): void => {
-  const table = ctx.table<string, CrowdRow>(CROWD_TABLE)
-  const isCrowded = told.size >= guardsMax && isAwaited(list)
-  if (isCrowded === table.has(CROWD)) return
-  if (isCrowded) table.set(CROWD, { sinceAt: ctx.world.wallNow() })
-  else table.delete(CROWD)
+  showCrowd(state, ctx)
 }
 
 /** Nobody is asked twice for one rest. One that waits for a permit of its brand makes no room for others of that brand alone. */
@@ -131,27 +110,10 @@ const makeRoom = (rests: Rests, { told, guardsMax, list }: State, ctx: Ctx): voi
   }
 }
 
-const NOTHING_HEARD: Conditions = newConditions()
-
-/**
- * While there are plenty of places everybody gets one. Otherwise from the tables, of which nothing is changed here: that is the guard's
- * business when it starts.
- */
+/** While there are plenty of places everybody gets one. Otherwise from the tables. */
 const restsIn = ({ told, guardsMax }: State, ctx: Ctx): Rests => {
   const plenty = guardsMax * (1 - PLACES_KEPT_SHARE)
-  const rates = ctx.table<string, RatesRow>(RATES_TABLE)
-  const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const groundOf = groundsIn(ctx)
   const nowMono = ctx.world.monoNow()
-  const ground: Omit<Ground, 'conditions'> = {
-    limits: ctx.table<string, LimitsRow>(LIMITS_TABLE),
-    rates: { get: (key) => rates.get(key), set: () => undefined },
-    unknownSinceMono: Number.NEGATIVE_INFINITY,
-    nodeRoom: Number.POSITIVE_INFINITY,
-    nowMono,
-    nowAt: ctx.world.wallNow(),
-  }
-  return (domain, brand) =>
-    told.size < plenty
-      ? nowMono
-      : restsUntil(domain, brand, { ...ground, conditions: conditions.get(domain) ?? NOTHING_HEARD })
+  return (domain, brand) => (told.size < plenty ? nowMono : restsUntil(domain, brand, groundOf(domain)))
 }

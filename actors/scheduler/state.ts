@@ -1,6 +1,7 @@
 /** What the scheduler knows between two messages, and what it remembers of its questions to the store. */
 import type { NewDue, Retimed, SchedulerProtocol } from '#actors/scheduler.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
+import type { StartCounter } from '#guard/start-counter.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
 import type { Pid } from '#runtime/pid.ts'
@@ -62,6 +63,9 @@ export interface State {
   readonly list: Waitlist
   isCircling: boolean
   placesTick: TimerRef | null
+  /** Places given lately; and the look at whether the crowd is over. */
+  readonly given: StartCounter
+  crowdTick: TimerRef | null
   readonly watched: Map<MonitorRef, Domain>
   wake: { readonly ref: TimerRef; readonly at: Instant } | null
   scan: { readonly ref: TimerRef; readonly all: boolean } | null

@@ -4,7 +4,7 @@ import type { Results } from '#client/node.ts'
 import { span } from './drawing.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
 import { UsageError } from './usage.ts'
-import { limitInWords } from './words.ts'
+import { crowdInWords, limitInWords } from './words.ts'
 
 type Figures = Results['listGuards']['guards'][number]
 
@@ -20,8 +20,10 @@ export const addGuardCommands = (program: Command, around: Surroundings): void =
             options,
             around,
             (client) => client.listGuards({}),
-            ({ guards }) =>
-              guards.length === 0 ? 'no guard is at work: nothing waits and nothing runs\n' : figuresText(guards),
+            ({ guards, crowd }) =>
+              guards.length === 0
+                ? 'no guard is at work: nothing waits and nothing runs\n'
+                : `${crowd === undefined ? '' : `${crowdInWords(crowd)}\n\n`}${figuresText(guards)}`,
           )
         : withClient(options, around, (client) => client.getGuard({ domain }), guardText)
     })
@@ -105,6 +107,9 @@ const explainText = (one: Results['explainWebhook']): string => {
     `${one.id} is ${one.state}`,
     ...(one.blockedOn === undefined ? [] : [`held: ${limitInWords(one.blockedOn.limit)} (${one.blockedOn.key})`]),
     ...(one.since === undefined ? [] : [`waiting since ${one.since}`]),
+    ...(one.place === undefined
+      ? []
+      : [`${one.place.ahead} domains get a guard before its own, ${one.place.perSecond} did in the last second`]),
     ...(one.position === undefined
       ? []
       : [`place ${one.position.lane} in its lane, ${one.position.domain} at ${one.domain}`]),

@@ -5,6 +5,7 @@ import { type Client, type Results, RpcFailure } from '#client/node.ts'
 import { bar, cell, grouped, span } from './drawing.ts'
 import { type GlobalOptions, printable, type Surroundings, withClient, withConnection } from './session.ts'
 import { type OnQuit, Screen, type Terminal } from './terminal.ts'
+import { crowdInWords } from './words.ts'
 
 type Monitor = Results['getMonitor']
 type Figures = Monitor['domains'][number]
@@ -83,6 +84,7 @@ export const topLines = (monitor: Monitor, columns = WIDE_COLUMNS): readonly str
       .map(([name, count]) => `${name} ${colors.bold(grouped(count))}`)
       .join('   '),
     `late by (p99 ms): timer ${lateness.timerMs.p99.toFixed(1)}   guard ${lateness.guardMs.p99.toFixed(1)}   network ${lateness.networkMs.p99.toFixed(1)}`,
+    ...(monitor.crowd === undefined ? [] : [colors.yellow(crowdInWords(monitor.crowd))]),
     '',
     colors.bold([...head, cell('waiting', layout.figure), 'drains in'].join(' ')),
     ...(monitor.domains.length === 0 ? ['no guard is at work'] : monitor.domains.map((one) => guardLine(one, layout))),

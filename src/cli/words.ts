@@ -1,3 +1,6 @@
+import type { Results } from '#client/node.ts'
+import { grouped } from './drawing.ts'
+
 /** What stands in a webhook's way, in words. A name that is not here is shown as it came: the daemon may be newer. */
 const LIMITS: Readonly<Record<string, string>> = {
   stopping: 'the daemon is stopping',
@@ -5,6 +8,7 @@ const LIMITS: Readonly<Record<string, string>> = {
   'brand-paused': 'the brand is paused',
   closed: 'its receiver has asked for a pause',
   breaker: 'its receiver fails, and its breaker is open',
+  'live-guards': 'its domain waits for a guard: as many live as may',
   'node-capacity': 'this node is busy',
   'domain-concurrency': 'as many requests are open as the domain may have',
   'adaptive-concurrency': 'as many requests are open as the domain was found to bear',
@@ -15,3 +19,10 @@ const LIMITS: Readonly<Record<string, string>> = {
   'retry-budget': 'the domain fails, and retries are held back',
 }
 export const limitInWords = (limit: string): string => LIMITS[limit] ?? limit
+
+/** All guards that may live do: one line. */
+export const crowdInWords = (crowd: NonNullable<Results['listGuards']['crowd']>): string => {
+  const { guards, waiting, more, placesPerSecond, since } = crowd
+  const who = `${grouped(waiting)}${more ? ' or more' : ''} domains wait for a guard`
+  return `${who}: ${grouped(guards.limit)} may live at once; ${grouped(placesPerSecond)} got one in the last second; since ${since}`
+}

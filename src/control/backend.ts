@@ -54,6 +54,10 @@ export interface Backend {
   overload(): OverloadRow | null
   /** What a live guard says of itself; null: none lives, so nothing waits there. */
   showGuard(domain: Domain): Promise<GuardDetail | null>
+  /** What a domain without a guard waits for. `brand`: whose webhook is asked about. Null: it has one, or nobody waits for a place. */
+  place(domain: Domain, brand: Brand | null): Promise<PlaceRow | null>
+  /** Null: everybody has a place. */
+  crowd(): CrowdSeen | null
   /** Null: no guard lives, or the webhook is not due, runs, or is done. */
   explain(due: Due): Promise<Waiting | null>
   /** When the last of `count` new webhooks of this lane would start. Null: no guard lives, so nothing waits. */
@@ -80,6 +84,30 @@ export interface GuardRow {
   readonly oldestWaitingAt: Instant | null
   readonly backpressure: { readonly active: boolean; readonly since: Instant | null; readonly limit: string | null }
   readonly overshoot: number
+}
+
+/** What a domain waits for that has no guard, since as many live as may. */
+export interface PlaceRow {
+  readonly blockedOn: { readonly limit: string; readonly key: string }
+  readonly state: string
+  readonly crowdSinceAt: Instant | null
+  /** Domains that get a place before it; null: nobody can say. */
+  readonly ahead: number | null
+  readonly perSecond: number
+  readonly expectedAt: Instant | null
+}
+
+/** All guards that may live do, and domains wait for a place. */
+export interface CrowdSeen {
+  readonly sinceAt: Instant
+  readonly guardsMax: number
+  /** By name. */
+  readonly waiting: number
+  /** Others wait in the store. */
+  readonly more: boolean
+  readonly placesPerSecond: number
+  /** Some of them, the one first that waits longest. */
+  readonly longest: readonly Domain[]
 }
 
 /** What a guard says of itself when it is asked. */

@@ -23,6 +23,7 @@ import {
   isShownLimit,
   keyView,
   limitsView,
+  placeView,
   processNode,
   waitingView,
   webhookView,
@@ -101,6 +102,8 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const isWaiting = record.nextAt !== null && (state === 'waiting' || state === 'held')
     const waiting = isWaiting ? await backend.explain(dueOf(record, record.nextAt)) : null
     if (waiting !== null) return { id, state, domain, ...waitingView(waiting) }
+    const place = isWaiting ? await backend.place(domain, record.brand) : null
+    if (place !== null && record.nextAt !== null) return { id, state, domain, ...placeView(place, record.nextAt) }
     const isToCome = state === 'scheduled' || state === 'retrying'
     return { id, state, domain, ...(isToCome && nextAttemptAt !== undefined ? { expectedAt: nextAttemptAt } : {}) }
   },

@@ -3,13 +3,14 @@
 import { DOMAIN_CONCURRENCY_DEFAULT, MONITOR_DOMAINS_MAX } from '#config/limits.ts'
 import type { StoredLimit } from '#store/store.ts'
 import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
-import type { Backend, GuardRow } from './backend.ts'
+import type { Backend, GuardDetail, GuardRow, PlaceRow } from './backend.ts'
 import type { Caller } from './caller.ts'
 import { groupsSeen } from './domain-groups.ts'
 import { formatInstant } from './instant.ts'
 import type {
   BackpressureEvent,
   BrandFigures,
+  CrowdView,
   DomainFigures,
   GuardList,
   GuardView,
@@ -43,6 +44,7 @@ export const monitorView = async (asked: MonitorAsked, backend: Backend): Promis
     at: formatInstant(now),
     overload: overloadView(backend),
     domains,
+    ...(asked.seesDomains ? crowdOf(backend) : {}),
     brands,
     totals: { scheduled, waiting, executing, retrying, delivered, dead, quarantined },
     lateness: backend.monitor.lateness(),
@@ -54,11 +56,40 @@ export const monitorView = async (asked: MonitorAsked, backend: Backend): Promis
 const domainsView = async (domain: Domain | null, backend: Backend, now: Instant): Promise<DomainFigures[]> => {
   const rows = [...backend.guards()]
   if (domain === null) {
-    const busiest = rows.toSorted((a, b) => load(b) - load(a)).slice(0, MONITOR_DOMAINS_MAX)
-    return Promise.all(busiest.map((row) => domainFigures(row, backend, now)))
+    const waiting = await waitingView(backend, now)
+    const busiest = rows.toSorted((a, b) => load(b) - load(a)).slice(0, MONITOR_DOMAINS_MAX - waiting.length)
+    return [...(await Promise.all(busiest.map((row) => domainFigures(row, backend, now)))), ...waiting]
   }
-  const row = rows.find((one) => one.domain === domain) ?? idleGuard(domain, [...backend.limits()])
-  return [await domainFigures(row, backend, now)]
+  const row = rows.find((one) => one.domain === domain)
+  return [
+    row === undefined
+      ? await withoutGuard(domain, [...backend.limits()], backend, now)
+      : await domainFigures(row, backend, now),
+  ]
+}
+/** In a crowd: some of those who wait for a place. */
+const waitingView = async (backend: Backend, now: Instant): Promise<readonly DomainFigures[]> => {
+  const longest = backend.crowd()?.longest ?? []
+  const limits = [...backend.limits()]
+  const shown = await Promise.all(longest.map((domain) => withoutGuard(domain, limits, backend, now)))
+  return shown.filter(({ queueDepth }) => queueDepth > 0)
+}
+/** Nothing waits there, or it waits for a place among the live guards. */
+const withoutGuard = async (
+  domain: Domain,
+  limits: readonly StoredLimit[],
+  backend: Backend,
+  now: Instant,
+): Promise<DomainFigures> => domainFigures(idleGuard(domain, limits), backend, now, await backend.place(domain, null))
+
+const crowdOf = (backend: Backend): { readonly crowd?: CrowdView } => {
+  const crowd = backend.crowd()
+  if (crowd === null) return {}
+  const { sinceAt, guardsMax, waiting, more, placesPerSecond } = crowd
+  const current = [...backend.guards()].length
+  return {
+    crowd: { since: formatInstant(sinceAt), guards: { current, limit: guardsMax }, waiting, more, placesPerSecond },
+  }
 }
 const load = (row: GuardRow): number => row.queued + row.concurrency.current
 
@@ -70,6 +101,7 @@ export const overloadView = (backend: Backend): OverloadView => {
 /** `listGuards`. */
 export const guardList = async (backend: Backend): Promise<GuardList> => ({
   guards: await domainsView(null, backend, backend.now()),
+  ...crowdOf(backend),
 })
 
 /** `getGuard`. A brand sees its own lanes. */
@@ -81,7 +113,8 @@ export const guardView = async (domain: Domain, caller: Caller, backend: Backend
     (limit) => limit.domain === domain && (limit.brand === null || brand === null || limit.brand === brand),
   )
   const shown = await backend.showGuard(domain)
-  const figures = await domainFigures(shown ?? idleGuard(domain, limits), backend, now)
+  const figures =
+    shown === null ? await withoutGuard(domain, limits, backend, now) : await domainFigures(shown, backend, now)
   const byKey = Map.groupBy(limits, (limit) => limit.brand)
   return {
     ...figures,
@@ -95,10 +128,15 @@ export const guardView = async (domain: Domain, caller: Caller, backend: Backend
       ...(shown?.breaker.until == null ? {} : { until: formatInstant(shown.breaker.until) }),
     },
     ...(shown?.adaptive == null ? {} : { adaptive: shown.adaptive }),
-    ...(shown?.blockedOn == null ? {} : { blockedOn: shown.blockedOn }),
+    ...blockedOn(shown, figures),
     limits: [...byKey.values()].map(limitsView),
     ...(group === undefined ? {} : { members: group.members }),
   }
+}
+
+const blockedOn = (shown: GuardDetail | null, { backpressure }: DomainFigures): { readonly blockedOn?: string } => {
+  const by = shown === null ? backpressure.limit : shown.blockedOn
+  return by == null ? {} : { blockedOn: by }
 }
 
 /** A limit of zero pauses. */
@@ -127,14 +165,21 @@ export const idleGuard = (domain: Domain, limits: readonly StoredLimit[]): Guard
   }
 }
 
-const domainFigures = async (row: GuardRow, backend: Backend, now: Instant): Promise<DomainFigures> => {
+/** `place`: what it waits for without a guard, if something waits there. */
+const domainFigures = async (
+  row: GuardRow,
+  backend: Backend,
+  now: Instant,
+  place: PlaceRow | null = null,
+): Promise<DomainFigures> => {
   const backlog = row.more ? await backend.read({ type: 'backlog', domain: row.domain, now, cap: DEPTH_CAP }) : null
   const queueDepth = Math.max(row.queued, backlog?.count ?? 0)
   const oldestAt = backlog?.oldestAt ?? row.oldestWaitingAt
-  const { active, since, limit } = row.backpressure
+  const waits = queueDepth > 0 ? place : null
+  const { active, since, limit } = waits === null ? row.backpressure : pressureOf(waits, oldestAt)
   return {
     domain: row.domain,
-    state: row.state,
+    state: waits?.state ?? row.state,
     concurrency: row.concurrency,
     rate: row.rate,
     queueDepth,
@@ -148,6 +193,12 @@ const domainFigures = async (row: GuardRow, backend: Backend, now: Instant): Pro
     overshoot: row.overshoot,
   }
 }
+
+const pressureOf = ({ blockedOn, crowdSinceAt }: PlaceRow, oldestAt: Instant | null): GuardRow['backpressure'] => ({
+  active: true,
+  since: oldestAt === null ? crowdSinceAt : Math.max(oldestAt, crowdSinceAt ?? oldestAt),
+  limit: blockedOn.limit,
+})
 
 /** At the configured rate, else at the rate of the last second; left out where nothing is known. */
 const drainOf = (row: GuardRow, queueDepth: number): { drainMs?: number } => {

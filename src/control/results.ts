@@ -171,6 +171,16 @@ export interface DomainFigures {
   readonly drainMs?: number
   readonly overshoot: number
 }
+/** All guards that the node may have live, and domains wait for a place among them. */
+export interface CrowdView {
+  readonly since: Text
+  readonly guards: { readonly current: number; readonly limit: number }
+  /** Domains that wait by name. */
+  readonly waiting: number
+  /** Others wait on disk; nobody has counted them. */
+  readonly more: boolean
+  readonly placesPerSecond: number
+}
 export interface GuardView extends DomainFigures {
   readonly depths: readonly {
     readonly brand: string
@@ -193,8 +203,9 @@ export interface GuardView extends DomainFigures {
   readonly members?: readonly string[]
 }
 export interface GuardList {
-  /** The busiest first. */
+  /** The busiest first; in a crowd then some of the domains that wait for a place, the one first that waits longest. */
   readonly guards: readonly DomainFigures[]
+  readonly crowd?: CrowdView
 }
 export interface Explanation {
   readonly id: string
@@ -203,6 +214,8 @@ export interface Explanation {
   /** The limit that holds it now, and whose; left out: nothing but its turn, or its instant. */
   readonly blockedOn?: { readonly limit: string; readonly key: string }
   readonly since?: Text
+  /** Where its domain waits for a place among the live guards: how many domains get one before it, and how many a second got one lately. */
+  readonly place?: { readonly ahead: number; readonly perSecond: number }
   /** From 1. */
   readonly position?: { readonly lane: number; readonly domain: number }
   /** When its next attempt should start; left out where nobody can say. */
@@ -256,6 +269,7 @@ export interface MonitorView {
   readonly at: Text
   readonly overload: OverloadView
   readonly domains: readonly DomainFigures[]
+  readonly crowd?: CrowdView
   readonly brands: readonly BrandFigures[]
   readonly totals: {
     readonly scheduled: number

@@ -2,7 +2,7 @@
 
 import type { StoredKey, StoredLimit, WebhookRecord } from '#store/store.ts'
 import type { AttemptRecord, Due, Instant, LimitKind } from '#webhook/webhook.ts'
-import type { ProcessRow, Waiting } from './backend.ts'
+import type { PlaceRow, ProcessRow, Waiting } from './backend.ts'
 import { formatInstant } from './instant.ts'
 import type { AttemptView, Explanation, KeyView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
 
@@ -108,6 +108,16 @@ export const waitingView = (waiting: Waiting): Omit<Explanation, 'id' | 'state' 
   position: { lane: waiting.placeInLane, domain: waiting.placeInDomain },
   ...(waiting.expectedAt === null ? {} : { expectedAt: formatInstant(waiting.expectedAt) }),
   assumptions: waiting.assumptions,
+})
+
+export const placeView = (
+  { blockedOn, ahead, perSecond, expectedAt }: PlaceRow,
+  dueAt: Instant,
+): Omit<Explanation, 'id' | 'state' | 'domain'> => ({
+  blockedOn,
+  since: formatInstant(dueAt),
+  ...(ahead === null ? {} : { place: { ahead, perSecond } }),
+  ...(expectedAt === null ? {} : { expectedAt: formatInstant(expectedAt) }),
 })
 
 export const processNode = (row: ProcessRow): ProcessNode => ({

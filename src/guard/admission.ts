@@ -21,6 +21,8 @@ import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
 /** What can stand in the way of a start, as `explainWebhook` and events name it. */
 export type LimitName =
   | 'stopping'
+  /** Its domain waits for a place among the live guards. */
+  | 'live-guards'
   | 'domain-paused'
   | 'brand-paused'
   | 'closed'

@@ -1,10 +1,10 @@
 /** Why a webhook waits, its place in the order, and when it will start: the same arithmetic as admission, looking ahead. */
-import { type Brand, type Due, laneKindOf, type Priority } from '#webhook/webhook.ts'
+import { type Brand, type Domain, type Due, laneKindOf, type Priority } from '#webhook/webhook.ts'
 import { brandBlock, concurrencyNow, domainBlock, type Ground, type LimitName, retryShare } from './admission.ts'
 import { type BrandQueue, windowOf } from './brand-queue.ts'
 import { gateOf } from './conditions.ts'
 import { countBefore, laneSize } from './lane.ts'
-import { concurrencyOf, isPaused, type LimitTable, rateOf, weightOf } from './limits.ts'
+import { concurrencyOf, type DomainKeys, isPaused, type LimitTable, rateOf, settingOf, weightOf } from './limits.ts'
 import type { Queues } from './queues.ts'
 import { earliestStart, type RateLimit } from './rate.ts'
 
@@ -21,6 +21,26 @@ export interface Prediction {
   readonly startMono: number | null
   readonly assumptions: Assumptions
 }
+
+/** As `getGuard` and the monitor show it. `starting`: it admits nothing yet, or its domain waits for a place among the live guards. */
+export type GuardState = 'starting' | 'open' | 'paused' | 'closed' | 'breaker-open' | 'breaker-half-open'
+
+/** What limits and the receiver's answers make of a guard that has started. */
+export const stateShown = (
+  keys: DomainKeys,
+  { limits, conditions, nowMono }: Ground,
+): Exclude<GuardState, 'starting'> => {
+  if (isPaused(limits, keys.pause) || rateOf(limits, keys.rate)?.perSecond === 0) return 'paused'
+  if (settingOf(limits, keys.concurrency, 1) === 0) return 'paused'
+  const { closure, breaker } = conditions.domain
+  if (nowMono < closure.untilMono) return 'closed'
+  return breaker.state === 'closed' ? 'open' : breaker.state === 'open' ? 'breaker-open' : 'breaker-half-open'
+}
+
+/** Whose a limit is: `node`, a brand, or a domain. */
+export const keyOfLimit = (limit: LimitName, domain: Domain, brand: Brand): string =>
+  NODE_LIMITS.has(limit) ? 'node' : limit.startsWith('brand') ? brand : domain
+const NODE_LIMITS: ReadonlySet<LimitName> = new Set(['stopping', 'live-guards', 'node-capacity'])
 
 /** What stands in the way of this webhook now; null: nothing but its turn. */
 export const blockOf = (queues: Queues, queue: BrandQueue, due: Due, ground: Ground): LimitName | null => {

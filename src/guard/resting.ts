@@ -9,18 +9,21 @@ import { brandKeys, type DomainKeys, domainKeys, settingOf } from './limits.ts'
 
 const NONE_OF_IT = { inFlight: 0, reserved: 0 } as const
 
-/**
- * Monotonic instant before which a domain with nothing in flight cannot start anything; at most now: it can, as far as the
- * tables tell. `brand`: the only one that waits there, or null. Never further away than GUARD_REST_MS_MAX.
- */
-export const restsUntil = (domain: Domain, brand: Brand | null, ground: Ground): number => {
+/** What keeps a domain with nothing in flight from starting anything, as far as the tables tell; null: nothing. `brand`: the only one that waits there, or null. */
+export const restBlock = (domain: Domain, brand: Brand | null, ground: Ground): Block | null => {
   const keys = domainKeys(domain)
   const block =
     domainBlock({ ...NONE_OF_IT, keys }, ground) ??
     (brand === null ? null : shareBlock({ ...NONE_OF_IT, brand, keys: brandKeys(domain, brand) }, ground))
-  return block === null || isLifted(block, keys, ground)
-    ? ground.nowMono
-    : ground.nowMono + restMs(block, ground.nowMono)
+  return block === null || isLifted(block, keys, ground) ? null : block
+}
+/**
+ * Monotonic instant before which a domain with nothing in flight cannot start anything; at most now: it can, as far as the
+ * tables tell. Never further away than GUARD_REST_MS_MAX.
+ */
+export const restsUntil = (domain: Domain, brand: Brand | null, ground: Ground): number => {
+  const block = restBlock(domain, brand, ground)
+  return block === null ? ground.nowMono : ground.nowMono + restMs(block, ground.nowMono)
 }
 /** Switched off meanwhile: its guard ends it when it starts. */
 const isLifted = ({ by }: Block, keys: DomainKeys, { limits }: Ground): boolean =>

@@ -1,6 +1,7 @@
 /** The node-local tables of the guards: their names and rows. They outlive the actors that fill them (D-10). */
 import { type GroupBook, NO_GROUPS } from '#webhook/domain-group.ts'
 import type { Brand, Domain, Instant } from '#webhook/webhook.ts'
+import type { Pressure } from './backpressure.ts'
 import type { Conditions } from './conditions.ts'
 import type { Hold } from './flights.ts'
 import type { LimitRow } from './limits.ts'
@@ -67,6 +68,21 @@ export interface CrowdRow {
   readonly sinceAt: Instant
 }
 
+/** What is shown of it, from its begin until its end is told; short pauses in between are folded. Filled by the scheduler. */
+export const CROWD_SHOWN_TABLE = 'crowd-shown'
+export interface CrowdShownRow {
+  /** The bound on live guards as a limit that presses: depth and peak are domains that wait by name. */
+  readonly pressure: Pressure
+  readonly guardsMax: number
+  readonly waiting: number
+  /** Others wait, and only the store knows of them. */
+  readonly more: boolean
+  /** Given in the last second. */
+  readonly placesPerSecond: number
+  /** Some of those who wait, the one first that waits longest. */
+  readonly longest: readonly Domain[]
+}
+
 /**
  * Owned by root, so that the death of the supervisor `guards` with all its guards forgets no closure, no rate and no hold; the
  * table `limits` is the actor's own, and root keeps it while that restarts.
@@ -81,4 +97,5 @@ export const GUARDS_TABLES: readonly string[] = [
   FIGURES_TABLE,
   RESTING_TABLE,
   CROWD_TABLE,
+  CROWD_SHOWN_TABLE,
 ]

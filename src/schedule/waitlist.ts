@@ -57,6 +57,24 @@ export const emptyWaitlist = (domainsMax: number): Waitlist => ({
 
 export const lengthOf = ({ listed }: Waitlist): number => listed.size
 export const isAwaited = (list: Waitlist): boolean => list.areUnlisted || list.listed.size > 0
+/**
+ * How many get a place before it, if nobody else comes due and nobody has to be passed over: places go in turns to the two halves.
+ * Null: it is not listed by name.
+ */
+export const aheadOf = (list: Waitlist, domain: Domain): number | null => {
+  if (!list.listed.has(domain)) return null
+  const { fresh, line, head, lastWasFresh } = list
+  const isNext = (freshIsNext: boolean): number => (lastWasFresh === freshIsNext ? 0 : 1)
+  const fromLast = fresh.length - 1 - fresh.lastIndexOf(domain)
+  if (fromLast < fresh.length) return fromLast + Math.min(lineLength(list), fromLast + isNext(false))
+  const inLine = line.indexOf(domain, head) - head
+  return inLine + Math.min(fresh.length, inLine + isNext(true))
+}
+/** The first of the line; where nobody stands there, who came due first. */
+export const longestWaiting = ({ fresh, line, head }: Waitlist, count: number): readonly Domain[] => {
+  const inLine = line.slice(head, head + count)
+  return [...inLine, ...fresh.slice(0, count - inLine.length)]
+}
 /** How many have work of another brand, or may have. Null: how many there are. */
 export const othersThan = ({ listed, byBrand }: Waitlist, brand: Brand | null): number =>
   listed.size - (brand === null ? 0 : (byBrand.get(brand) ?? 0))

@@ -79,6 +79,24 @@ export type Event =
       /** Short pauses in between are folded: how many times it pressed. */
       readonly spans: number
     }
+  /** All guards that may live do, and domains wait for a place: one event at its begin and one at its end, never one a domain. `depth`: domains by name. */
+  | {
+      readonly type: 'crowd.started'
+      readonly at: Instant
+      readonly limit: string
+      readonly guards: number
+      readonly depth: number
+    }
+  | {
+      readonly type: 'crowd.ended'
+      readonly at: Instant
+      readonly limit: string
+      readonly durationMs: number
+      /** Domains that waited by name, at most 10,000: then there were more. */
+      readonly peak: number
+      /** Short pauses in between are folded: how many times it was crowded. */
+      readonly spans: number
+    }
   /** What the receiver's answers did to the guard. `brand` null: the whole domain. `until` null: not until an instant. */
   | {
       readonly type:

@@ -9,6 +9,8 @@ export const FEED_EVENTS = {
   backpressure: [
     'backpressure.started',
     'backpressure.ended',
+    'crowd.started',
+    'crowd.ended',
     'guard.closed',
     'guard.reopened',
     'guard.adapted',

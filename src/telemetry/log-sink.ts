@@ -30,6 +30,8 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'guard.parked': 'error',
   'backpressure.started': 'info',
   'backpressure.ended': 'info',
+  'crowd.started': 'warn',
+  'crowd.ended': 'info',
   'guard.closed': 'warn',
   'guard.reopened': 'info',
   'guard.adapted': 'debug',

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   age,
+  aheadOf,
   emptyWaitlist,
   FRESH_MS,
   goOn,
@@ -10,6 +11,7 @@ import {
   joinDue,
   joinLine,
   lengthOf,
+  longestWaiting,
   othersThan,
   takeCircle,
   takeNext,
@@ -74,6 +76,30 @@ describe('the list of domains that wait for a place', () => {
         }
         expect([...stored]).toEqual([])
         expect(lengthOf(list)).toBe(0)
+      }),
+    )
+  })
+
+  it('tells of everybody in it how many get a place before', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 12 }), (steps, max) => {
+        const list = emptyWaitlist(max)
+        let now = 0
+        for (const { who, how } of steps) {
+          if (how === 'take') takeNext(list, NOBODY_RESTS, now)
+          else if (how === 'time') {
+            now += FRESH_MS
+            age(list, now)
+          } else if (how === 'due') joinDue(list, `d${who}`, 'b')
+          else joinLine(list, `d${who}`, 'b')
+        }
+        expect(aheadOf(list, 'nobody')).toBeNull()
+        const there = longestWaiting(list, 2 * list.halfMax)
+        expect(there.length).toBe(lengthOf(list))
+        const told = new Map(there.map((domain) => [domain, aheadOf(list, domain)]))
+        const served = new Map<string, number>()
+        for (let place = 0; place < there.length; place += 1) served.set(takeNext(list, NOBODY_RESTS, now) ?? '', place)
+        expect(told).toEqual(served)
       }),
     )
   })

@@ -19,10 +19,11 @@ const domainOf = (n: number): string => `d${n}.example.com`
 const raise = async (
   script: FakeScript = () => ({ latencyMs: 40 }),
   faults: MemoryFaults = {},
+  domainsWaitingMax = LISTED_MAX,
 ): Promise<VirtualDaemon> => {
   const daemon = new VirtualDaemon({
     safeMessages: false,
-    places: { guardsMax: MAX, domainsWaitingMax: LISTED_MAX, horizonMax: 500 },
+    places: { guardsMax: MAX, domainsWaitingMax, horizonMax: 500 },
     script,
     faults,
   })
@@ -198,5 +199,84 @@ describe('amid the rotation', () => {
     expect(most.guards).toBeLessThanOrEqual(MAX)
     await daemon.world.advance(60_000)
     expect(undelivered(daemon)).toEqual([])
+  }, 60_000)
+})
+
+describe('a crowd', () => {
+  const toldOf = (daemon: VirtualDaemon) => daemon.events.filter(({ type }) => type.startsWith('crowd.'))
+
+  it('is told once at its begin and once at its end, however many domains wait and whoever dies meanwhile', async () => {
+    const daemon = await raise(() => ({ latencyMs: 100 }))
+    await daemon.schedule(crowd(600))
+    await daemon.world.advance(1_300)
+    expect(toldOf(daemon)).toEqual([
+      { type: 'crowd.started', at: expect.any(Number), limit: 'live-guards', guards: MAX, depth: expect.any(Number) },
+    ])
+    const pid = daemon.runtime.whereis(scheduler)
+    if (pid !== null) daemon.runtime.exit(pid, 'kill')
+    await daemon.world.advance(10_000)
+    expect(undelivered(daemon)).toEqual([])
+    const [begun, ended, ...more] = toldOf(daemon)
+    expect(more).toEqual([])
+    expect(ended).toMatchObject({ type: 'crowd.ended', limit: 'live-guards' })
+    const peak = ended?.type === 'crowd.ended' ? ended.peak : Number.NaN
+    expect(peak).toBeGreaterThan(LISTED_MAX / 2)
+    expect(peak).toBeLessThanOrEqual(LISTED_MAX)
+    // 600 x 100 ms / 40 guards; the fold of a second is not part of it.
+    const durationMs = ended?.type === 'crowd.ended' ? ended.durationMs : Number.NaN
+    expect(durationMs).toBeGreaterThan(1_000)
+    expect(durationMs).toBeLessThanOrEqual((ended?.at ?? 0) - (begun?.at ?? 0) - 1_000)
+  }, 60_000)
+
+  it('that passes for a moment and comes again is one', async () => {
+    const daemon = await raise(() => ({ latencyMs: 10 }))
+    for (let wave = 0; wave < 4; wave += 1) await daemon.schedule(crowd(100, { inMs: 1_000 + wave * 700 }))
+    await daemon.world.advance(10_000)
+    expect(toldOf(daemon).map(({ type }) => type)).toEqual(['crowd.started', 'crowd.ended'])
+    expect(toldOf(daemon)[1]).toMatchObject({ spans: 4 })
+  }, 60_000)
+
+  it('is over when nobody waits any more, though all guards go on and nothing happens', async () => {
+    const daemon = await raise(({ domain }) => ({ latencyMs: domain === domainOf(0) ? 500 : 60_000 }))
+    await daemon.schedule(crowd(MAX + 1, { timeoutMs: 100_000 }))
+    await daemon.world.advance(2_400)
+    expect(toldOf(daemon).map(({ type }) => type)).toEqual(['crowd.started'])
+    await daemon.world.advance(300)
+    expect(toldOf(daemon).map(({ type }) => type)).toEqual(['crowd.started', 'crowd.ended'])
+  }, 60_000)
+
+  it('explains to each domain what it waits for, and when its turn comes', async () => {
+    const daemon = await raise(() => ({ latencyMs: 200 }), {}, 1_000)
+    await daemon.setLimit({ kind: 'pause', domain: 'd7.example.com', value: 1 })
+    // Ten waves of 40, 200 ms each, and the sixth is under way.
+    await daemon.schedule(crowd(400))
+    await daemon.world.advance(2_100)
+    const explainPlace = (domain: string) =>
+      daemon.runtime.call(scheduler, { type: 'explain-place', domain, brand: 'default' })
+    const waiting: { domain: string; expectedAt: number }[] = []
+    for (let n = 0; n < 400; n += 1) {
+      const domain = domainOf(n)
+      const isLive = daemon.runtime.whereis(guardOf(domain)) !== null
+      const place = await explainPlace(domain)
+      if (domain === 'd7.example.com')
+        expect(place).toMatchObject({
+          blockedOn: { limit: 'domain-paused', key: domain },
+          state: 'paused',
+          expectedAt: null,
+        })
+      else if (isLive) expect(place).toBeNull()
+      else if (place?.ahead != null) {
+        expect(place).toMatchObject({ blockedOn: { limit: 'live-guards', key: 'node' }, state: 'starting' })
+        waiting.push({ domain, expectedAt: place.expectedAt ?? Number.NaN })
+      }
+    }
+    expect(waiting.length).toBeGreaterThan(100)
+    await daemon.world.advance(3_000)
+    for (const { domain, expectedAt } of waiting) {
+      const arrival = daemon.network.arrivals.find((one) => one.domain === domain)
+      // A wave more or less.
+      expect(Math.abs((arrival?.at ?? Number.NaN) - expectedAt), domain).toBeLessThanOrEqual(250)
+    }
+    expect(await explainPlace(domainOf(3))).toBeNull()
   }, 60_000)
 })

@@ -1,6 +1,7 @@
 /** A whole daemon in the test's process: real clock, real port, memory store, scripted network. */
 import { connect as dial, type Socket } from 'node:net'
 import { KEYS_TABLE } from '#actors/backend.ts'
+import type { SchedulerArgs } from '#actors/scheduler.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import type { Host } from '#control/backend.ts'
 import type { StartIngest } from '#control/ingest.ts'
@@ -30,6 +31,7 @@ export interface StageOptions {
   readonly ingest?: StartIngest
   readonly faults?: MemoryFaults
   readonly allowOrigin?: readonly string[]
+  readonly places?: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax'>
 }
 export interface RpcAnswer {
   readonly id?: unknown
@@ -118,6 +120,7 @@ export class ControlStage {
         fatalRuns: {},
         openStore: openMemoryStore(this.disk, options.faults ?? {}),
         openDispatch: () => this.network.openDispatch(),
+        ...options.places,
         control,
       }),
       { name: root },

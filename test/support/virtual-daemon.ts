@@ -97,6 +97,8 @@ export class VirtualDaemon {
         'guard.stopped',
         'backpressure.started',
         'backpressure.ended',
+        'crowd.started',
+        'crowd.ended',
         'overload.changed',
         'limit.changed',
         'group.changed',
