@@ -21,7 +21,7 @@ import type { Answer, Down } from '#runtime/protocol.ts'
 import type { HandedBack, LonelyDeaths, Marked, OutcomeRecorded, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { errorClassOf, isDelivered, isInDoubt } from '#webhook/outcome.ts'
-import { type AttemptId, type AttemptRecord, attemptIdOf, type Outcome } from '#webhook/webhook.ts'
+import { type AttemptId, type AttemptRecord, attemptIdOf } from '#webhook/webhook.ts'
 
 /** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
 export type TakeUp =
@@ -276,13 +276,7 @@ const onEnded = (report: AttemptReport, lonelyDeaths: LonelyDeaths, state: State
   ctx.world.failpoint('execution.ended')
   const record = recordOf(report, state)
   state.record = record
-  if (record.inDoubt)
-    state.args.events.emit({
-      type: 'attempt.in-doubt',
-      at: report.endedAt,
-      attemptId: state.attemptId,
-      reason: doubtOf(report.outcome),
-    })
+  tellFailure(report, record, state)
   if (isDelivered(report.outcome)) state.phase = 'recording'
   else {
     if (state.series === null) throw new Error('an attempt ends only after its mark')
@@ -295,6 +289,16 @@ const onEnded = (report: AttemptReport, lonelyDeaths: LonelyDeaths, state: State
   }
   ask(state, ctx)
   return keep
+}
+
+/** What only the operator may know of a failure without an answer (H11). */
+const tellFailure = ({ outcome, endedAt: at }: AttemptReport, record: AttemptRecord, state: State): void => {
+  if (outcome.kind !== 'error') return
+  const { attemptId, args } = state
+  const { error, detail } = outcome
+  if (record.inDoubt) return args.events.emit({ type: 'attempt.in-doubt', at, attemptId, reason: detail })
+  const { domain, brand } = args.admitted.due
+  args.events.emit({ type: 'attempt.failed', at, attemptId, domain, brand, error, detail })
 }
 
 /** Lateness in three parts: ours (timer and hand-over), the guard's hold (policy), the network (theirs). */
@@ -313,7 +317,6 @@ const recordOf = (report: AttemptReport, state: State): AttemptRecord => {
     inDoubt: isInDoubt(report.outcome, report.sent),
   }
 }
-const doubtOf = (outcome: Outcome): string => (outcome.kind === 'error' ? outcome.detail : '')
 const handBack = (state: State, ctx: Ctx): Result => {
   if (state.phase !== 'sent') return keep
   learn({ how: 'unsent' }, state, ctx)

@@ -112,6 +112,9 @@ export const TRAFFIC_BUCKETS = 300
 export const BACKPRESSURE_EVENTS_KEPT = 100
 /** Log lines waiting for a blocked pipe; further ones are counted and dropped (PROC-08). */
 export const LOG_BUFFER_BYTES_MAX = 1_048_576
+/** An attempt's failure is written once so often for a domain and an error class, with how many were left out; so many are remembered. */
+export const LOG_REPEAT_MS = 60_000
+export const LOG_REPEATS_KEPT = 5_000
 
 // ---------------------------------------------------------------- guards
 /** Hosts and wildcards of one domain group, and groups: a change compares all members, and is read at every start of a guard. */

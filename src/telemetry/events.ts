@@ -53,6 +53,19 @@ export type Event =
       readonly nextAt: Instant
     }
   | { readonly type: 'attempt.in-doubt'; readonly at: Instant; readonly attemptId: AttemptId; readonly reason: string }
+  /**
+   * It got no answer, and that is certain. `detail` is the operator's alone (H11): the certificate's fault, the code of the name server, the
+   * address that was refused. It goes to the log; no answer, record or stream of a client has it.
+   */
+  | {
+      readonly type: 'attempt.failed'
+      readonly at: Instant
+      readonly attemptId: AttemptId
+      readonly domain: Domain
+      readonly brand: Brand
+      readonly error: ErrorClass
+      readonly detail: string
+    }
   | { readonly type: 'guard.started' | 'guard.stopped'; readonly at: Instant; readonly domain: Domain }
   /** It crashed so often that it is not started again before `until`; what is due of it waits in the store. */
   | {

@@ -1,10 +1,11 @@
 /**
  * Events as log lines. Written from a buffer by libuv's threads, so a blocked or closed pipe costs lines, never time
  * (PROC-08): above 1 MiB waiting, and above 100 lines a second, lines are counted and dropped. Where there is no room for them
- * they wait within that MiB, and are written once there is.
+ * they wait within that MiB, and are written once there is. One failure of a domain has a line a minute, whatever the log's level: a
+ * receiver that is down must not take the lines of what happens once.
  */
 import pino from 'pino'
-import { LOG_BUFFER_BYTES_MAX } from '#config/limits.ts'
+import { LOG_BUFFER_BYTES_MAX, LOG_REPEAT_MS, LOG_REPEATS_KEPT } from '#config/limits.ts'
 import type { World } from '#world/world.ts'
 import type { Event, Events, EventType } from './events.ts'
 
@@ -25,6 +26,7 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'webhook.rescheduled': 'debug',
   'webhook.replayed': 'debug',
   'attempt.in-doubt': 'info',
+  'attempt.failed': 'info',
   'guard.started': 'debug',
   'guard.stopped': 'debug',
   'guard.parked': 'error',
@@ -85,6 +87,7 @@ export interface LogSinkOptions {
 export const startLogSink = (options: LogSinkOptions): LogSink => {
   const destination = pino.destination({ fd: options.fd, sync: false, maxLength: LOG_BUFFER_BYTES_MAX })
   const budget = new LineBudget(options.world)
+  const repeats = new Repeats(options.world)
   let dropped = 0
   let broken = false
   destination.on('drop', () => {
@@ -100,12 +103,14 @@ export const startLogSink = (options: LogSinkOptions): LogSink => {
   const logger = pino({ level: options.level, base: null, timestamp, formatters }, destination)
   const listened = eventTypes().filter((type) => logger.isLevelEnabled(LEVELS[type]))
   const write = (event: Event): void => {
+    const untold = event.type === 'attempt.failed' ? repeats.of(`${event.domain} ${event.error}`) : 0
+    if (untold === null) return
     if (broken || !budget.take()) {
       dropped += 1
       return
     }
     const { type, at, ...facts } = event
-    logger[LEVELS[type]](facts, type)
+    logger[LEVELS[type]](untold === 0 ? facts : { ...facts, untold }, type)
   }
   return {
     listen: (events) => events.on(listened, write),
@@ -147,5 +152,31 @@ class LineBudget {
     }
     this.#lines += 1
     return this.#lines <= LINES_PER_SECOND_MAX
+  }
+}
+
+/** What is said of one subject once in LOG_REPEAT_MS, and how often it was left unsaid since. */
+class Repeats {
+  readonly #world: World
+  readonly #told = new Map<string, { readonly atMono: number; untold: number }>()
+  constructor(world: World) {
+    this.#world = world
+  }
+  /** Times that it was left unsaid since it was said last; null: leave it unsaid now. */
+  of(subject: string): number | null {
+    const nowMono = this.#world.monoNow()
+    const last = this.#told.get(subject)
+    if (last !== undefined && nowMono - last.atMono < LOG_REPEAT_MS) {
+      last.untold += 1
+      return null
+    }
+    this.#told.delete(subject)
+    this.#told.set(subject, { atMono: nowMono, untold: 0 })
+    this.#forgetOldest()
+    return last?.untold ?? 0
+  }
+  #forgetOldest(): void {
+    if (this.#told.size <= LOG_REPEATS_KEPT) return
+    for (const subject of this.#told.keys()) return void this.#told.delete(subject)
   }
 }

@@ -14,6 +14,7 @@ describe('PROC-01: the process dies (-9) in the middle of 200 deliveries', () =>
     await stage.schedule(COUNT)
     expect(await stage.daemon.ended).toEqual({ code: null, signal: 'SIGKILL' })
     stage.daemon = await stage.daemon.restart({ env: {} })
+    expect(stage.daemon.readyMs).toBeLessThan(5_000)
     stage.client = await stage.daemon.connect()
     await stage.receiver.until({ distinct: COUNT })
     await expect.poll(async () => (await stage.client.monitor()).totals.delivered, { timeout: 10_000 }).toBe(COUNT)

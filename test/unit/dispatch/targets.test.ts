@@ -258,31 +258,91 @@ describe('RECV-16: what names cost', () => {
   })
 })
 
-describe('RECV-11: TLS', () => {
-  const secure = async (
-    options: TlsOptions,
-    behave: (socket: TLSSocket) => void = (socket) => socket.once('data', () => socket.write(OK)),
-  ) => {
-    const server = createTlsServer(options, (socket) => {
-      socket.on('error', () => {})
-      behave(socket)
-    })
-    server.on('tlsClientError', () => {})
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const sockets = new Set<{ destroy(): void }>()
-    server.on('connection', (socket) => sockets.add(socket))
-    cleanups.push(() => {
-      for (const socket of sockets) socket.destroy()
-      return new Promise((resolve) => server.close(resolve))
-    })
-    return (server.address() as AddressInfo).port
-  }
-  const names = dns({
-    'secure.acme.com': () => ({ v4: ['127.0.0.1'] }),
-    'other.acme.com': () => ({ v4: ['127.0.0.1'] }),
+const secure = async (
+  options: TlsOptions,
+  behave: (socket: TLSSocket) => void = (socket) => socket.once('data', () => socket.write(OK)),
+) => {
+  const server = createTlsServer(options, (socket) => {
+    socket.on('error', () => {})
+    behave(socket)
   })
-  const trusting = { extraCertificates: [TEST_CA] }
+  server.on('tlsClientError', () => {})
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const sockets = new Set<{ destroy(): void }>()
+  server.on('connection', (socket) => sockets.add(socket))
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy()
+    return new Promise((resolve) => server.close(resolve))
+  })
+  return (server.address() as AddressInfo).port
+}
+const names = dns({
+  'secure.acme.com': () => ({ v4: ['127.0.0.1'] }),
+  'other.acme.com': () => ({ v4: ['127.0.0.1'] }),
+})
+const trusting = { extraCertificates: [TEST_CA] }
 
+describe('RECV-10: redirects of an https receiver', () => {
+  it.each([301, 302, 303, 307, 308])(
+    '%i down to http, up to another port, to a private address, or to itself: not followed, and nothing is called',
+    async (status) => {
+      const target = await receiver()
+      const port = await secure({ cert: GOOD_CERT, key: GOOD_KEY }, (socket) =>
+        socket.on('data', (head) => {
+          requests += 1
+          const step = Number(/^POST \/(\d)/.exec(head.toString('latin1'))?.[1])
+          const location = [
+            `http://secure.acme.com:${target.port}/`,
+            `http://secure.acme.com:${port}/`,
+            `https://other.acme.com:${port}/`,
+            `https://127.0.0.1:${target.port}/`,
+            'http://10.0.0.1/',
+            `https://secure.acme.com:${port}/0`,
+          ][step]
+          socket.write(`HTTP/1.1 ${status} X\r\nlocation: ${location}\r\ncontent-length: 6\r\n\r\nsecret`)
+        }),
+      )
+      let requests = 0
+      const { send } = client(names.query, trusting)
+      for (let step = 0; step < 6; step++) {
+        const report = await send(`https://secure.acme.com:${port}/${step}`, { headers: [['x-api-key', 'k']] })
+        expect(report.outcome).toEqual({ kind: 'response', status, retryAfterMs: null, excerpt: null })
+      }
+      await setImmediate()
+      expect(target.connections, 'the key and the body would have gone over the wire in the clear').toBe(0)
+      expect(requests).toBe(6)
+    },
+  )
+})
+
+describe('H11: the failure’s detail, which is the operator’s', () => {
+  it.each([
+    ['expired', EXPIRED_CERT, EXPIRED_KEY, 'secure.acme.com', 'CERT_HAS_EXPIRED'],
+    ['that signs itself', OWN_CERT, OWN_KEY, 'secure.acme.com', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ['for another name', GOOD_CERT, GOOD_KEY, 'other.acme.com', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ])('says what is wrong with a certificate %s', async (_, cert, key, name, code) => {
+    const port = await secure({ cert, key })
+    const { outcome } = await client(names.query, trusting).send(`https://${name}:${port}/`)
+    expect(outcome).toMatchObject({ error: 'tls_cert', detail: expect.stringContaining(code) })
+  })
+  it('says what the name server said, and which address was refused', async () => {
+    const { query } = dns({
+      'broken.acme.com': () => ({ v4: 'ESERVFAIL', v6: 'ESERVFAIL' }),
+      'inner.acme.com': () => ({ v4: ['10.1.2.3'] }),
+    })
+    const { send } = client(query)
+    const details = await Promise.all(
+      ['broken', 'gone', 'inner'].map(async (name) => (await send(`http://${name}.acme.com:8080/`)).outcome),
+    )
+    expect(details).toMatchObject([
+      { error: 'dns_error', detail: 'broken.acme.com: ESERVFAIL' },
+      { error: 'dns_nxdomain', detail: 'gone.acme.com: no such name' },
+      { error: 'blocked_target', detail: expect.stringContaining('inner.acme.com is 10.1.2.3') },
+    ])
+  })
+})
+
+describe('RECV-11: TLS', () => {
   it('a certificate of a trusted authority for this name is taken', async () => {
     const port = await secure({ cert: GOOD_CERT, key: GOOD_KEY })
     expect(await client(names.query, trusting).send(`https://secure.acme.com:${port}/`)).toMatchObject({

@@ -6,13 +6,19 @@ import { describe, expect, it } from 'vitest'
 import { EventHub } from '#telemetry/event-hub.ts'
 import { type LogLevel, startLogSink } from '#telemetry/log-sink.ts'
 import { RealWorld } from '#world/real-world.ts'
+import { VirtualWorld } from '#world/virtual-world.ts'
+import type { World } from '#world/world.ts'
 
 const world = new RealWorld()
 
-const written = async (level: LogLevel, say: (events: EventHub) => void): Promise<Record<string, unknown>[]> => {
+const written = async (
+  level: LogLevel,
+  say: (events: EventHub) => void,
+  of: World = world,
+): Promise<Record<string, unknown>[]> => {
   const path = join(mkdtempSync(join(tmpdir(), 'hookpulse-log-')), 'log')
   const fd = openSync(path, 'w')
-  const sink = startLogSink({ level, fd, world })
+  const sink = startLogSink({ level, fd, world: of })
   const events = new EventHub((error) => {
     throw error
   })
@@ -33,6 +39,25 @@ describe('the log', () => {
     expect(await written('info', say)).toMatchObject([{ msg: 'process.restarted', name: 'guard d', reason: 'kill' }])
     expect(await written('debug', say)).toHaveLength(2)
     expect(await written('silent', say)).toEqual([])
+  })
+
+  it('tells a failure of a domain once a minute with what it was (H11), and afterwards how often it came', async () => {
+    const virtual = new VirtualWorld()
+    const failed = { type: 'attempt.failed', at: 1, attemptId: 'a.1', brand: 'b', error: 'dns_error' } as const
+    const say = (events: EventHub): void => {
+      for (let second = 0; second < 61; second++) {
+        for (const domain of ['down', 'also-down']) events.emit({ ...failed, domain, detail: `${domain}: ESERVFAIL` })
+        virtual.jump(1_000)
+      }
+      events.emit({ ...failed, domain: 'down', error: 'tls_cert', detail: 'CERT_HAS_EXPIRED: certificate has expired' })
+    }
+    expect(await written('info', say, virtual)).toMatchObject([
+      { domain: 'down', detail: 'down: ESERVFAIL' },
+      { domain: 'also-down', detail: 'also-down: ESERVFAIL' },
+      { domain: 'down', untold: 59 },
+      { domain: 'also-down', untold: 59 },
+      { domain: 'down', error: 'tls_cert', detail: 'CERT_HAS_EXPIRED: certificate has expired' },
+    ])
   })
 
   it('writes at most a hundred lines a second (SUPV-02)', async () => {
