@@ -91,7 +91,7 @@ export const spawnDaemon = (data: string, options: DaemonOptions = {}) => {
   })
   return { child, ended, output: () => said, listeners }
 }
-type Spawned = ReturnType<typeof spawnDaemon>
+export type Spawned = ReturnType<typeof spawnDaemon>
 
 const within = async <Value>(promise: Promise<Value>, ms: number, what: () => string): Promise<Value> => {
   let timer: NodeJS.Timeout | undefined
@@ -123,16 +123,15 @@ const untilReady = async (url: string, process: Spawned): Promise<void> => {
   for (;;) {
     const answer = await fetch(`${url}/readyz`).catch((error: unknown) => error)
     if (answer instanceof Response && answer.status === 200) return
-    if (process.child.exitCode !== null) throw new Error(`ended before it was ready:\n${process.output()}`)
+    if (process.child.exitCode !== null || process.child.signalCode !== null)
+      throw new Error(`ended before it was ready:\n${process.output()}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
-/** Starts it and waits for `/readyz`. Rejects, with what the daemon said, if it ends or is not ready in time. */
-export const startDaemon = async (options: DaemonOptions = {}): Promise<Daemon> => {
-  const data = options.data ?? freshDataDirectory()
+/** Waits for its `/readyz`. Rejects, with what it said, if it ends or is not ready in time; then it is killed. */
+export const readyDaemon = async (spawned: Spawned, data: string, options: DaemonOptions = {}): Promise<Daemon> => {
   const startedMono = performance.now()
-  const spawned = spawnDaemon(data, options)
   const withinMs = options.readyWithinMs ?? 20_000
   const ready = saidAddress(spawned).then(async (url) => {
     await untilReady(url, spawned)
@@ -161,4 +160,10 @@ export const startDaemon = async (options: DaemonOptions = {}): Promise<Daemon> 
     },
     restart: (change = {}) => startDaemon({ ...options, ...change, data }),
   }
+}
+
+/** Starts it and waits for `/readyz`. Rejects, with what the daemon said, if it ends or is not ready in time. */
+export const startDaemon = (options: DaemonOptions = {}): Promise<Daemon> => {
+  const data = options.data ?? freshDataDirectory()
+  return readyDaemon(spawnDaemon(data, options), data, options)
 }

@@ -1,0 +1,126 @@
+/** The oracle: three books must say the same (I11): what was acknowledged, what has arrived, and what lies in the store. */
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { unpackAttempt } from '#store/sqlite/attempt-codec.ts'
+import { STORED_STATES } from '#store/sqlite/state-code.ts'
+import type { Arrivals } from '#test/support/counting-receiver.ts'
+import type { Books } from './offering.ts'
+
+interface Row {
+  readonly id: string
+  /** Null: it is not finished. */
+  readonly state: number | null
+  readonly attempts: number
+  /** Attempts of which nobody knows whether they arrived. */
+  readonly doubts: number
+}
+interface Stored extends Row {
+  /** The last attempt of what is finished. */
+  readonly last: Buffer | null
+}
+const ROWS = `
+  SELECT w.id, d.state, d.attempt AS last,
+    (SELECT count(*) FROM attempts a WHERE a.seq = w.seq) AS attempts,
+    (SELECT count(*) FROM attempts a WHERE a.seq = w.seq AND a.in_doubt = 1) AS doubts
+  FROM webhooks w LEFT JOIN done d ON d.seq = w.seq`
+
+/** Of a store that nobody has open. */
+export const rowsOf = (data: string): readonly Row[] => {
+  const db = new Database(join(data, 'hookpulse.db'), { readonly: true })
+  try {
+    return db
+      .prepare<[], Stored>(ROWS)
+      .all()
+      .map(({ id, state, attempts, doubts, last }) => {
+        if (last === null) return { id, state, attempts, doubts }
+        const isInDoubt = unpackAttempt(last)?.attempt.inDoubt === true
+        return { id, state, attempts: attempts + 1, doubts: doubts + Number(isInDoubt) }
+      })
+  } finally {
+    db.close()
+  }
+}
+
+export interface Verdict {
+  readonly acknowledged: number
+  readonly stored: number
+  readonly arrivals: number
+  readonly lost: number
+  readonly early: number
+  readonly cancelled: number
+  /** Attempts in doubt, and how many of them had arrived. */
+  readonly doubts: number
+  readonly doubtsArrived: number
+  readonly findings: readonly string[]
+}
+
+const SHOWN = 3
+/** One sentence with the first of them, where there are any. */
+const unless = (what: string, found: readonly unknown[]): string[] =>
+  found.length === 0 ? [] : [`${what}: ${found.length}, first ${JSON.stringify(found.slice(0, SHOWN))}`]
+
+export const judge = (books: Books, rows: readonly Row[], received: readonly Arrivals[]): Verdict => {
+  const { acked, cancelled, resigned } = books
+  const seen = new Map<string, number[]>()
+  const strangers: string[] = []
+  const unwanted: string[] = []
+  for (const { ids, urls, at } of received)
+    for (const [index, id] of ids.entries()) {
+      const number = Number((urls[index] ?? '').split('/').at(-1))
+      if (resigned.has(number)) unwanted.push(id)
+      else if (acked.get(id)?.number !== number) strangers.push(id)
+      seen.set(id, [...(seen.get(id) ?? []), at[index] ?? 0])
+    }
+  const count = (id: string): number => seen.get(id)?.length ?? 0
+  const first = (id: string): number => Math.min(...(seen.get(id) ?? [Number.POSITIVE_INFINITY]))
+
+  const byId = new Map(rows.map((row) => [row.id, row]))
+  const stateOf = (id: string): string => {
+    const code = byId.get(id)?.state
+    return code === undefined ? 'not stored' : code === null ? 'not finished' : (STORED_STATES[code] ?? String(code))
+  }
+  const owed = [...acked.values()].filter(({ id }) => stateOf(id) !== 'cancelled')
+  const lost = owed.filter(({ id }) => count(id) === 0)
+  const early = [...acked.values()].filter(({ id, at }) => first(id) < at)
+  const doubts = rows.reduce((sum, row) => sum + row.doubts, 0)
+  const doubtsArrived = rows.reduce((sum, row) => sum + Math.max(0, count(row.id) - (row.attempts - row.doubts)), 0)
+  const findings = [
+    ...books.findings,
+    ...unless('lost (I1)', lost),
+    ...unless(
+      'acknowledged and neither delivered nor cancelled (I11)',
+      owed.filter(({ id }) => stateOf(id) !== 'delivered').map(({ id }) => [id, stateOf(id)]),
+    ),
+    ...unless(
+      'stored and acknowledged to nobody (I11)',
+      rows.filter(({ id }) => !acked.has(id)).map(({ id }) => id),
+    ),
+    ...unless('arrived and acknowledged to nobody', strangers),
+    ...unless('arrived although the daemon had said that nothing was done', unwanted),
+    ...unless('early (I3)', early),
+    ...unless(
+      'cancelled by the answer, not by the store',
+      [...cancelled.keys()].filter((id) => stateOf(id) !== 'cancelled'),
+    ),
+    ...unless(
+      'cancelled, and arrived after that',
+      [...cancelled].filter(([id, at]) => Math.max(...(seen.get(id) ?? [0])) > at),
+    ),
+    ...unless(
+      'arrived more often than it was tried (I2)',
+      rows.filter(({ id, attempts }) => count(id) > attempts),
+    ),
+  ]
+  const arrivals = received.reduce((sum, { ids }) => sum + ids.length, 0)
+  return {
+    acknowledged: acked.size,
+    stored: rows.length,
+    arrivals,
+    lost: lost.length,
+    early: early.length,
+    cancelled: cancelled.size,
+    doubts,
+    doubtsArrived,
+    findings,
+  }
+}
