@@ -13,7 +13,8 @@ export const wrongEnd = (life: Life): string | null => {
   const { code, signal } = life.ended
   const asked = life.asked.at(-1)
   if (asked === 'SIGKILL' && signal === 'SIGKILL') return null
-  if (life.asked.includes('SIGTERM') && code === 0) return null
+  // Before it is ready it may not listen to signals yet.
+  if (life.asked.includes('SIGTERM') && (code === 0 || (signal === 'SIGTERM' && !life.wasReady))) return null
   if (code === BROKEN && metOne(life, 'failing') && life.said.includes(DISK_FAILED)) return null
   if (code === FAILED_TO_START && !life.wasReady && metOne(life, 'full', 'failing')) return null
   const met = [...life.met].join(', ')

@@ -84,4 +84,4 @@ const refusal = ({ code, message, retryAfterMs = AGAIN_MS }: NonNullable<RpcErro
     ? { kind: 'unsure', why: code }
     : { kind: 'no', code, forSure: message.includes(NOTHING_DONE), retryAfterMs }
 
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)))

@@ -49,8 +49,8 @@ const [PROCESS_GAP_MS, DISK_GAP_MS] = [
 ] as const
 /** A daemon that stands still for longer than its clients wait is the same as a dead one. */
 const STILL_MS_MAX = 1_500
-const [DISK_MS_MIN, DISK_MS_MAX] = [500, 6_000]
-const LEFT_BYTES_MAX = 262_144
+const [DISK_MS_MIN, DISK_MS_MAX] = [500, 8_000]
+const LEFT_BYTES_MAX = 16_384
 const [DELAY_MS_MIN, DELAY_MS_MAX] = [20, 400]
 const NTH_MAX = 8
 const LASTING_ONE_IN = 4
