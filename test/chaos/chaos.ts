@@ -22,6 +22,8 @@ export interface ChaosOptions {
   readonly faults: readonly FaultType[]
   /** For faults of the disk: a small file system of its own. The data directory is `<dir>/data`. */
   readonly dir: string
+  /** What will be cancelled is due so late that the cancel comes in time: at least so many ms. Default: 15,000. */
+  readonly cancelledInMs?: number
   readonly say?: (line: string) => void
 }
 export interface ChaosResult extends Verdict {
@@ -38,6 +40,7 @@ export interface ChaosResult extends Verdict {
 }
 
 const CONCURRENCY = 50
+const CANCELLED_IN_MS = 15_000
 const DRAINED_WITHIN_MS = 180_000
 /** I9. */
 const ANSWERED_WITHIN_MS = 30_000
@@ -100,13 +103,8 @@ const askAgain = async (line: Line, { kept, findings }: Books): Promise<void> =>
   }
 }
 
-export const runChaos = async ({
-  seed,
-  ms,
-  faults,
-  dir,
-  say = () => undefined,
-}: ChaosOptions): Promise<ChaosResult> => {
+export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
+  const { seed, ms, faults, dir, cancelledInMs = CANCELLED_IN_MS, say = () => undefined } = options
   const data = join(dir, 'data')
   const receivers = await Promise.all([{}, { delayMs: 300 }, {}, {}].map((mood) => startCountingReceiver(mood)))
   const watch = new Watch(data)
@@ -122,7 +120,7 @@ export const runChaos = async ({
     const offering = new Offering(
       line,
       receivers.map(({ url }) => url),
-      seed,
+      { seed, cancelledInMs },
     )
     const { books } = offering
     const beCalm = moody(receivers)

@@ -12,8 +12,6 @@ const PER_TICK = (PER_SECOND * TICK_MS) / 1_000
 /** Of each tick's; the rest is one batch. */
 const SINGLES = 5
 const SOON_MS = 3_000
-/** Late enough that a cancel comes in time, whatever the disk does. */
-const [CANCELLED_IN_MS_MIN, CANCELLED_IN_MS] = [15_000, 15_000]
 const CANCELLED_ONE_IN = 8
 const RESIGNS_ONE_IN = 10
 const BODY_CHARACTERS_MAX = 1_000
@@ -67,12 +65,15 @@ export class Offering {
   readonly #urls: readonly string[]
   readonly #random: Prng
   readonly #seed: number
+  /** Late enough that a cancel comes in time. */
+  readonly #cancelledInMs: number
   readonly books = newBooks()
 
-  constructor(line: Line, urls: readonly string[], seed: number) {
+  constructor(line: Line, urls: readonly string[], { seed, cancelledInMs }: { seed: number; cancelledInMs: number }) {
     this.#line = line
     this.#urls = urls
     this.#seed = seed
+    this.#cancelledInMs = cancelledInMs
     this.#random = new Prng(seed ^ STREAM)
   }
 
@@ -95,7 +96,7 @@ export class Offering {
     this.books.offered += count
     const webhooks = numbers.map((number) => ({
       url: `${this.#urls[number % this.#urls.length]}/chaos/${number}`,
-      at: Date.now() + (cancels ? CANCELLED_IN_MS_MIN + random.below(CANCELLED_IN_MS) : random.below(SOON_MS)),
+      at: Date.now() + (cancels ? this.#cancelledInMs + random.below(SOON_MS) : random.below(SOON_MS)),
       idempotencyKey: `${this.#seed}-${number}`,
       body: { number, text: 'x'.repeat(random.below(BODY_CHARACTERS_MAX)) },
       retry: RETRY,

@@ -1,8 +1,9 @@
 /** Deaths that come while the daemon recovers from one, and deaths at random. */
-import { expect, it } from 'vitest'
-import { spawnDaemon } from '#test/support/daemon.ts'
-import { Prng } from '#world/prng.ts'
-import { openStage, QUICK_RETRY } from './stage.ts'
+import { expect, it, onTestFinished } from 'vitest'
+import { runChaos } from '#test/chaos/chaos.ts'
+import { PROCESS_FAULTS } from '#test/chaos/plan.ts'
+import { freshDataDirectory, removeDirectory, spawnDaemon } from '#test/support/daemon.ts'
+import { openStage } from './stage.ts'
 
 const KILLED = { code: null, signal: 'SIGKILL' }
 
@@ -29,49 +30,13 @@ it('PROC-05: a recovery that is killed three times running ends as one: each att
   }
 })
 
-const { RANDOM_KILLS_SEED = String(Date.now() % 1_000_000) } = process.env
-const KILLS = 5
-const CONCURRENCY = 10
+const { CHAOS_SEED = String(Date.now() % 1_000_000) } = process.env
 
-it('PROC-02: killed (-9) at random moments under 200 schedules a second: nothing lost, few repeats, the books balance', async () => {
-  const random = new Prng(Number(RANDOM_KILLS_SEED))
-  const said = `RANDOM_KILLS_SEED=${RANDOM_KILLS_SEED}`
-  const stage = await openStage({ delayMs: 10 })
-  const { receiver, ledger } = stage
-  await stage.client.call('configureDomainConcurrencyLimit', { domain: receiver.domain, limit: CONCURRENCY })
-  let kills = 0
-  const scheduling = (async () => {
-    for (let batch = 0; kills < KILLS; batch++) {
-      const webhooks = Array.from({ length: 20 }, (_, index) => ({
-        url: receiver.url,
-        at: Date.now() + random.below(300),
-        // Where the answer dies with the daemon, the same keys are said to the next one.
-        idempotencyKey: `${batch}-${index}`,
-        retry: { ...QUICK_RETRY, maxAttempts: 50 },
-      }))
-      for (;;) {
-        const told = await stage.client.scheduleAll(webhooks).catch((error: unknown) => error)
-        await new Promise((resolve) => setTimeout(resolve, 100))
-        if (told instanceof Error) continue
-        const { ids } = told as { ids: string[] }
-        ledger.acknowledged(ids)
-        break
-      }
-    }
-  })()
-  for (; kills < KILLS; kills++) {
-    await new Promise((resolve) => setTimeout(resolve, 300 + random.below(1_500)))
-    await stage.daemon.kill('SIGKILL')
-    await stage.restart()
-  }
-  await scheduling
-  const all = ledger.acks.length
-  expect(all, said).toBeGreaterThan(KILLS * 20)
-  await receiver.until({ distinct: all })
-  await expect
-    .poll(async () => (await stage.client.monitor()).totals, { message: said })
-    .toMatchObject({ delivered: all, dead: 0, scheduled: 0, waiting: 0, executing: 0, retrying: 0 })
-  const verdict = await stage.judge({ concurrency: CONCURRENCY, inDoubt: KILLS * 2 * CONCURRENCY })
-  expect(verdict.broken, said).toEqual([])
-  expect(verdict.unknown, said).toEqual([])
+it('PROC-02: killed (-9), stopped and hurt at random moments under 200 schedules a second: nothing lost, repeats only of what was in doubt, the books balance', async () => {
+  const dir = freshDataDirectory()
+  onTestFinished(() => removeDirectory(dir))
+  const seed = Number(CHAOS_SEED)
+  const result = await runChaos({ seed, ms: 8_000, faults: PROCESS_FAULTS, dir, cancelledInMs: 4_000 })
+  expect(result.findings, `CHAOS_SEED=${seed}`).toEqual([])
+  expect(result.acknowledged, `CHAOS_SEED=${seed}`).toBe(result.offered - result.resigned)
 })
