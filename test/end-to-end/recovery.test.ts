@@ -36,7 +36,7 @@ it('PROC-02: killed (-9), stopped and hurt at random moments under 200 schedules
   const dir = freshDataDirectory()
   onTestFinished(() => removeDirectory(dir))
   const seed = Number(CHAOS_SEED)
-  const result = await runChaos({ seed, ms: 8_000, faults: PROCESS_FAULTS, dir, cancelledInMs: 4_000 })
+  const result = await runChaos({ seed, ms: 6_000, faults: PROCESS_FAULTS, dir, cancelledInMs: 4_000 })
   expect(result.findings, `CHAOS_SEED=${seed}`).toEqual([])
   expect(result.acknowledged, `CHAOS_SEED=${seed}`).toBe(result.offered - result.resigned)
 })

@@ -1,0 +1,126 @@
+/** A black box that finds nothing must be one that can find: each broken promise is told, and only that one. */
+import { describe, expect, it } from 'vitest'
+import { wrongEnd } from '#test/chaos/ends.ts'
+import { judge } from '#test/chaos/judging.ts'
+import { newBooks } from '#test/chaos/offering.ts'
+import { FAULTS, planOf } from '#test/chaos/plan.ts'
+import type { Life } from '#test/chaos/watch.ts'
+
+const [DELIVERED, CANCELLED] = [3, 5]
+const AT = 1_000
+
+interface Case {
+  readonly arrivals?: readonly (readonly [id: string, number: number, at: number])[]
+  readonly state?: number | null
+  readonly attempts?: number
+  readonly doubts?: number
+  readonly stored?: readonly string[]
+  readonly cancelledAt?: number
+  readonly resigned?: number
+}
+/** One webhook, `a`, number 1, acknowledged for AT. */
+const findingsOf = (one: Case): readonly string[] => {
+  const { state = DELIVERED, attempts = 1, doubts = 0, stored = ['a'], arrivals = [['a', 1, AT]] } = one
+  const books = newBooks()
+  books.acked.set('a', { number: 1, id: 'a', at: AT })
+  if (one.cancelledAt !== undefined) books.cancelled.set('a', one.cancelledAt)
+  if (one.resigned !== undefined) books.resigned.add(one.resigned)
+  const received = {
+    ids: arrivals.map(([id]) => id),
+    urls: arrivals.map(([, number]) => `/chaos/${number}`),
+    ports: arrivals.map(() => 0),
+    at: Float64Array.from(arrivals.map(([, , at]) => at)),
+  }
+  const rows = stored.map((id) => ({ id, state, attempts, doubts }))
+  return judge(books, rows, [received]).findings.map((text) => text.replace(/: \d.*$/, ''))
+}
+
+describe('the oracle of the black box', () => {
+  it('finds nothing where an attempt in doubt was repeated', () => {
+    const twice = [
+      ['a', 1, AT],
+      ['a', 1, AT + 5],
+    ] as const
+    expect(findingsOf({ arrivals: twice, attempts: 2, doubts: 1 })).toEqual([])
+  })
+
+  it.each<[string, Case, readonly string[]]>([
+    ['lost', { arrivals: [] }, ['lost (I1)']],
+    ['never finished', { state: null }, ['acknowledged and neither delivered nor cancelled (I11)']],
+    ['early by a fraction of a millisecond', { arrivals: [['a', 1, AT - 0.5]] }, ['early (I3)']],
+    ['of nobody', { stored: ['a', 'b'] }, ['stored and acknowledged to nobody (I11)']],
+    [
+      'sent under another id',
+      {
+        arrivals: [
+          ['a', 1, AT],
+          ['b', 1, AT],
+        ],
+      },
+      ['arrived and acknowledged to nobody'],
+    ],
+    [
+      'sent once too often',
+      {
+        arrivals: [
+          ['a', 1, AT],
+          ['a', 1, AT],
+        ],
+      },
+      ['arrived more often than it was tried (I2)'],
+    ],
+    ['cancelled and sent', { state: CANCELLED, cancelledAt: AT - 1 }, ['cancelled, and arrived after that']],
+    ['cancelled and delivered', { cancelledAt: AT + 1 }, ['cancelled by the answer, not by the store']],
+    [
+      'refused and sent',
+      {
+        arrivals: [
+          ['a', 1, AT],
+          ['b', 2, AT],
+        ],
+        resigned: 2,
+      },
+      ['arrived although the daemon had said that nothing was done'],
+    ],
+  ])('tells of a webhook that is %s', (_what, one, found) => {
+    expect(findingsOf(one)).toEqual(found)
+  })
+})
+
+const life = (change: Partial<Life>): Life => ({
+  asked: [],
+  met: new Set(),
+  ended: { code: 70, signal: null },
+  wasReady: true,
+  said: "the store's disk failed 3 times within 10 min",
+  ...change,
+})
+describe('an end of the daemon', () => {
+  it.each<[string, Life]>([
+    ['killed', life({ asked: ['SIGKILL'], ended: { code: null, signal: 'SIGKILL' } })],
+    ['stopped in order', life({ asked: ['SIGTERM'], ended: { code: 0, signal: null } })],
+    ['given up on a disk that fails', life({ met: new Set(['failing']) })],
+    [
+      'refused to start on a full disk',
+      life({ met: new Set(['full']), wasReady: false, ended: { code: 1, signal: null } }),
+    ],
+  ])('is in order: %s', (_what, one) => {
+    expect(wrongEnd(one)).toBeNull()
+  })
+  it.each<[string, Life]>([
+    ['70 on a disk that was only full', life({ met: new Set(['full', 'slow']) })],
+    ['70 for another reason', life({ met: new Set(['failing']), said: 'a bug' })],
+    ['killed by nobody here', life({ ended: { code: null, signal: 'SIGKILL' } })],
+    ['a crash of the engine', life({ asked: ['SIGTERM'], ended: { code: null, signal: 'SIGSEGV' } })],
+    ['1 although it was ready', life({ met: new Set(['full']), ended: { code: 1, signal: null } })],
+  ])('is a finding: %s', (_what, one) => {
+    expect(wrongEnd(one)).toContain('an end of its own')
+  })
+})
+
+it('one seed is one plan, another seed another one, and ten minutes hold every fault', () => {
+  expect(planOf(7, 600_000, FAULTS)).toEqual(planOf(7, 600_000, FAULTS))
+  expect(planOf(7, 600_000, FAULTS)).not.toEqual(planOf(8, 600_000, FAULTS))
+  const { ofProcess, ofDisk } = planOf(7, 600_000, FAULTS)
+  expect(new Set([...ofProcess, ...ofDisk].map(({ fault }) => fault.type))).toEqual(new Set(FAULTS))
+})
