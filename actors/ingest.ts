@@ -1,13 +1,15 @@
 /**
  * ingest: owns the thread that reads large frames. Started by root.
  *
- * State: frames that wait, by brand, and the bytes that are held, by brand and in all (D-19). Brands take turns. On restart
+ * State: frames that wait, by brand, and the bytes that are held, by brand and in all (D-19), the latter in a table for the door. Brands take turns. On restart
  * a new thread is started; sessions learn of the death as an answer and ask again. A crash costs milliseconds, and frames
  * above 1 MiB that were being read: they had been handed over, and their senders are told to send them again.
  */
 import { INGEST_BRAND_BYTES_MAX, INGEST_BYTES_MAX } from '#config/limits.ts'
 import type { Caller } from '#control/caller.ts'
 import type { Ingest, IngestedFrame, IngestJob, StartIngest } from '#control/ingest.ts'
+import { type IngestLoad, newIngestLoad, readRows } from '#overload/ingest-load.ts'
+import { INGEST_LOAD_TABLE, LOAD_HEIR, ONE } from '#overload/tables.ts'
 import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { From } from '#runtime/from.ts'
@@ -63,7 +65,8 @@ interface State {
   /** Waiting frames by brand; a Map keeps the order of turns. */
   readonly waiting: Map<string, Reading[]>
   readonly held: Map<string, number>
-  heldInAll: number
+  /** Shown to the door; `heldBytes` are those of all brands. */
+  readonly load: IngestLoad
   /** At the thread; two, so that it never idles between answers. */
   reading: number
   readonly paused: Map<Pid, string>
@@ -79,9 +82,11 @@ export const ingestActor: Behaviour<IngestProtocol, IngestArgs, State> = {
   name: 'ingest',
   version: 1,
   async init({ start }, ctx) {
+    const load = newIngestLoad()
+    ctx.createTable<string, IngestLoad>(INGEST_LOAD_TABLE, { heir: LOAD_HEIR }).set(ONE, load)
     const thread = await start({ ended: (reason) => ctx.send(ctx.self, { type: 'thread-ended', reason }) })
     ctx.own(() => thread.close())
-    return ok({ thread, waiting: new Map(), held: new Map(), heldInAll: 0, reading: 0, paused: new Map() })
+    return ok({ thread, waiting: new Map(), held: new Map(), load, reading: 0, paused: new Map() })
   },
   call: {
     read: ({ box, caller, now, session }, from, state, ctx) => {
@@ -99,6 +104,7 @@ export const ingestActor: Behaviour<IngestProtocol, IngestArgs, State> = {
     if (message.type !== 'read') return keep
     if (!message.ok) return stop(message.reason, state)
     state.reading -= 1
+    learn(message.data, message.value, state)
     release(message.data, state, ctx)
     ctx.reply(message.data.from, message.value)
     readNext(state, ctx)
@@ -121,9 +127,16 @@ const readNext = (state: State, ctx: Ctx): void => {
   }
 }
 
+/** How many webhooks such frames hold. */
+const learn = ({ bytes }: Reading, { items }: IngestedFrame, { load }: State): void => {
+  let rows = 0
+  for (const item of items) if (item.kind === 'append') rows += item.heads.nextAt.length
+  if (rows > 0) readRows(load, rows, bytes)
+}
+
 const hold = ({ lane, bytes }: Reading, session: Pid, state: State, ctx: Ctx): void => {
   state.held.set(lane, (state.held.get(lane) ?? 0) + bytes)
-  state.heldInAll += bytes
+  state.load.heldBytes += bytes
   if (isFree(lane, state) || state.paused.has(session)) return
   state.paused.set(session, lane)
   ctx.send(session, { type: 'ingest-full' })
@@ -133,7 +146,7 @@ const release = ({ lane, bytes }: Reading, state: State, ctx: Ctx): void => {
   const held = (state.held.get(lane) ?? 0) - bytes
   if (held > 0) state.held.set(lane, held)
   else state.held.delete(lane)
-  state.heldInAll -= bytes
+  state.load.heldBytes -= bytes
   for (const [session, of] of state.paused) {
     if (!isFree(of, state)) continue
     state.paused.delete(session)
@@ -142,4 +155,4 @@ const release = ({ lane, bytes }: Reading, state: State, ctx: Ctx): void => {
 }
 
 const isFree = (lane: string, state: State): boolean =>
-  (state.held.get(lane) ?? 0) <= INGEST_BRAND_BYTES_MAX && state.heldInAll <= INGEST_BYTES_MAX
+  (state.held.get(lane) ?? 0) <= INGEST_BRAND_BYTES_MAX && state.load.heldBytes <= INGEST_BYTES_MAX

@@ -37,6 +37,7 @@ import {
   HEARTBEAT_MS,
   INGEST_FRAME_BYTES,
   PROTOCOL_ERRORS_PER_MINUTE_MAX,
+  REFUSED_REST_MS,
   REQUEST_MS_MAX,
   REQUESTS_IN_FLIGHT_MAX,
   SOCKET_BUFFERED_END_BYTES,
@@ -87,6 +88,7 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
       taken: [],
       out: [],
       ingestFull: false,
+      resting: false,
       errorsSinceMono: ctx.world.monoNow(),
       errors: 0,
       clogged: null,
@@ -137,6 +139,9 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
     case 'ingest-free':
       state.ingestFull = message.type === 'ingest-full'
       return
+    case 'rested':
+      state.resting = false
+      return
     case 'done':
       if (message.ok) settle(message.data, JSON.stringify(message.value), state)
       else refuse(message.data, refusalOf(message.reason, state), state)
@@ -186,7 +191,7 @@ const takeFrames = (state: State, ctx: Ctx): void => {
 }
 
 const mayRead = (state: State): boolean =>
-  state.inFlight < REQUESTS_IN_FLIGHT_MAX && !state.ingestFull && state.clogged === null
+  state.inFlight < REQUESTS_IN_FLIGHT_MAX && !state.ingestFull && !state.resting && state.clogged === null
 
 const speak = (state: State, ctx: Ctx): void => {
   if (state.out.length > 0) {
@@ -229,11 +234,16 @@ const readOne = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
   for (const item of frame.items) answerItem(item, slot, state, ctx)
 }
 
-/** What is refused is refused before it costs the reading. */
+/**
+ * What is refused is refused before it costs the reading. Who sends on all the same is read more slowly: taking megabytes off sockets in one turn
+ * of the loop is what keeps main from feeding the store with those that fit.
+ */
 const readLarge = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
   const refused = refusedUnread(bytes, ctx)
   if (refused === null) return askIngest(new FrameBox(ownBytes(bytes), ctx.world.monoNow()), state, ctx)
   refuse({ slot: new Slot(false, 1), id: refused.head.id }, refused.data, state)
+  if (!state.resting) ctx.sendAfter(REFUSED_REST_MS, { type: 'rested' })
+  state.resting = true
 }
 
 /** A key that expires closes its sockets at that instant. */

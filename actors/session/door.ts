@@ -7,10 +7,18 @@ import type { Group } from '#control/flight.ts'
 import { type FrameHead, frameHead } from '#control/frame-head.ts'
 import { isMethodName, type MethodName } from '#control/protocol.ts'
 import type { ErrorData } from '#control/refusal.ts'
-import { crowded, noRoom, shedMethod } from '#control/shedding.ts'
+import { crowded, isFullUnread, noRoom, noRoomUnread, shedMethod } from '#control/shedding.ts'
+import { type IngestLoad, newIngestLoad } from '#overload/ingest-load.ts'
 import { sheds } from '#overload/levels.ts'
 import { appendRoad, letIn, newStoreLoad, type StoreLoad } from '#overload/store-load.ts'
-import { noneShed, ONE, OVERLOAD_TABLE, type OverloadRow, STORE_LOAD_TABLE } from '#overload/tables.ts'
+import {
+  INGEST_LOAD_TABLE,
+  noneShed,
+  ONE,
+  OVERLOAD_TABLE,
+  type OverloadRow,
+  STORE_LOAD_TABLE,
+} from '#overload/tables.ts'
 import type { FeedTopic } from '#telemetry/feed.ts'
 
 const NOTHING_KNOWN: OverloadRow = { level: 'none', why: null, drainMs: 0, shed: noneShed() }
@@ -19,21 +27,30 @@ export const overloadNow = (ctx: Pick<Ctx, 'table'>): OverloadRow =>
   ctx.table<string, OverloadRow>(OVERLOAD_TABLE).get(ONE) ?? NOTHING_KNOWN
 const storeLoadNow = (ctx: Ctx): StoreLoad => ctx.table<string, StoreLoad>(STORE_LOAD_TABLE).get(ONE) ?? newStoreLoad()
 
+const ingestLoadNow = (ctx: Ctx): Readonly<IngestLoad> =>
+  ctx.table<string, IngestLoad>(INGEST_LOAD_TABLE).get(ONE) ?? newIngestLoad()
+
 /** Why this method is refused now, or null. */
 export const refusedMethod = (method: MethodName, ctx: Ctx): ErrorData | null =>
   shedMethod(method, overloadNow(ctx), ctx.world.random())
 
-/** A large frame that need not be read to be refused: whose it is, and why. */
+/** A large frame that need not be read to be refused: whose it is, and why. Where its head does not tell, it is read. */
 export const refusedUnread = (
   bytes: Uint8Array,
   ctx: Ctx,
 ): { readonly head: FrameHead; readonly data: ErrorData } | null => {
-  if (!sheds(overloadNow(ctx).level, 'lists')) return null
+  const [load, reading, row] = [storeLoadNow(ctx), ingestLoadNow(ctx), overloadNow(ctx)]
+  const nowMono = ctx.world.monoNow()
+  const isFull = isFullUnread(bytes.length, reading, load, nowMono)
+  if (!isFull && !sheds(row.level, 'lists')) return null
   const head = frameHead(bytes)
   if (head === null || !isMethodName(head.method)) return null
-  const data = refusedMethod(head.method, ctx)
-  return data === null ? null : { head, data }
+  const shed = refusedMethod(head.method, ctx)
+  if (shed !== null) return { head, data: shed }
+  if (!isFull || !isScheduling(head.method)) return null
+  return { head, data: noRoomUnread(bytes.length, reading, load, row, nowMono, ctx.world.random()) }
 }
+const isScheduling = (method: MethodName): boolean => method === 'scheduleWebhook' || method === 'scheduleWebhooks'
 
 /** Why the group may not wait for the store now, or null. */
 export const refusedAppend = ({ append }: Group, ctx: Ctx): ErrorData | null =>

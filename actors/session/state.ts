@@ -45,6 +45,7 @@ export type SessionProtocol = {
       }
     | { readonly type: 'append-again'; readonly group: Group }
     | { readonly type: 'ingest-again'; readonly box: FrameBox }
+    | { readonly type: 'rested' }
     | { readonly type: 'feed'; readonly entry: FeedEntry }
     /** Under overload: what comes next of this topic is left out. */
     | { readonly type: 'feed-gap'; readonly topic: FeedTopic }
@@ -73,6 +74,8 @@ export interface State {
   /** What goes out at the end of this go. */
   out: string[]
   ingestFull: boolean
+  /** A large frame was refused unread: nothing more is read for a moment. */
+  resting: boolean
   errorsSinceMono: number
   errors: number
   /** Set while the client does not read: since when, and how much stood at the last look. */

@@ -4,6 +4,7 @@ import {
   APPEND_CHUNK_ROWS,
   GROUP_BYTES_MAX,
   GROUP_OPS_MAX,
+  LARGE_GROUP_ROWS_MAX,
   OUTCOME_RIDE_MS,
   OUTCOMES_RIDE_MAX,
 } from '#config/limits.ts'
@@ -51,7 +52,7 @@ export const flush = (state: State, ctx: Ctx): void => {
     const road = state.roads[name]
     if (road.underWay !== null || road.paused || road.waiting.length === 0) continue
     if (name === 'urgent' && mayRide(road, state, ctx)) continue
-    const group = road.waiting.splice(0, groupLength(road.waiting))
+    const group = road.waiting.splice(0, groupLength(name, road.waiting))
     road.underWay = group
     if (isAppendRoad(name)) sent(state.load[name], ctx.world.monoNow())
     road.writing = writingOf(store, group)
@@ -75,14 +76,18 @@ const mayRide = ({ waiting }: RoadState, state: State, ctx: Ctx): boolean => {
   return true
 }
 
-/** How many of the first operations make a group: one transaction's worth. */
-const groupLength = (waiting: readonly Pending[]): number => {
+/**
+ * How many of the first operations make a group: one transaction's worth. Large appends are transactions of their own; several go
+ * together, so that the store's thread does not stand idle for a turn of main between any two of them.
+ */
+const groupLength = (name: Road, waiting: readonly Pending[]): number => {
+  const rowsMax = name === 'large' ? LARGE_GROUP_ROWS_MAX : APPEND_CHUNK_ROWS
   let rows = 0
   let bytes = 0
   const end = waiting.findIndex(({ op }, index) => {
     rows += op.type === 'append' ? op.count : 0
     bytes += op.type === 'append' ? op.rows.length : 0
-    return index > 0 && (index >= GROUP_OPS_MAX || rows > APPEND_CHUNK_ROWS || bytes > GROUP_BYTES_MAX)
+    return index > 0 && (index >= GROUP_OPS_MAX || rows > rowsMax || bytes > GROUP_BYTES_MAX)
   })
   return end === -1 ? waiting.length : end
 }

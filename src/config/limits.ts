@@ -219,6 +219,8 @@ export const WAL_IDLE_MS = 10_000
 /** Store-keeper: operations and bytes of one group; one group of each kind (marks, promises, large appends) is under way. */
 export const GROUP_OPS_MAX = 500
 export const GROUP_BYTES_MAX = 1_048_576
+/** Rows of one group of large appends, if it holds more than one: ~40 ms of writing, several turns of a busy main. */
+export const LARGE_GROUP_ROWS_MAX = 4_000
 /** While marks come, outcomes alone wait so long for the next one to go with; so many go by themselves. Nobody waits for an outcome. */
 export const OUTCOME_RIDE_MS = 3
 export const OUTCOMES_RIDE_MAX = 32
@@ -308,6 +310,8 @@ export const OVERLOAD_SAMPLE_MS = 250
 export const OVERLOAD_WINDOW_MS = 2_000
 export const OVERLOAD_CALM_MS = 1_000
 /** What a refused sender is told to wait: what waits should have drained by then; each a little different, so that they do not return together. */
+/** A socket whose large frame was refused unread is not read for so long; its sender was told to wait for five times that. */
+export const REFUSED_REST_MS = 100
 export const OVERLOAD_RETRY_MS_MIN = 500
 export const OVERLOAD_RETRY_MS_MAX = 10_000
 /** While streams are thinned, `monitor` tells every fifth of its figures. */

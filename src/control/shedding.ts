@@ -8,6 +8,7 @@ import {
   STORE_WAITING_BYTES_MAX,
   STORE_WAITING_ROWS_MAX,
 } from '#config/limits.ts'
+import { type IngestLoad, rowsIn } from '#overload/ingest-load.ts'
 import { type Shed, sheds } from '#overload/levels.ts'
 import {
   type AppendRoad,
@@ -55,6 +56,33 @@ export const noRoom = (
   if (wait <= OVERLOAD_STORE_WAIT_MS && hasRoom(load, rows, bytes)) return null
   row.shed.schedules += rows
   return crowded(load, road, nowMono, random)
+}
+
+/**
+ * The same of a large frame that nobody has read, together with those that wait to be read: told by how many webhooks such frames held
+ * lately. Reading a webhook costs as much as storing it, and what is read only to be refused keeps those that fit from being read.
+ */
+export const noRoomUnread = (
+  bytes: number,
+  reading: Readonly<IngestLoad>,
+  load: StoreLoadShown,
+  row: OverloadRow,
+  nowMono: number,
+  random: number,
+): ErrorData => {
+  const rows = rowsIn(reading, bytes)
+  row.shed.schedules += Math.max(1, rows)
+  return crowded(load, appendRoad(rows), nowMono, random)
+}
+export const isFullUnread = (
+  bytes: number,
+  reading: Readonly<IngestLoad>,
+  load: StoreLoadShown,
+  nowMono: number,
+): boolean => {
+  const coming = reading.heldBytes + bytes
+  const road = load[appendRoad(rowsIn(reading, bytes))]
+  return doorWaitMs(road, nowMono) > OVERLOAD_STORE_WAIT_MS || !hasRoom(load, rowsIn(reading, coming), coming)
 }
 
 /** Also for what the store-keeper itself refused. */

@@ -3,6 +3,8 @@ import type { Level, Shed } from './levels.ts'
 
 /** Filled by the store-keeper: one row, `StoreLoad`. */
 export const STORE_LOAD_TABLE = 'store-load'
+/** Filled by the actor `ingest`: one row, `IngestLoad`. */
+export const INGEST_LOAD_TABLE = 'ingest-load'
 /** Filled by the actor `overload`: one row, `OverloadRow`. */
 export const OVERLOAD_TABLE = 'overload'
 /** The key of the one row of each. */

@@ -20,7 +20,7 @@ describe('overload of the real daemon, in short', () => {
     })
     const client = await daemon.connect()
     const toCancel = await fillWith(client, 100, () => ({ url: 'http://127.0.0.1:9000/x', at: Date.now() + LATER_MS }))
-    const offering = offerIn({ url: daemon.url, key: daemon.key, sockets: 8, perSecond: 10_000, seconds: 4 })
+    const offering = offerIn({ url: daemon.url, key: daemon.key, sockets: 8, pace: { perSecond: 10_000 }, seconds: 4 })
     const took = await control(daemon, offering, toCancel)
     const { ids, refused, withoutHint, lost } = await offering
     await client.close()

@@ -7,6 +7,7 @@ import {
   DEAD_LETTERS_BRAND_MAX,
   DISK_FAILURES_MS,
   EXPIRE_EVERY_MS,
+  LARGE_GROUP_ROWS_MAX,
   OUTCOME_RIDE_MS,
   OUTCOMES_RIDE_MAX,
   PRUNE_EVERY_MS,
@@ -151,6 +152,23 @@ describe('the store-keeper', () => {
       await world.settle()
     }
     for (const one of [first, ...waiting]) expect(await one).toMatchObject({ ok: true })
+  })
+
+  it('sends several large appends together, as many as their group may hold', async () => {
+    const gates: (() => void)[] = []
+    const { world, groups, ask } = await stage({
+      beforeWrite: () => new Promise<void>((resolve) => gates.push(resolve)),
+    })
+    const rows = encodeRows([webhook(1)])
+    const asked = [1_000, 1_000, 1_000, 1_000, 1_000, LARGE_GROUP_ROWS_MAX + 1, 301].map((count) =>
+      ask({ type: 'append', count, rows }),
+    )
+    for (let group = 0; group < 5; group++) {
+      await world.settle()
+      gates.shift()?.()
+    }
+    await Promise.all(asked)
+    expect(groups.map((group) => group.length)).toEqual([4, 1, 1, 1])
   })
 
   it('refuses appends beyond the bound of what may wait, and shows what waits of them in a table', async () => {

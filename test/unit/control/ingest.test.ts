@@ -3,9 +3,11 @@ import { describe, expect, it } from 'vitest'
 import { FrameBox, ingest, ingestActor } from '#actors/ingest.ts'
 import type { Caller } from '#control/caller.ts'
 import { packHeads, unpackHeads } from '#control/heads.ts'
-import type { Ingest, IngestedFrame } from '#control/ingest.ts'
+import type { Ingest, IngestedFrame, IngestedItem } from '#control/ingest.ts'
 import { nestsDeeperThan } from '#control/json-depth.ts'
 import type { Head } from '#control/new-webhook.ts'
+import type { IngestLoad } from '#overload/ingest-load.ts'
+import { INGEST_LOAD_TABLE, ONE } from '#overload/tables.ts'
 import type { Behaviour } from '#runtime/behaviour.ts'
 import { keep, ok } from '#runtime/behaviour.ts'
 import { Runtime } from '#runtime/runtime.ts'
@@ -14,15 +16,37 @@ import { VirtualWorld } from '#world/virtual-world.ts'
 const MIB = 1_048_576
 const brand = (name: string): Caller => ({ role: 'brand', keyId: name, brand: name })
 
+const appendOf = (rows: number): IngestedItem => ({
+  kind: 'append',
+  id: 1,
+  many: true,
+  rows: new Uint8Array(0),
+  heads: {
+    ids: '',
+    idChars: 0,
+    nextAt: new Float64Array(rows),
+    expiresAt: new Float64Array(rows),
+    kinds: [],
+    kindOf: new Uint16Array(rows),
+  },
+  brands: [],
+  predict: false,
+  at: 0,
+})
+
 /** A thread that answers when the test says so. */
 class HandThread implements Ingest {
-  readonly reading: { readonly brand: string | null; readonly done: () => void; readonly fail: () => void }[] = []
+  readonly reading: {
+    readonly brand: string | null
+    readonly done: (rows?: number) => void
+    readonly fail: () => void
+  }[] = []
   closed = 0
   read(job: { readonly caller: Caller }): Promise<IngestedFrame> {
     return new Promise((resolve, reject) => {
       this.reading.push({
         brand: job.caller.brand,
-        done: () => resolve({ batch: false, items: [] }),
+        done: (rows = 0) => resolve({ batch: false, items: rows === 0 ? [] : [appendOf(rows)] }),
         fail: () => reject(new Error('the thread is gone')),
       })
     })
@@ -103,6 +127,22 @@ describe('the ingest actor', () => {
     for (let i = 0; i < 10; i++) void read(brand(`b${i}`), 10 * MIB)
     await world.settle()
     expect(heard).toEqual(['ingest-full'])
+  })
+
+  it('shows the door what waits to be read, and how many webhooks such frames held (LOAD-01)', async () => {
+    const { world, runtime, thread, read } = await stage()
+    void read(brand('a'), 10_000)
+    void read(brand('b'), 20_000)
+    await world.settle()
+    const shown = (): IngestLoad | undefined => runtime.table<string, IngestLoad>(INGEST_LOAD_TABLE).get(ONE)
+    expect(shown()).toEqual({ heldBytes: 30_000, rowsPerByte: 0 })
+    thread.reading[0]?.done(500)
+    await world.settle()
+    expect(shown()).toEqual({ heldBytes: 20_000, rowsPerByte: 0.05 })
+    thread.reading[1]?.done(2_000)
+    await world.settle()
+    expect(shown()?.heldBytes).toBe(0)
+    expect(shown()?.rowsPerByte).toBeCloseTo(0.06)
   })
 
   it('closes the thread with itself, and tells who asks', async () => {

@@ -3,13 +3,16 @@ import { BACKLOGS_TABLE, BRANDS_TABLE, KEYS_TABLE } from '#actors/backend.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
+import { REFUSED_REST_MS, STORE_WAITING_ROWS_MAX } from '#config/limits.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
 import type { Host } from '#control/backend.ts'
 import type { Caller } from '#control/caller.ts'
 import { Gate } from '#control/gate.ts'
 import { WebhookReader } from '#control/new-webhook.ts'
 import type { Transport, TransportEvents } from '#control/transport.ts'
-import { OVERLOAD_TABLE, STORE_LOAD_TABLE } from '#overload/tables.ts'
+import type { IngestLoad } from '#overload/ingest-load.ts'
+import { newStoreLoad, type StoreLoad, took } from '#overload/store-load.ts'
+import { INGEST_LOAD_TABLE, ONE, OVERLOAD_TABLE, STORE_LOAD_TABLE } from '#overload/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { From } from '#runtime/from.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
@@ -119,7 +122,7 @@ const stage = async () => {
     id: 'tables',
     name: 'tables',
     flags: { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 },
-    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE, OVERLOAD_TABLE, STORE_LOAD_TABLE],
+    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE, OVERLOAD_TABLE, STORE_LOAD_TABLE, INGEST_LOAD_TABLE],
     children: [],
   })
   const started = [
@@ -204,6 +207,36 @@ describe('the flow of a session', () => {
     expect([groups, transport.paused, transport.frames.length]).toEqual([[64, 36], false, 0])
     await release()
     expect(transport.sent).toHaveLength(100)
+  })
+
+  it('refuses unread what the store has no room for, with what waits to be read, and rests before it reads on (LOAD-01)', async () => {
+    const { world, runtime, transport } = await stage()
+    const load = newStoreLoad()
+    took(load.large, STORE_WAITING_ROWS_MAX - 1_500, 1)
+    runtime.table<string, StoreLoad>(STORE_LOAD_TABLE).set(ONE, load)
+    const reading: IngestLoad = { heldBytes: 0, rowsPerByte: 1_000 / 20_000 }
+    runtime.table<string, IngestLoad>(INGEST_LOAD_TABLE).set(ONE, reading)
+    const large = (id: number) => ({
+      id,
+      method: 'scheduleWebhooks',
+      params: { webhooks: [{ url: 'http://10.0.0.1:8080/', body: 'x'.repeat(20_000) }] },
+    })
+    const refusals = (): readonly string[] => transport.sent.filter((text) => text.includes('RESOURCE_EXHAUSTED'))
+    // A thousand fit, so this one goes to be read (there is nobody here who reads it).
+    transport.say(large(1))
+    await world.settle()
+    expect([refusals(), transport.paused]).toEqual([[], false])
+    // Two thousand do not.
+    reading.heldBytes = 20_000
+    transport.say(large(2), large(3))
+    await world.settle()
+    expect(refusals()).toEqual([expect.stringMatching(/"id":2,.*"retryAfterMs":\d/)])
+    expect([transport.paused, transport.frames.length]).toEqual([true, 1])
+    await world.advance(REFUSED_REST_MS)
+    expect(refusals()).toHaveLength(2)
+    reading.heldBytes = 0
+    await world.advance(REFUSED_REST_MS)
+    expect(transport.paused).toBe(false)
   })
 
   it('counts a batch as one', async () => {
