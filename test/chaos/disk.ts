@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { straceArgs } from '#test/machine/strace.ts'
 
 const [CHUNK, PAGE] = [1_048_576, 4_096]
+/** A process that was killed while strace delayed one of its calls keeps strace for ever, and strace its remains. */
+const LEAVES_WITHIN_MS = 2_000
 
 const isFull = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOSPC'
 
@@ -67,7 +69,9 @@ export const tamper = (pid: number, data: string, inject: string): Tampered => {
     left,
     leave: async () => {
       tracer.kill('SIGINT')
+      const force = setTimeout(() => tracer.kill('SIGKILL'), LEAVES_WITHIN_MS)
       await left
+      clearTimeout(force)
     },
   }
 }
