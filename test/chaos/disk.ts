@@ -49,8 +49,6 @@ const grow = async (file: Awaited<ReturnType<typeof open>>, bytes: Buffer, from:
 
 /** How the syncs of the store's files go wrong: `inject` of strace(1), like `error=EIO:when=5` or `delay_enter=300000`. */
 export interface Tampered {
-  /** Resolves when strace has attached, or has failed to since the process is gone. */
-  readonly attached: Promise<void>
   /** The tracer has left, asked or since the process has ended. */
   readonly left: Promise<void>
   leave(): Promise<void>
@@ -58,14 +56,9 @@ export interface Tampered {
 export const tamper = (pid: number, data: string, inject: string): Tampered => {
   const files = ['hookpulse.db', 'hookpulse.db-wal'].map((name) => join(data, name))
   const args = straceArgs({ inject: [`fsync,fdatasync:${inject}`], files, flags: ['-p', String(pid)] })
-  const tracer = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const tracer = spawn('strace', args, { stdio: 'ignore' })
   const left = ended(tracer)
-  const attached = new Promise<void>((resolve) => {
-    tracer.stderr.once('data', () => resolve())
-    void left.then(resolve)
-  })
   return {
-    attached,
     left,
     leave: async () => {
       tracer.kill('SIGINT')
