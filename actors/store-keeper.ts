@@ -113,6 +113,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
       leftIncarnation: 0,
       doomed: null,
       isDown: false,
+      openedMono: Number.NEGATIVE_INFINITY,
       reopenMs: STORE_RETRY_MS,
       flushSent: false,
       isFailing: false,

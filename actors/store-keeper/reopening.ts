@@ -1,5 +1,5 @@
 /** The store is gone or cannot be trusted: it is opened again, or, where nothing may go on, the keeper is doomed (reliability.md D7). */
-import { STORE_RETRY_MS, STORE_RETRY_MS_MAX } from '#config/limits.ts'
+import { STORE_RETRY_MS, STORE_RETRY_MS_MAX, STORE_STEADY_MS } from '#config/limits.ts'
 import type { StoreErrorCode } from '#store/store.ts'
 import { hold } from './answers.ts'
 import { isHopeless } from './holding.ts'
@@ -16,8 +16,17 @@ export const reopen = (state: State, ctx: Ctx, reason: string, code: StoreErrorC
   state.phase = 'reopening'
   state.leftIncarnation = state.holding.incarnation
   const doomed = whyDoomed(ctx)
-  if (doomed === null) openAgain(state, ctx)
-  else doom(state, ctx, doomed)
+  if (doomed !== null) doom(state, ctx, doomed)
+  else if (ctx.world.monoNow() - state.openedMono < STORE_STEADY_MS) openLater(state, ctx)
+  else {
+    state.reopenMs = STORE_RETRY_MS
+    openAgain(state, ctx)
+  }
+}
+/** A store that dies whenever it is opened must not be opened in a circle (SUPV-02); what waits for it goes on waiting. */
+const openLater = (state: State, ctx: Ctx): void => {
+  ctx.sendAfter(state.reopenMs, { type: 'open-again' })
+  state.reopenMs = Math.min(state.reopenMs * 2, STORE_RETRY_MS_MAX)
 }
 /** What was promised to nobody yet is refused; what is not recorded is in doubt at the next start. */
 const doom = (state: State, ctx: Ctx, why: string): void => {
@@ -35,11 +44,11 @@ export const openAgain = (state: State, ctx: Ctx): void => {
 export const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
   const { endedEarly } = state
   state.endedEarly = false
-  if (outcome.ok && endedEarly) return openAgain(state, ctx)
+  if (outcome.ok && endedEarly) return openLater(state, ctx)
   if (outcome.ok) {
     state.phase = 'open'
     state.isDown = false
-    state.reopenMs = STORE_RETRY_MS
+    state.openedMono = ctx.world.monoNow()
     flush(state, ctx)
     return
   }

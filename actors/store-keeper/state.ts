@@ -46,6 +46,8 @@ export interface State {
   doomed: string | null
   /** The last attempt to open failed: nobody is kept waiting for the next. */
   isDown: boolean
+  /** When it was opened last after a death; long ago: not yet, so that the first death is cured at once. */
+  openedMono: number
   reopenMs: number
   flushSent: boolean
   /** When the last group with a mark was sent. */

@@ -227,6 +227,8 @@ export const OUTCOMES_RIDE_MAX = 32
 /** A store that cannot be written or opened is tried again after these; a booting one for this long in all. */
 export const STORE_RETRY_MS = 100
 export const STORE_RETRY_MS_MAX = 5_000
+/** A store that dies sooner than this after it was opened is opened again after such a delay, not at once (SUPV-02). */
+export const STORE_STEADY_MS = 5_000
 export const STORE_OPEN_PATIENCE_MS = 20_000
 /** A disk that fails so often within this long is not trusted any more: exit 70, and the service manager's turn (reliability.md D7). */
 export const DISK_FAILURES_MAX = 3

@@ -70,10 +70,6 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
 
 const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => {
   let stopping = false
-  let storeFails = false
-  events.on(['store.failed', 'store.opened'], ({ type }) => {
-    storeFails = type === 'store.failed'
-  })
   events.on(['daemon.stopping'], () => {
     stopping = true
   })
@@ -95,8 +91,7 @@ const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => 
     notReady: () => {
       if (stopping) return 'the daemon is stopping'
       const down = [root, storeKeeper, scheduler].find((name) => runtime.whereis(name) === null)
-      if (down !== undefined) return `${down} is being started`
-      return storeFails ? 'the store takes no writes; the log says why' : null
+      return down === undefined ? null : `${down} is being started`
     },
   }
 }

@@ -55,8 +55,6 @@ const TYPES: readonly EventType[] = [
   'carrier.ended',
   'store.opened',
   'store.failed',
-  'store.refused',
-  'store.damaged',
   'overload.changed',
   'requests.shed',
 ]
