@@ -18,7 +18,6 @@ import type { Events } from '#telemetry/events.ts'
 import type { Brand, Instant } from '#webhook/webhook.ts'
 import { readingOf, writingOf } from './asking.ts'
 import { type Ctx, type ReadOutcome, ROADS, type State, type Written } from './state.ts'
-import { report } from './telling.ts'
 
 type UpkeepOp = Expire | Prune
 export type Upkeep = UpkeepOp['type']
@@ -99,5 +98,6 @@ export const looked = (outcome: ReadOutcome | null, state: State, ctx: Ctx): voi
   }
   const { problems } = outcome.value as ReadResult<{ readonly type: 'check' }>
   ctx.sendAfter(CHECK_EVERY_MS, { type: 'look' })
-  if (problems.length > 0) report(state, ctx, `damaged: ${problems.join('; ')}`)
+  if (problems.length === 0) return
+  state.args.events.emit({ type: 'store.damaged', at: ctx.world.wallNow(), detail: problems.join('; ') })
 }

@@ -6,7 +6,7 @@ import { answer, hold, settle } from './answers.ts'
 import { reopen } from './reopening.ts'
 import { flush, isAppendRoad, rowsOf } from './roads.ts'
 import type { Ctx, Pending, Road, State, Written } from './state.ts'
-import { complain, recovered, report } from './telling.ts'
+import { complain, recovered } from './telling.ts'
 
 export const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcome: Written): void => {
   const road = state.roads[name]
@@ -34,7 +34,7 @@ export const failed = (
 ): void => {
   const road = state.roads[name]
   if (why.failed === 'invalid' && why.op !== null) {
-    report(state, ctx, why.detail)
+    state.args.events.emit({ type: 'store.refused', at: ctx.world.wallNow(), detail: why.detail })
     for (const [i, pending] of group.entries()) if (i === why.op) answer(ctx, pending, { ok: false, failed: 'invalid' })
     road.waiting.unshift(...group.filter((_, i) => i !== why.op))
     return

@@ -70,6 +70,10 @@ export const controlParts = (args: ControlPartsArgs): RootArgs['control'] => {
 
 const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => {
   let stopping = false
+  let storeFails = false
+  events.on(['store.failed', 'store.opened'], ({ type }) => {
+    storeFails = type === 'store.failed'
+  })
   events.on(['daemon.stopping'], () => {
     stopping = true
   })
@@ -91,7 +95,8 @@ const hostOf = ({ version, runtime, world, events }: ControlPartsArgs): Host => 
     notReady: () => {
       if (stopping) return 'the daemon is stopping'
       const down = [root, storeKeeper, scheduler].find((name) => runtime.whereis(name) === null)
-      return down === undefined ? null : `${down} is being started`
+      if (down !== undefined) return `${down} is being started`
+      return storeFails ? 'the store takes no writes; the log says why' : null
     },
   }
 }

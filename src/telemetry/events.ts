@@ -145,7 +145,10 @@ export type Event =
       readonly setBy: string
     }
   | { readonly type: 'carrier.started' | 'carrier.ended'; readonly at: Instant; readonly reason: string }
+  /** It takes no writes from `store.failed` until `store.opened`. */
   | { readonly type: 'store.opened' | 'store.failed'; readonly at: Instant; readonly detail: string }
+  /** One write that cannot be taken however often it is tried (a bug), or rows that the check found damaged. All else goes on. */
+  | { readonly type: 'store.refused' | 'store.damaged'; readonly at: Instant; readonly detail: string }
   /** The write-ahead log is long: some reader holds it (a backup, another program). */
   | { readonly type: 'store.log-grown'; readonly at: Instant; readonly bytes: number }
   /** A brand has come near the bound of its dead letters: replay or cancel them before the longest finished go. Once per crossing. */

@@ -50,6 +50,8 @@ const LEVELS: Readonly<Record<EventType, 'debug' | 'info' | 'warn' | 'error'>> =
   'dead-letters.crowded': 'warn',
   'dead-letters.dropped': 'warn',
   'store.failed': 'error',
+  'store.refused': 'error',
+  'store.damaged': 'error',
   'process.started': 'debug',
   'process.crashed': 'error',
   'process.restarted': 'warn',

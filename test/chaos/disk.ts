@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { straceArgs } from '#test/machine/strace.ts'
 
 const [CHUNK, PAGE] = [1_048_576, 4_096]
+/** A process that was killed while strace delayed one of its calls keeps strace for ever, and strace its remains. */
+const LEAVES_WITHIN_MS = 2_000
 
 const isFull = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOSPC'
 
@@ -47,8 +49,6 @@ const grow = async (file: Awaited<ReturnType<typeof open>>, bytes: Buffer, from:
 
 /** How the syncs of the store's files go wrong: `inject` of strace(1), like `error=EIO:when=5` or `delay_enter=300000`. */
 export interface Tampered {
-  /** Resolves when strace has attached, or has failed to since the process is gone. */
-  readonly attached: Promise<void>
   /** The tracer has left, asked or since the process has ended. */
   readonly left: Promise<void>
   leave(): Promise<void>
@@ -56,18 +56,15 @@ export interface Tampered {
 export const tamper = (pid: number, data: string, inject: string): Tampered => {
   const files = ['hookpulse.db', 'hookpulse.db-wal'].map((name) => join(data, name))
   const args = straceArgs({ inject: [`fsync,fdatasync:${inject}`], files, flags: ['-p', String(pid)] })
-  const tracer = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const tracer = spawn('strace', args, { stdio: 'ignore' })
   const left = ended(tracer)
-  const attached = new Promise<void>((resolve) => {
-    tracer.stderr.once('data', () => resolve())
-    void left.then(resolve)
-  })
   return {
-    attached,
     left,
     leave: async () => {
       tracer.kill('SIGINT')
+      const force = setTimeout(() => tracer.kill('SIGKILL'), LEAVES_WITHIN_MS)
       await left
+      clearTimeout(force)
     },
   }
 }

@@ -11,8 +11,7 @@ const metOne = ({ met }: Life, ...faults: readonly FaultType[]): boolean => faul
 /** Null where nothing is wrong with it, or one sentence. */
 export const wrongEnd = (life: Life): string | null => {
   const { code, signal } = life.ended
-  const asked = life.asked.at(-1)
-  if (asked === 'SIGKILL' && signal === 'SIGKILL') return null
+  if (life.asked.includes('SIGKILL') && signal === 'SIGKILL') return null
   // Before it is ready it may not listen to signals yet.
   if (life.asked.includes('SIGTERM') && (code === 0 || (signal === 'SIGTERM' && !life.wasReady))) return null
   if (code === BROKEN && metOne(life, 'failing') && life.said.includes(DISK_FAILED)) return null

@@ -1,7 +1,7 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
-import { spawnDaemon } from '#test/support/daemon.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { freshDataDirectory, removeDirectory, spawnDaemon } from '#test/support/daemon.ts'
 import { openStage } from './stage.ts'
 
 describe('the data directory', () => {
@@ -36,6 +36,16 @@ describe('the data directory', () => {
     expect(await refused.ended).toEqual({ code: 70, signal: null })
     expect(refused.output()).toContain(file)
     expect(readFileSync(file).equals(garbage)).toBe(true)
+  })
+
+  it('STOR-12: an SQLite that may lose commits is refused at boot: exit 70 with its version and the one that is needed, before anything is written', async () => {
+    const data = freshDataDirectory()
+    onTestFinished(() => removeDirectory(data))
+    const refused = spawnDaemon(data, { execArgv: ['--import', import.meta.resolve('#test/support/old-sqlite.ts')] })
+    expect(await refused.ended).toEqual({ code: 70, signal: null })
+    expect(refused.output()).toContain('SQLite 3.51.2 may lose commits in WAL mode: 3.51.3 or later is needed')
+    const file = join(data, 'hookpulse.db')
+    expect(existsSync(file) ? statSync(file).size : 0).toBe(0)
   })
 
   it('keeps the admin key for its owner alone, and the same one over restarts', async () => {

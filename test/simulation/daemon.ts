@@ -55,6 +55,8 @@ const TYPES: readonly EventType[] = [
   'carrier.ended',
   'store.opened',
   'store.failed',
+  'store.refused',
+  'store.damaged',
   'overload.changed',
   'requests.shed',
 ]

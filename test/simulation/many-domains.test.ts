@@ -28,7 +28,7 @@ const rowsOf = async (daemon: VirtualDaemon): Promise<readonly string[]> => {
 }
 
 describe(`${DOMAINS} domains with one webhook each`, () => {
-  it('are all served, and some minutes later nothing of them is left but their limits', async () => {
+  it('RECV-17: are all served, and some minutes later nothing of them is left but their limits: no breaker, rate, hold or figure', async () => {
     // Every kind of trace that a domain can leave: refusals, failures, rates, brands with limits, a death of the process.
     const daemon = new VirtualDaemon({
       safeMessages: false,

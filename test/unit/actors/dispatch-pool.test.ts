@@ -131,6 +131,34 @@ describe('dispatch-pool', () => {
     expect(stage.by(guardOf(DOMAIN))).toHaveLength(10)
   })
 
+  it('WORK-05: what waits is cancelled, then what runs: only these two, in this order; the thread and its neighbour go on', async () => {
+    const stage = await new PoolStage().open({ carriers: 1, capacity: 2 })
+    const { incarnation } = await stage.guard()
+    const cancel = async (id: string): Promise<void> => {
+      const permit = permits.get(id) ?? expect.fail()
+      await stage.kill(`execution ${id}`)
+      stage.runtime.cast(dispatchPool, { type: 'execution-died', attemptId: `${id}.1`, permit })
+      await stage.world.settle()
+    }
+    const permits = new Map(['running', 'beside', 'waiting', 'next'].map((id) => [id, stage.permit(id, incarnation)]))
+    for (const [id, permit] of permits) await stage.dispatch(id, permit)
+    await cancel('waiting')
+    await cancel('running')
+    await stage.world.advance(1_000)
+    const told = stage.heard.filter(({ by }) => by === 'executor')
+    expect(told).toMatchObject([
+      { attemptId: 'waiting.1', how: { how: 'unsent' } },
+      { attemptId: 'running.1', how: { report: { outcome: { error: 'in_doubt' } } } },
+    ])
+    expect(stage.network.arrivals.map(({ webhookId }) => webhookId)).toEqual(['running', 'beside', 'next'])
+    for (const id of ['beside', 'next']) expect(stage.by(`execution ${id}`)).toEqual(['attempt-reported'])
+    expect(
+      stage.emitted.map(({ type }) => type),
+      'one thread, alive',
+    ).toEqual(['carrier.started'])
+    expect(await stage.runtime.call(dispatchPool, { type: 'figures' })).toEqual({ carriers: 1, inFlight: 0, queued: 0 })
+  })
+
   it('WORK-02: a dead thread is replaced at once, its attempts are lost with their permits back, others go on', async () => {
     const stage = await new PoolStage().open({ carriers: 2, capacity: 10 })
     const { incarnation } = await stage.guard()

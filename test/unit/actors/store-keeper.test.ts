@@ -87,7 +87,9 @@ const stage = async (faults: MemoryFaults = {}, change: (store: Store) => Partia
   const hub = new EventHub((error) => {
     throw error
   })
-  hub.on(['store.opened', 'store.failed'], (event) => events.push(`${event.type} ${event.detail}`))
+  hub.on(['store.opened', 'store.failed', 'store.refused', 'store.damaged'], (event) =>
+    events.push(`${event.type} ${event.detail}`),
+  )
   hub.on(['dead-letters.crowded'], ({ type, brand }) => events.push(`${type} ${brand}`))
   hub.on(['dead-letters.dropped'], ({ type, brand, count }) => events.push(`${type} ${brand} ${count}`))
   hub.on(['webhook.finished'], (event) => events.push(`${event.state} ${event.id}`))
@@ -655,7 +657,7 @@ describe('the look for damage', () => {
     await world.advance(10 * CHECK_AFTER_MS)
     expect(asked).toEqual(['check'])
     expect(events.filter((event) => event.includes('damaged'))).toEqual([
-      'store.failed damaged: /data/hookpulse.db: webhook 7 is damaged; /data/hookpulse.db: 1 webhooks of no lane',
+      'store.damaged /data/hookpulse.db: webhook 7 is damaged; /data/hookpulse.db: 1 webhooks of no lane',
     ])
   })
   it('is asked for again if the store went away meanwhile, and says nothing of what is well', async () => {

@@ -98,6 +98,10 @@ const life = (change: Partial<Life>): Life => ({
 describe('an end of the daemon', () => {
   it.each<[string, Life]>([
     ['killed', life({ asked: ['SIGKILL'], ended: { code: null, signal: 'SIGKILL' } })],
+    [
+      'killed, and asked to stop when it was dying',
+      life({ asked: ['SIGKILL', 'SIGTERM'], ended: { code: null, signal: 'SIGKILL' } }),
+    ],
     ['stopped in order', life({ asked: ['SIGTERM'], ended: { code: 0, signal: null } })],
     ['given up on a disk that fails', life({ met: new Set(['failing']) })],
     [

@@ -217,15 +217,27 @@ describe('WORK-02: a thread that dies', () => {
 })
 
 describe('WORK-03: a thread without memory', () => {
-  it('ends its carrier, not the process', async () => {
-    const { receiver, start } = await stage()
-    const first = await start()
+  it('filled by small arrays up to its limit ends its carrier with all that it held, not the process and no other thread', async () => {
+    const { receiver, start, errors } = await stage(2)
+    const [first, other] = [await start(), await start()]
+    receiver.script = () => ({ hold: true })
+    const [beside, elsewhere] = [orderFor(receiver.url), orderFor(receiver.url)]
+    first.carrier.dispatch([beside])
+    other.carrier.dispatch([elsewhere])
+    await receiver.untilArrived(2)
     first.carrier.dispatch([hurting(receiver.url, 'memory', 30_000)])
-    expect((await first.ended).reason).toMatch(/memory/i)
+    // Node's ERR_WORKER_OUT_OF_MEMORY.
+    expect((await first.ended).reason).toMatch(/terminated due to reaching memory limit/)
+    expect(first.reports.all, 'what it held is in doubt: nobody reports it').toEqual([])
+    await receiver.until(() => receiver.open === 1)
+    receiver.script = () => ({})
+    receiver.release()
+    expect(await other.reports.of(elsewhere)).toMatchObject({ outcome: { status: 200 } })
     const second = await start()
     const order = orderFor(receiver.url)
     second.carrier.dispatch([order])
     expect(await second.reports.of(order)).toMatchObject({ outcome: { status: 200 } })
+    expect(errors).toEqual([])
   })
 })
 
