@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   APPEND_CHUNK_ROWS,
+  OVERLOAD_STORE_WAIT_MS,
   OVERLOAD_WINDOW_MS,
   STORE_WAITING_BYTES_MAX,
   STORE_WAITING_ROWS_MAX,
@@ -11,10 +12,12 @@ import {
   fill,
   gaveBack,
   hasRoom,
+  letIn,
   newStoreLoad,
   returned,
   sent,
   took,
+  waiting,
   waitMs,
 } from '#overload/store-load.ts'
 
@@ -68,6 +71,23 @@ describe('what waits for the store', () => {
     expect(waitMs(promised)).toBeCloseTo(50)
     for (let i = 0; i < 10; i++) commit(300)
     expect(waitMs(promised)).toBeGreaterThan(2_500)
+  })
+
+  it('STOR-02: what is let in shrinks with the disk: two seconds of its work at 300 ms a commit, all that may wait at 5', () => {
+    const letInAt = (ms: number): number => {
+      const load = newStoreLoad()
+      const { promised } = load
+      for (let i = 0; i < 30; i++) {
+        sent(promised, i * ms)
+        returned(promised, APPEND_CHUNK_ROWS, (i + 1) * ms)
+      }
+      const hasPlace = () =>
+        doorWaitMs(promised, 30 * ms) <= OVERLOAD_STORE_WAIT_MS && hasRoom(load, APPEND_CHUNK_ROWS, 1)
+      while (hasPlace()) letIn(promised, APPEND_CHUNK_ROWS, 1)
+      return waiting(promised)
+    }
+    expect(letInAt(5)).toBe(Math.floor(STORE_WAITING_ROWS_MAX / APPEND_CHUNK_ROWS) * APPEND_CHUNK_ROWS)
+    expect(letInAt(300)).toBe(Math.ceil(OVERLOAD_STORE_WAIT_MS / 300) * APPEND_CHUNK_ROWS)
   })
 
   it('shows a commit that hangs while it hangs, and forgets a slow one when it is long past', () => {
