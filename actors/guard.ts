@@ -13,7 +13,7 @@ import type { LimitName } from '#guard/admission.ts'
 import { noPressure } from '#guard/backpressure.ts'
 import type { Assumptions, Depth, GuardState } from '#guard/explain.ts'
 import type { Hold } from '#guard/flights.ts'
-import { reportLoad } from '#guard/node-load.ts'
+import { NO_LOAD, reportLoad } from '#guard/node-load.ts'
 import { dropWaiting, emptyQueues, type HeadPage, offerDue, wantMore, windowAt } from '#guard/queues.ts'
 import { emptyCounter } from '#guard/start-counter.ts'
 import {
@@ -26,6 +26,8 @@ import {
   type HoldsRow,
   NODE_TABLE,
   type NodeLoad,
+  QUICK_TABLE,
+  type QuickRow,
   RESTING_TABLE,
   type RestingRow,
 } from '#guard/tables.ts'
@@ -52,7 +54,7 @@ import { figures } from './guard/figures.ts'
 import { answerCounting, countBacklog, explain, onRanked } from './guard/foresight.ts'
 import { onHead, onLanes, readAgain } from './guard/lanes.ts'
 import { onGranted, onLimiterStarted, tellHolding } from './guard/limiters.ts'
-import { endFlight, takeHolds } from './guard/permits.ts'
+import { endFlight, notePace, takeHolds } from './guard/permits.ts'
 import { heedPolicy, listen } from './guard/receiver.ts'
 import { onDown, onRegistered, register } from './guard/registration.ts'
 import { isReplaced, retire, standing } from './guard/standing.ts'
@@ -257,6 +259,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       pressure: noPressure(),
       starts: emptyCounter(),
       overshoot: 0,
+      wasQuick: ctx.table<Domain, QuickRow>(QUICK_TABLE).has(args.domain) ? true : null,
       againMono: NEVER,
       figuresMono: now - FIGURES_MS,
       figuresStale: true,
@@ -294,7 +297,10 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       return turn(state, ctx)
     },
     'attempt-ended': ({ attemptId, domain, brand, outcome }, state, ctx) => {
-      if (outcome !== null) listen({ attemptId, domain, brand, outcome }, state, ctx)
+      if (outcome !== null) {
+        notePace(attemptId, state, ctx)
+        listen({ attemptId, domain, brand, outcome }, state, ctx)
+      }
       endFlight(attemptId, state, ctx)
       return turn(state, ctx)
     },
@@ -374,7 +380,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
     }
   },
   terminate(_reason, state, ctx) {
-    reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, 0, false)
+    reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, NO_LOAD)
     ctx.table<Domain, GuardFigures>(FIGURES_TABLE).delete(state.domain)
     ctx.table<Domain, RestingRow>(RESTING_TABLE).delete(state.domain)
   },

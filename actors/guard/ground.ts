@@ -1,7 +1,7 @@
 /** What an admission stands on: limits, rates and conditions, fresh from their tables at every step (D-10). */
 import type { Ground } from '#guard/admission.ts'
 import { type Conditions, mergeConditions, newConditions } from '#guard/conditions.ts'
-import { hasSlow, nodeRoom, reportLoad } from '#guard/node-load.ts'
+import { hasSlow, nodeAgainMs, nodeRoom, type Pace, reportLoad } from '#guard/node-load.ts'
 import {
   bookIn,
   CONDITIONS_TABLE,
@@ -33,7 +33,7 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
   const nowAt = ctx.world.wallNow()
   const touchedMono = lastTouch(groupsOf(ctx), state.domain)?.mono ?? Number.NEGATIVE_INFINITY
   const unknownSinceMono = Math.max(known.lastStartMono, touchedMono)
-  return { limits, rates, unknownSinceMono, conditions, nodeRoom: roomOf(state, ctx), nowMono, nowAt }
+  return { limits, rates, unknownSinceMono, conditions, ...roomOf(state, ctx), nowMono, nowAt }
 }
 
 /**
@@ -56,8 +56,11 @@ export const conditionsOf = (domain: Domain, ctx: Pick<Ctx, 'table'>): Condition
 const groupsOf = (ctx: Ctx): GroupBook => bookIn(ctx.table<string, GroupBook>(GROUPS_TABLE))
 
 /** Tells the node what this guard holds, and learns what it may start. */
-export const roomOf = (state: State, ctx: Ctx): number => {
-  const slow = hasSlow(state.flights, ctx.world.monoNow())
-  const sum = reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, state.flights.size, slow)
-  return nodeRoom(sum, slow)
+export const roomOf = (state: State, ctx: Ctx): Pick<Ground, 'nodeRoom' | 'nodeAgainMs'> => {
+  const pace = paceOf(state, ctx)
+  const own = { inFlight: state.flights.size, pace, isBlocked: state.block?.by === 'node-capacity' }
+  const sum = reportLoad(ctx.table<string, NodeLoad>(NODE_TABLE), state.domain, own)
+  return { nodeRoom: nodeRoom(sum, pace), nodeAgainMs: nodeAgainMs(sum) }
 }
+const paceOf = ({ flights, wasQuick }: State, ctx: Ctx): Pace =>
+  hasSlow(flights, ctx.world.monoNow()) ? 'slow' : wasQuick === true ? 'quick' : 'unknown'

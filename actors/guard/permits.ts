@@ -3,6 +3,7 @@ import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { type Admitted, guardKeyIn } from '#actors/guard.ts'
 import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
+import { isQuick } from '#guard/node-load.ts'
 import { dropWaiting, queueOf } from '#guard/queues.ts'
 import { countStart } from '#guard/start-counter.ts'
 import { domainHolds, HOLDS_TABLE, type HoldsRow, hostOfHolds } from '#guard/tables.ts'
@@ -45,6 +46,13 @@ const permitFor = (
       rates,
     },
   }
+}
+
+/** Its receiver has answered, or could not be reached: how long that took says whether it holds slots of the node for long. */
+export const notePace = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+  const flight = state.flights.get(attemptId)
+  if (flight !== undefined && flight.heldUntilMono === null)
+    state.wasQuick = isQuick(ctx.world.monoNow() - flight.admittedMono)
 }
 
 /** Unknown ids are ignored: the end of an attempt may be told twice. */

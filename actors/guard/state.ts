@@ -68,6 +68,8 @@ export interface State extends GuardArgs {
   readonly pressure: Pressure
   readonly starts: StartCounter
   overshoot: number
+  /** The last attempt that was answered, by this guard or the one before it; null: nobody knows. */
+  wasQuick: boolean | null
   /** When to try again what the store or the pool did not answer. */
   againMono: number
   figuresMono: number

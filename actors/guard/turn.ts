@@ -6,6 +6,7 @@ import { endDueMono } from '#guard/backpressure.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
 import { passTime, saysNothing } from '#guard/conditions.ts'
 import { endedHolds, nextHoldEnd } from '#guard/flights.ts'
+import { keepPace } from '#guard/node-load.ts'
 import { restMs as restMsOf } from '#guard/resting.ts'
 import {
   CONDITIONS_TABLE,
@@ -13,6 +14,8 @@ import {
   CROWD,
   CROWD_TABLE,
   type CrowdRow,
+  QUICK_TABLE,
+  type QuickRow,
   RESTING_TABLE,
   type RestingRow,
 } from '#guard/tables.ts'
@@ -60,8 +63,8 @@ const step = (state: State, ctx: Ctx): void => {
   const admitted: Admitted[] = []
   state.block = null
   if (state.phase === 'open') admit(admitted, ground, state, ctx)
+  if (admitted.length > 0 || waitsForNode(state)) roomOf(state, ctx)
   if (admitted.length > 0) {
-    roomOf(state, ctx)
     ctx.cast(executor, { type: 'start', admitted })
   }
   if (state.phase !== 'registering' && state.againMono === NEVER) refill(state, ctx)
@@ -71,6 +74,9 @@ const step = (state: State, ctx: Ctx): void => {
   writeFigures(ground.nowMono, state, ctx)
   arm(ground.nowMono, state, ctx)
 }
+
+/** Whether it is, changes what the node tells the others. */
+const waitsForNode = ({ block }: State): boolean => block?.by === 'node-capacity'
 
 const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {
   const asking = new Set<BrandQueue>()
@@ -122,6 +128,7 @@ const mayStop = (now: number, state: State, ctx: Ctx): boolean =>
 const end = (state: State, ctx: Ctx): Result => {
   endPressure(state, ctx)
   ctx.unregister()
+  keepPace(ctx.table<Domain, QuickRow>(QUICK_TABLE), state.domain, state.wasQuick, ctx.world.monoNow())
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const conditions = table.get(state.domain)
   if (conditions !== undefined && saysNothing(conditions, ctx.world.monoNow())) table.delete(state.domain)

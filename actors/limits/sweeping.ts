@@ -1,7 +1,7 @@
 /** What nobody reads any more in the tables of the guards, which they leave to `limits`: each dies alone, and may die at any moment. */
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
-import { forgetShares, saysNothing } from '#guard/conditions.ts'
-import { reportLoad } from '#guard/node-load.ts'
+import { CONDITIONS_KEPT_MS, forgetShares, saysNothing } from '#guard/conditions.ts'
+import { forgetPaces, NO_LOAD, reportLoad } from '#guard/node-load.ts'
 import { carriesNothing } from '#guard/rate.ts'
 import {
   CONDITIONS_TABLE,
@@ -13,6 +13,8 @@ import {
   NODE_SUM,
   NODE_TABLE,
   type NodeLoad,
+  QUICK_TABLE,
+  type QuickRow,
   RATES_KNOWN_SINCE,
   RATES_TABLE,
   type RatesRow,
@@ -28,7 +30,8 @@ export const sweep = (ctx: Pick<Context, 'table' | 'world' | 'whereis'>): void =
   for (const [domain] of [...figures.entries()]) if (gone(domain)) figures.delete(domain)
   const loads = ctx.table<string, NodeLoad>(NODE_TABLE)
   for (const [domain] of [...loads.entries()])
-    if (domain !== NODE_SUM && gone(domain)) reportLoad(loads, domain, 0, false)
+    if (domain !== NODE_SUM && gone(domain)) reportLoad(loads, domain, NO_LOAD)
+  forgetPaces(ctx.table<Domain, QuickRow>(QUICK_TABLE), nowMono - CONDITIONS_KEPT_MS)
   const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   for (const [domain, row] of [...conditions.entries()]) {
     if (gone(domain) && saysNothing(row, nowMono)) conditions.delete(domain)

@@ -90,6 +90,7 @@ export const groundsIn = (ctx: Ctx): ((domain: Domain) => Ground) => {
     rates: { get: (key) => rates.get(key), set: () => undefined },
     unknownSinceMono: Number.NEGATIVE_INFINITY,
     nodeRoom: Number.POSITIVE_INFINITY,
+    nodeAgainMs: 0,
     nowMono: ctx.world.monoNow(),
     nowAt: ctx.world.wallNow(),
   }

@@ -5,10 +5,26 @@
  * rested longest; their domains wait in line again. More guards live than attempts may be in flight, so there are always some.
  */
 import { guardOf, guards, startGuard } from '#actors/guard.ts'
-import { GUARDS_STARTING_MAX, PLACES_KEPT_SHARE, PLACES_TICK_MS, STAND_DOWNS_MAX } from '#config/limits.ts'
+import {
+  GUARDS_STARTING_MAX,
+  PLACES_KEPT_SHARE,
+  PLACES_TICK_MS,
+  STAND_DOWNS_FULL_MAX,
+  STAND_DOWNS_MAX,
+} from '#config/limits.ts'
+import { roomFor } from '#guard/node-load.ts'
 import { restsUntil } from '#guard/resting.ts'
 import { countStart } from '#guard/start-counter.ts'
-import { bookIn, GROUPS_TABLE, RESTING_TABLE, type RestingRow } from '#guard/tables.ts'
+import {
+  bookIn,
+  GROUPS_TABLE,
+  NODE_TABLE,
+  type NodeLoad,
+  QUICK_TABLE,
+  type QuickRow,
+  RESTING_TABLE,
+  type RestingRow,
+} from '#guard/tables.ts'
 import {
   age,
   isAwaited,
@@ -46,10 +62,14 @@ export const askForPlace = (
   const isFirst = how === 'due' ? !list.listed.has(domain) : !isAwaited(list)
   if (isFirst && hasPlace(state) && restsIn(state, ctx)(domain, brand) <= ctx.world.monoNow())
     return start(domain, entries, more, state, ctx)
-  if (how === 'due') joinDue(list, domain, brand)
+  if (how === 'due' && mayStartSoon(domain, ctx)) joinDue(list, domain, brand)
   else joinLine(list, domain, brand)
   givePlaces(state, ctx)
 }
+/** Where the node has no slot for a domain of which nobody knows that it is quick, what comes due of those must not bury one that is. */
+const mayStartSoon = (domain: Domain, ctx: Ctx): boolean =>
+  !isNodeFull(ctx) || ctx.table<Domain, QuickRow>(QUICK_TABLE).has(domain)
+const isNodeFull = (ctx: Ctx): boolean => roomFor(ctx.table<string, NodeLoad>(NODE_TABLE), 'unknown') <= 0
 const onlyBrand = (entries: readonly Due[], more: readonly LaneKey[]): Brand | null => {
   const brand = (entries[0] ?? more[0])?.brand ?? null
   return entries.every((one) => one.brand === brand) && more.every((one) => one.brand === brand) ? brand : null
@@ -96,7 +116,10 @@ export const onPlacesTick = (state: State, ctx: Ctx): void => {
 
 /** Nobody is asked twice for one rest. One that waits for a permit of its brand makes no room for others of that brand alone. */
 const makeRoom = (rests: Rests, { told, guardsMax, list }: State, ctx: Ctx): void => {
-  const wanted = Math.min(STAND_DOWNS_MAX, readyAtMost(list, rests, ctx.world.monoNow()))
+  const wanted = Math.min(
+    isNodeFull(ctx) ? STAND_DOWNS_FULL_MAX : STAND_DOWNS_MAX,
+    readyAtMost(list, rests, ctx.world.monoNow()),
+  )
   if (told.size < guardsMax) return
   const resting = ctx.table<Domain, RestingRow>(RESTING_TABLE)
   let asked = 0

@@ -146,6 +146,8 @@ export const DOMAINS_WAITING_MAX = 10_000
 /** Where domains wait for a place, so often up to so many guards that cannot start anything make room: ~0.4 ms of work each. */
 export const PLACES_TICK_MS = 100
 export const STAND_DOWNS_MAX = 64
+/** Where the node has no slot for domains of which nobody knows, so many: those who would come could not start either. */
+export const STAND_DOWNS_FULL_MAX = 8
 /** A domain that could not start anything is looked at again after this at the latest, if nothing has told of a change. */
 export const GUARD_REST_MS_MAX = 10_000
 /** A guard writes its figures at most this often. */
@@ -238,6 +240,10 @@ export const STORE_RESENDS_MAX = 3
 /** An attempt that runs for longer is slow; slow ones may hold this share of the node together (D-14). */
 export const SLOW_ATTEMPT_MS = 1_000
 export const SLOW_SHARE_MAX = 0.75
+/** Slow ones, and those of which nobody knows yet, this share. The rest, 512 slots, is a thousand starts a second and more of quick domains. */
+export const UNPROVEN_SHARE_MAX = 0.875
+/** Domains that are remembered as quick when their guard has ended, ~100 bytes each. */
+export const QUICK_DOMAINS_MAX = 10_000
 /** Figures and shares of guards that died without a successor are taken away this often. */
 export const GUARD_SWEEP_MS = 5_000
 /** Shorter closures are not worth a synced write: the dead process's receiver waits at most this long for nothing. */

@@ -47,6 +47,8 @@ export interface Ground {
   readonly conditions: Conditions
   /** Starts that the node has room for, as far as this guard is concerned (D-14); counts down. */
   nodeRoom: number
+  /** Where there is none: when to look again. */
+  readonly nodeAgainMs: number
   readonly nowMono: number
   /** Wall clock: what expires by then is not started. */
   readonly nowAt: Instant
@@ -77,8 +79,6 @@ export type Verdict =
 
 const NOTHING: Verdict = { kind: 'nothing' }
 const FOREVER = Number.POSITIVE_INFINITY
-/** Nobody tells when the node has room again: look. */
-const NODE_AGAIN_MS = 20
 
 const rateState = (ground: Ground, key: string, limit: RateLimit): RateState => {
   const there = ground.rates.get(key)
@@ -112,7 +112,7 @@ export const domainBlock = (queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved
   if (gate !== null) return gate
   const { permits, by } = concurrencyNow(queues, ground)
   if (inFlight + reserved >= permits) return { by, untilMono: FOREVER }
-  if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + NODE_AGAIN_MS }
+  if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + ground.nodeAgainMs }
   const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
   const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)

@@ -49,7 +49,14 @@ export interface NodeLoad {
   inFlight: number
   /** Of guards that have an attempt older than SLOW_ATTEMPT_MS. */
   slow: number
+  /** Of guards that have none, and of which nobody knows that they are quick. */
+  unknown: number
+  /** Guards that wait for a slot. */
+  blocked: number
 }
+/** Domains that were quick when their guard ended, and when that was (monotonic), the earliest first. */
+export const QUICK_TABLE = 'quick-domains'
+export type QuickRow = number
 
 /** What each live guard shows of itself, by domain. */
 export const FIGURES_TABLE = 'guard-figures'
@@ -94,6 +101,7 @@ export const GUARDS_TABLES: readonly string[] = [
   HOLDS_TABLE,
   CONDITIONS_TABLE,
   NODE_TABLE,
+  QUICK_TABLE,
   FIGURES_TABLE,
   RESTING_TABLE,
   CROWD_TABLE,

@@ -156,6 +156,7 @@ class Model {
       unknownSinceMono: Number.NEGATIVE_INFINITY,
       conditions: this.conditions,
       nodeRoom: 1_000_000,
+      nodeAgainMs: 20,
       nowMono: this.now,
       nowAt: this.now,
     }

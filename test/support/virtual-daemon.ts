@@ -39,6 +39,8 @@ export interface VirtualOptions {
   /** Copy or freeze messages (default): switched off where the size of a run matters. */
   readonly safeMessages?: boolean
   /** Bounds of the scheduler, where a test wants them small. */
+  /** Attempts that the dispatch threads hold at once. Default: 256. */
+  readonly capacity?: number
   readonly places?: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax' | 'horizonMax'>
   /** Children of root before delivery. */
   readonly before?: (events: Events) => readonly ChildSpec[]
@@ -61,6 +63,7 @@ export class VirtualDaemon {
   readonly #ids: WebhookIds
   readonly #faults: MemoryFaults
   readonly #safeMessages: boolean
+  readonly #capacity: number | null
   readonly #places: Pick<SchedulerArgs, 'guardsMax' | 'domainsWaitingMax' | 'horizonMax'>
   readonly #before: (events: Events) => readonly ChildSpec[]
 
@@ -71,6 +74,7 @@ export class VirtualDaemon {
     this.#faults = options.faults ?? {}
     this.#safeMessages = options.safeMessages ?? true
     this.#places = options.places ?? {}
+    this.#capacity = options.capacity ?? null
     this.#before = options.before ?? (() => [])
     this.runtime = this.#newRuntime()
   }
@@ -117,7 +121,7 @@ export class VirtualDaemon {
         runId: `run-${this.#runs}`,
         fatalRuns: this.fatalRuns,
         openStore: openMemoryStore(this.disk, this.#faults),
-        openDispatch: () => this.network.openDispatch(),
+        openDispatch: () => this.network.openDispatch(this.#capacity === null ? {} : { capacity: this.#capacity }),
         control: { before: this.#before(hub), after: [] },
       }),
       { name: root },

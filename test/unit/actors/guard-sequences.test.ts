@@ -337,9 +337,27 @@ describe('D-14: slow domains leave room', () => {
     await stage.world.advance(300)
     expect(stage.startsOf({ domain: API })).toHaveLength(20)
   })
+
+  it('what never answers and is not known to be slow yet holds seven eighths; one that was quick goes on, its guard’s stop survived', async () => {
+    const stage = await new GuardStage({ serviceMs: ({ domain }) => (domain === API ? 20 : 60_000) }).raise()
+    stage.due(1, API)
+    await stage.world.advance(3_000)
+    expect(stage.runtime.whereis(guardOf(API))).toBeNull()
+    for (let n = 0; n < 45; n += 1) {
+      await stage.limit('concurrency', { domain: `dead-${n}.example` }, 100)
+      stage.due(100, `dead-${n}.example`)
+    }
+    await stage.world.advance(500)
+    expect((await nodeLoad(stage)).inFlight).toBe(3_584)
+    stage.due(20, API)
+    stage.due(20, 'new.example')
+    await stage.world.advance(300)
+    expect(stage.startsOf({ domain: API })).toHaveLength(21)
+    expect(stage.startsOf({ domain: 'new.example' })).toHaveLength(0)
+  })
 })
 const nodeLoad = async (stage: GuardStage): Promise<NodeLoad> => {
-  let load: NodeLoad = { inFlight: 0, slow: 0 }
+  let load: NodeLoad = { inFlight: 0, slow: 0, unknown: 0, blocked: 0 }
   await inside(stage, (ctx) => {
     load = { ...(ctx.table<string, NodeLoad>(NODE_TABLE).get(NODE_SUM) ?? load) }
   })
@@ -519,7 +537,7 @@ describe('tables', () => {
     })
     // The node's sum and the instant since which rates are known stay.
     expect(sizes).toEqual([0, 0, 0, 1, 1])
-    expect(await nodeLoad(stage)).toEqual({ inFlight: 0, slow: 0 })
+    expect(await nodeLoad(stage)).toEqual({ inFlight: 0, slow: 0, unknown: 0, blocked: 0 })
   })
 })
 
