@@ -1,6 +1,7 @@
 /** `schedule`, `list`, `show`. */
 import type { Command } from 'commander'
-import type { ParamsIn, Results } from '#client/node.ts'
+import type { Client, ParamsIn, Results } from '#client/node.ts'
+import { LIST_LIMIT_DEFAULT } from '#config/limits.ts'
 import { type GlobalOptions, printable, type Surroundings, table, withClient } from './session.ts'
 import { readDuration, readHeaders, readJson, readNumber, UsageError } from './usage.ts'
 import { addFilter, type FilterOptions, filterOf } from './webhook-filter.ts'
@@ -92,8 +93,22 @@ const addList = (program: Command, around: Surroundings): void => {
         ...filterOf<'scheduled'>(options),
         ...(limit === undefined ? {} : { limit: readNumber('--limit', limit) }),
       }
-      return withClient(options, around, (client) => client.listWebhooks(filter), listText)
+      return withClient(options, around, (client) => listed(client, filter), listText)
     })
+}
+
+/** A page may be short where few match: it is filled up to its limit, so that what is shown are the newest ones. */
+const listed = async (client: Client, filter: ParamsIn<'listWebhooks'>): Promise<Results['listWebhooks']> => {
+  const first = await client.listWebhooks(filter)
+  const webhooks = [...first.webhooks]
+  const { limit = LIST_LIMIT_DEFAULT } = filter
+  let cursor = first.nextCursor
+  while (cursor !== undefined && webhooks.length < limit) {
+    const page = await client.listWebhooks({ ...filter, cursor, limit: limit - webhooks.length })
+    webhooks.push(...page.webhooks)
+    cursor = page.nextCursor
+  }
+  return cursor === undefined ? { webhooks } : { webhooks, nextCursor: cursor }
 }
 
 const listText = ({ webhooks, nextCursor }: Results['listWebhooks']): string =>

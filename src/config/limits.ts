@@ -199,11 +199,12 @@ export const FAR_PAGE_ROWS = 300
 export const APPEND_CHUNK_ROWS = 300
 /** Between two chunks of a large append others are served for so long at most, if they do not end: it gets a fifth of the thread or more. */
 export const APPEND_YIELD_MS = 20
-/** Index entries that a horizon read passes over at most, and rows that one page of a list looks at: bounded work per message. */
+/** Index entries that a horizon read passes over at most: bounded work per message. */
 export const HORIZON_SCAN_MAX = 10_000
 /** Pairs of lanes that one look for due lanes passes over: 2 to 3 microseconds each. */
 export const LANES_SCAN_MAX = 1_000
-export const LIST_SCAN_MAX = 20_000
+/** Rows that one page of a list looks at, some 20 microseconds each: a page within 50 ms, whatever nothing matches (LOAD-03). */
+export const LIST_SCAN_MAX = 2_000
 /**
  * Page caches of the writer and of the maintenance connection. They fill within minutes and stay; three times as much made no write cheaper
  * (200 MB of rows, `bench/store-writer.ts`: 0.94 to 1.01 of the CPU).

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { runCommand } from '#cli/run-command.ts'
 import type { Webhook } from '#test/support/control-client.ts'
 import { freshDataDirectory, removeDirectory, startDaemon } from '#test/support/daemon.ts'
 import { control, fillWith, offerIn, quantile } from '#test/support/load.ts'
@@ -61,6 +62,7 @@ describe('overload of the real daemon, in short', () => {
     await fillWith(stage.client, 50_000, (index) => ({
       url: `http://127.0.0.1:${9_000 + (index % 50)}/x`,
       at: from + index,
+      ...(index === 0 ? { tags: ['the-first'] } : {}),
     }))
     const before = megabytes(stage.daemon.pid)
     await stage.daemon.kill('SIGTERM')
@@ -77,6 +79,18 @@ describe('overload of the real daemon, in short', () => {
       expect(performance.now() - fromMono).toBeLessThan(2_000)
       cursor = answer.nextCursor
     }
+    // One that lies far behind: a page looks at a bounded number of rows, the command line goes on until it has what it shows.
+    const far = { tag: 'the-first' }
+    const page = await stage.client.call<{ webhooks: unknown[]; nextCursor?: string }>('listWebhooks', far)
+    expect(page).toEqual({ webhooks: [], nextCursor: expect.any(String) })
+    let shown = ''
+    const around = {
+      env: { HOOKPULSE_URL: stage.daemon.url, HOOKPULSE_DATA: stage.daemon.data },
+      out: (text: string) => void (shown += text),
+      err: () => undefined,
+    }
+    expect(await runCommand(['list', '--tag', far.tag], '1.2.3', around)).toBe(0)
+    expect(shown).toMatch(/scheduled .*127\.0\.0\.1:9000/)
     const { id } = await stage.client.schedule({ url: `${stage.receiver.url}/now` })
     await stage.receiver.until({ distinct: 1 })
     expect((await stage.receiver.arrivals()).ids).toEqual([id])
