@@ -2,16 +2,23 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { expect, it, onTestFinished } from 'vitest'
-import { PRUNE_ROWS } from '#config/limits.ts'
+import { PRUNE_EVERY_MS, PRUNE_ROWS, RETENTION_MS } from '#config/limits.ts'
 import { encodeRows } from '#store/rows.ts'
 import { dataFiles } from '#store/sqlite/data-files.ts'
 import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, WriteOp, WriteResult } from '#store/store.ts'
+import { openStage } from '#test/end-to-end/stage.ts'
 import { quantile } from '#test/support/load.ts'
 
 const { PRUNING_ROWS = '1000000' } = process.env
 const ROWS = Number(PRUNING_ROWS)
+/** Beside which it is measured, twice within the minute before retention first looks. */
+const PER_SECOND = 200
+const WATCHED_MS = 25_000
+/** Of the median: half of the best timer's share. */
+const NOTICED_MS = 1
 const BATCH = 10_000
 const SLICES = 400
 /**
@@ -95,4 +102,48 @@ it('out of 1,000,000 finished webhooks a slice of retention takes at most 5 ms o
   )
   expect(quantile(slices, 0.99)).toBeLessThanOrEqual(SLICE_CPU_MS_MAX)
   writer.close()
+})
+
+it('webhooks that are delivered while 1,000,000 are being removed are no later than before', async () => {
+  const stage = await openStage({}, { args: ['--log-level', 'error'] })
+  const { data } = stage.daemon
+  await stage.daemon.kill('SIGTERM')
+  const { writer, write } = openWriter(data)
+  // Older than retention, so that all of them are to go; the look for them comes a while after boot.
+  fillFinished(writer, write, Date.now() - 2 * RETENTION_MS)
+  writer.close()
+  await stage.restart()
+  const bootedAt = Date.now()
+  const { receiver, client } = stage
+  await client.call('configureDomainConcurrencyLimit', { domain: receiver.domain, limit: 500 })
+  // Retention takes the oldest first: so many are gone.
+  const database = new Database(dataFiles(data).database, { readonly: true })
+  onTestFinished(() => void database.close())
+  const lowest = database.prepare<[], number>('SELECT min(seq) FROM webhooks').pluck()
+  const gone = (): number => (lowest.get() ?? Number.NaN) - 1
+  const latenessOver = async (ms: number): Promise<readonly number[]> => {
+    await receiver.forget()
+    const from = Date.now() + 1_000
+    const due = Array.from({ length: (ms / 1_000) * PER_SECOND }, (_, n) => from + (n * 1_000) / PER_SECOND)
+    for (let first = 0; first < due.length; first += 1_000)
+      await client.scheduleAll(due.slice(first, first + 1_000).map((at) => ({ url: `${receiver.url}/${at}`, at })))
+    await receiver.until({ distinct: due.length }, ms + 30_000)
+    const { urls, at } = await receiver.arrivals()
+    return urls.map((url, n) => (at[n] ?? Number.NaN) - Number(url.slice(1)))
+  }
+  await latenessOver(5_000)
+  const without = await latenessOver(WATCHED_MS)
+  expect(gone(), 'not begun yet').toBe(0)
+  expect(Date.now() - bootedAt).toBeLessThan(PRUNE_EVERY_MS)
+  await expect.poll(gone, { timeout: 2 * PRUNE_EVERY_MS }).toBeGreaterThan(0)
+  const before = gone()
+  const beside = await latenessOver(WATCHED_MS)
+  const removed = gone() - before
+  process.stdout.write(
+    `late by p50 / p99 / max ${quantiles(without)} ms without, ${quantiles(beside)} ms while ${removed} were removed\n`,
+  )
+  expect(removed).toBeGreaterThan((WATCHED_MS / 1_000) * 200)
+  expect(Math.min(...without, ...beside)).toBeGreaterThanOrEqual(0)
+  expect(quantile(beside, 0.5)).toBeLessThanOrEqual(quantile(without, 0.5) + NOTICED_MS)
+  expect(quantile(beside, 0.99)).toBeLessThanOrEqual(2 * quantile(without, 0.99) + SLICE_CPU_MS_MAX)
 })
