@@ -86,7 +86,9 @@ describe('overload of the real daemon, in short', () => {
     let shown = ''
     const around = {
       env: { HOOKPULSE_URL: stage.daemon.url, HOOKPULSE_DATA: stage.daemon.data },
-      out: (text: string) => void (shown += text),
+      out: (text: string) => {
+        shown += text
+      },
       err: () => undefined,
     }
     expect(await runCommand(['list', '--tag', far.tag], '1.2.3', around)).toBe(0)
