@@ -188,6 +188,11 @@ export const LONELY_HEAP_MB = 224
  * memory to spare and goes there by doubling, minutes apart: an hour of light load looks like a leak. Part of the limit in a fatal-error report.
  */
 export const THREAD_YOUNG_HEAP_MB = 48
+/**
+ * Helper threads of V8 in the whole process (`--v8-pool-size`, 4 by default): they collect garbage and compile. Four of them take both cores of a
+ * small machine from the threads that deliver, for a sixth of a second at each full collection.
+ */
+export const V8_HELPERS = 1
 /** Reports of runs that ended with a fatal error, the newest: ~10 KiB each. A run's is read at the next boot. */
 export const FATAL_REPORTS_MAX = 10
 /** Store: rows due later than what is asked for plus this lie by hour, without precise indexes (D-25). */

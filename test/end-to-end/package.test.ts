@@ -51,6 +51,10 @@ describe('the package', () => {
     await stage.receiver.until({ distinct: 1 })
     expect((await stage.receiver.arrivals()).ids).toEqual(ids)
 
+    // The flags of `npm start`, which V8 reads before any program: the same process, begun anew with them.
+    const command = readFileSync(`/proc/${stage.daemon.pid}/cmdline`, 'utf8').split('\0')
+    expect(command.slice(1, 3)).toEqual(['--max-semi-space-size=16', '--v8-pool-size=1'])
+
     // And its client, as a program beside it imports it.
     const program = `import { connect } from 'hookpulse/client'
       const client = await connect(${JSON.stringify({ url: stage.daemon.url, key: stage.daemon.key })})

@@ -82,7 +82,8 @@ type Question = ReceiverRequest extends infer R ? (R extends { seq: number } ? O
 export const startCountingReceiver = async (
   options: Partial<Behaviour> & { readonly ports?: number } = {},
 ): Promise<CountingReceiver> => {
-  const child = fork(main, { serialization: 'advanced', execArgv: [] })
+  // One helper of V8: a full collection of this process takes the cores from the daemon beside it otherwise.
+  const child = fork(main, { serialization: 'advanced', execArgv: ['--v8-pool-size=1'] })
   const open = new Map<number, (value: unknown) => void>()
   child.on('message', ({ seq, value }: ReceiverAnswer) => {
     open.get(seq)?.(value)

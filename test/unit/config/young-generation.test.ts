@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { THREAD_YOUNG_HEAP_MB } from '#config/limits.ts'
+import { THREAD_YOUNG_HEAP_MB, V8_HELPERS } from '#config/limits.ts'
 import { ingestThread } from '#control/ingest-thread.ts'
 import { openDispatchPool } from '#dispatch/pool.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
@@ -47,9 +47,11 @@ describe('the young generation of every thread is bounded, whatever memory the m
     await dispatch.close()
   })
 
-  it("main's, by the commands that start it: V8 takes three semi-spaces for a young generation", () => {
+  it("main's, by the commands that start it: V8 takes three semi-spaces for a young generation, and one helper for all", () => {
     const { scripts } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'))
-    for (const command of [scripts.start, scripts.hookpulse])
-      expect(command).toContain(`--max-semi-space-size=${THREAD_YOUNG_HEAP_MB / 3} `)
+    const flags = [`--max-semi-space-size=${THREAD_YOUNG_HEAP_MB / 3}`, `--v8-pool-size=${V8_HELPERS}`]
+    for (const command of [scripts.start, scripts.hookpulse]) expect(command).toContain(flags.join(' '))
+    const installed = readFileSync(new URL('../../../bin/hookpulse.js', import.meta.url), 'utf8')
+    expect(installed).toContain(`[${flags.map((flag) => `'${flag}'`).join(', ')}]`)
   })
 })
