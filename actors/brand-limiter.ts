@@ -8,6 +8,7 @@
  */
 import type { DispatchPoolProtocol, InFlight, Registered } from '#actors/dispatch-pool.ts'
 import type { GuardProtocol } from '#actors/guard.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import { GUARD_IDLE_MS } from '#config/limits.ts'
 import {
   ask,
@@ -105,6 +106,7 @@ const dispatchPool: Name<DispatchPoolProtocol> = name('dispatch-pool')
 export const brandLimiter: Behaviour<BrandLimiterProtocol, { readonly brand: Brand }, State> = {
   name: 'brand-limiter',
   version: 1,
+  mailbox: MANY,
   init({ brand }) {
     const state: State = {
       brand,

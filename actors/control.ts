@@ -16,6 +16,7 @@ import {
   putKey,
   read,
 } from '#actors/backend.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
@@ -25,6 +26,7 @@ import { makeKey, storedKeyOf } from '#control/keys.ts'
 import { openRpc } from '#control/open-rpc.ts'
 import { type ControlServer, controlServer, type ServerHandlers } from '#control/server.ts'
 import type { Transport } from '#control/transport.ts'
+import { REQUESTS_TABLE } from '#overload/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import {
@@ -53,7 +55,7 @@ export const listener: Name<ControlProtocol> = name(LISTENER_NAME)
 export const sessions: Name<DynamicSupervisorProtocol> = name('sessions')
 /** What the listener must find again after a restart, its supervisor's too: the port that it took. Owned by root. */
 export const LISTENER_TABLE = 'listener'
-export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE]
+export const CONTROL_TABLES: readonly string[] = [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE, REQUESTS_TABLE]
 
 export interface ControlArgs {
   readonly host: string
@@ -82,6 +84,7 @@ const LISTEN_TRIES = 100
 export const controlActor: Behaviour<ControlProtocol, ControlArgs, State> = {
   name: 'listener',
   version: 1,
+  mailbox: MANY,
   async init(args, ctx) {
     const firstKey = await readDoorBook(args, ctx)
     const { world } = ctx

@@ -10,6 +10,7 @@
  */
 import type { TakeUp } from '#actors/execution.ts'
 import type { Permit } from '#actors/guard.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import type { AttemptOrder, AttemptReport, Carrier, Dispatch } from '#dispatch/dispatch.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
@@ -105,6 +106,7 @@ const NEVER = Number.POSITIVE_INFINITY
 export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs, State> = {
   name: 'dispatch-pool',
   version: 1,
+  mailbox: MANY,
   init(args, ctx) {
     const dispatch = args.openDispatch()
     ctx.own(() => dispatch.close())

@@ -9,6 +9,7 @@
 import { suspicionAfter } from '#actors/dispatch-pool/conviction.ts'
 import { dispatchPool, type PoolSays } from '#actors/dispatch-pool.ts'
 import { type Admitted, guardFor } from '#actors/guard.ts'
+import { FEW } from '#actors/mailboxes.ts'
 import type { AttemptFailure } from '#actors/retry.ts'
 import { retryManager } from '#actors/retry-manager.ts'
 import { scheduler } from '#actors/scheduler.ts'
@@ -89,6 +90,7 @@ const ASK_AGAIN_MS = 20
 export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
   name: 'execution',
   version: 1,
+  mailbox: FEW,
   init(args, ctx) {
     const attempt = args.admitted.due.attempts + 1
     const attemptId = attemptIdOf(args.admitted.due.id, attempt)

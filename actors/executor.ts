@@ -9,6 +9,7 @@
 import { dispatchPool, type InFlight } from '#actors/dispatch-pool.ts'
 import type { TakeUp } from '#actors/execution.ts'
 import type { Admitted } from '#actors/guard.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
@@ -62,6 +63,7 @@ export interface ExecutorArgs {
 export const executorActor: Behaviour<ExecutorProtocol, ExecutorArgs, State> = {
   name: 'executor',
   version: 1,
+  mailbox: MANY,
   init(args, ctx) {
     const state: State = {
       ...args,

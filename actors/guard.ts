@@ -8,6 +8,7 @@
  */
 import { type BrandGranted, brandLimiterOf } from '#actors/brand-limiter.ts'
 import type { Registered } from '#actors/dispatch-pool.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import { FIGURES_MS, LANE_WINDOW_MAX } from '#config/limits.ts'
 import type { LimitName } from '#guard/admission.ts'
 import { noPressure } from '#guard/backpressure.ts'
@@ -237,6 +238,7 @@ export interface GuardShown extends GuardFigures {
 export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   name: 'guard',
   version: 1,
+  mailbox: MANY,
   init(args, ctx) {
     const now = ctx.world.monoNow()
     const state: State = {

@@ -5,6 +5,7 @@
  * a new thread is started; sessions learn of the death as an answer and ask again. A crash costs milliseconds, and frames
  * above 1 MiB that were being read: they had been handed over, and their senders are told to send them again.
  */
+import { MANY } from '#actors/mailboxes.ts'
 import { INGEST_BRAND_BYTES_MAX, INGEST_BYTES_MAX } from '#config/limits.ts'
 import type { Caller } from '#control/caller.ts'
 import type { Ingest, IngestedFrame, IngestJob, StartIngest } from '#control/ingest.ts'
@@ -81,6 +82,7 @@ const READING_MAX = 2
 export const ingestActor: Behaviour<IngestProtocol, IngestArgs, State> = {
   name: 'ingest',
   version: 1,
+  mailbox: MANY,
   async init({ start }, ctx) {
     const load = newIngestLoad()
     ctx.createTable<string, IngestLoad>(INGEST_LOAD_TABLE, { heir: LOAD_HEIR }).set(ONE, load)

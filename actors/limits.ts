@@ -8,6 +8,7 @@
  * whose askers get the death as their answer.
  */
 import { guardKeyIn } from '#actors/guard.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { GUARD_SWEEP_MS } from '#config/limits.ts'
 import { NODE_PAUSE_KEY } from '#guard/limits.ts'
@@ -89,6 +90,7 @@ const ROOT = 'root'
 export const limitsActor: Behaviour<LimitsProtocol, { readonly events: Events }, State> = {
   name: 'limits',
   version: 1,
+  mailbox: MANY,
   async init({ events }, ctx) {
     const stored = await load(() => ctx.call(storeKeeper, { type: 'limits' }, PATIENT), ctx)
     const groups = await load(() => ctx.call(storeKeeper, { type: 'groups' }, PATIENT), ctx)

@@ -5,6 +5,7 @@
  * State: the level, and the figures of the last two seconds. On restart it begins calm and measures anew; until then the door
  * keeps to the level that stands in the table. A crash costs a moment's judgement, no webhook.
  */
+import { FEW } from '#actors/mailboxes.ts'
 import { OVERLOAD_SAMPLE_MS, OVERLOAD_WINDOW_MS } from '#config/limits.ts'
 import { CALM, inWords, type LoadFigures, type Overload, type Shed, step } from '#overload/levels.ts'
 import { commitMs, fill, forgetArriving, newStoreLoad, type StoreLoad, waitMs } from '#overload/store-load.ts'
@@ -42,6 +43,7 @@ const LOOKS_PER_WINDOW = OVERLOAD_WINDOW_MS / OVERLOAD_SAMPLE_MS
 export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
   name: 'overload',
   version: 1,
+  mailbox: FEW,
   init({ events }, ctx) {
     const probe = ctx.world.watchLoad()
     ctx.own(() => probe.close())

@@ -5,6 +5,7 @@
  * failed attempt whose decision is not durable yet. On restart it starts a retry process for every row that has none. A
  * crash costs nothing.
  */
+import { MANY } from '#actors/mailboxes.ts'
 import { type AttemptFailure, type PendingRetry, RETRIES_TABLE, retry } from '#actors/retry.ts'
 import { type Behaviour, keep, noreply, ok, reply } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
@@ -41,6 +42,7 @@ const START_AGAIN_MS = 100
 export const retryManagerActor: Behaviour<RetryManagerProtocol, { readonly events: Events }, State> = {
   name: 'retry-manager',
   version: 1,
+  mailbox: MANY,
   init({ events }, ctx) {
     const state: State = { events, watched: new Map(), draining: [] }
     for (const [attemptId, row] of pendingRetries(ctx).entries()) {

@@ -3,6 +3,7 @@
  * `retries`, temporary. The decision is pure and taken before the write; outcome and next instant are one operation; after
  * it only the horizon wakes the webhook. A crash costs nothing: the retry-manager starts another for the same failure.
  */
+import { FEW } from '#actors/mailboxes.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
@@ -53,6 +54,7 @@ const ASK_AGAIN_MS = 20
 export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
   name: 'retry',
   version: 1,
+  mailbox: FEW,
   init({ failure, events }, ctx) {
     const state: State = { failure, events, next: decideOnce(failure, ctx) }
     ctx.world.failpoint('retry.decided')

@@ -7,6 +7,7 @@
  */
 import { executor } from '#actors/executor.ts'
 import { guards } from '#actors/guard.ts'
+import { MANY } from '#actors/mailboxes.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import { DOMAINS_WAITING_MAX, GUARDS_LIVE_MAX, HORIZON_ENTRIES_MAX, LANE_WINDOW_MAX } from '#config/limits.ts'
 import { emptyCounter } from '#guard/start-counter.ts'
@@ -130,6 +131,7 @@ export interface SchedulerArgs {
 export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> = {
   name: 'scheduler',
   version: 1,
+  mailbox: MANY,
   init(
     { events, guardsMax = GUARDS_LIVE_MAX, domainsWaitingMax = DOMAINS_WAITING_MAX, horizonMax = HORIZON_ENTRIES_MAX },
     ctx,

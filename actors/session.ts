@@ -8,8 +8,9 @@
  */
 import { ASK_AGAIN_MS, backendOf, KEYS_TABLE, timedOut, unavailable } from '#actors/backend.ts'
 import { FrameBox, ingest } from '#actors/ingest.ts'
+import { FEW } from '#actors/mailboxes.ts'
 import { refusedMethod, refusedUnread } from '#actors/session/door.ts'
-import { feedGap, sample, subscribe, tellFeed, tellSample, unsubscribe } from '#actors/session/events.ts'
+import { sample, subscribe, tellNews, tellSample, unsubscribe } from '#actors/session/events.ts'
 import {
   admit,
   append,
@@ -23,6 +24,7 @@ import {
 import {
   type Ctx,
   callerOf,
+  countRequests,
   type Info,
   refusalOf,
   refuse,
@@ -39,7 +41,9 @@ import {
   PROTOCOL_ERRORS_PER_MINUTE_MAX,
   REFUSED_REST_MS,
   REQUEST_MS_MAX,
+  REQUESTS_AGAIN_MS,
   REQUESTS_IN_FLIGHT_MAX,
+  REQUESTS_NODE_MAX,
   SOCKET_BUFFERED_END_BYTES,
   SOCKET_BUFFERED_GAP_BYTES,
   SOCKET_DRAIN_MS_MAX,
@@ -54,10 +58,12 @@ import { readSchedule, readSchedules } from '#control/intake.ts'
 import { errorText, type RpcItem, readFrame, unknownMethod } from '#control/json-rpc.ts'
 import { isLive } from '#control/keys.ts'
 import { isAskingMethod, runMethod } from '#control/methods.ts'
+import { News } from '#control/news.ts'
 import { isMethodName, METHODS, type MethodName } from '#control/protocol.ts'
 import { Refusal } from '#control/refusal.ts'
 import { CLOSE_GOING_AWAY, CLOSE_POLICY, CLOSE_UNAUTHENTICATED } from '#control/socket-transport.ts'
 import { Subscriptions } from '#control/subscriptions.ts'
+import { ONE, REQUESTS_TABLE, type RequestsRow } from '#overload/tables.ts'
 import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { StoredKey } from '#store/store.ts'
 
@@ -67,6 +73,7 @@ const ERROR_WINDOW_MS = 60_000
 export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
   name: 'session',
   version: 1,
+  mailbox: FEW,
   init({ transport, caller, shared }, ctx) {
     ctx.trapExit(true)
     ctx.own(() => transport.terminate())
@@ -77,13 +84,16 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
     watchExpiry(caller, ctx)
     if (caller === null) ctx.sendAfter(AUTHENTICATE_WITHIN_MS, { type: 'authenticate-by' })
     if (!transport.oneShot) ctx.sendAfter(HEARTBEAT_MS, { type: 'heartbeat' })
-    return ok({
+    const state: State = {
       shared,
       transport,
       backend: backendOf(ctx, shared),
+      node: nodeRequests(ctx),
       subscriptions: new Subscriptions(),
       caller,
       inFlight: 0,
+      requests: 0,
+      awaitsRoom: false,
       asked: [],
       taken: [],
       out: [],
@@ -92,11 +102,14 @@ export const sessionActor: Behaviour<SessionProtocol, SessionArgs, State> = {
       errorsSinceMono: ctx.world.monoNow(),
       errors: 0,
       clogged: null,
+      news: new News(),
       watches: new Set(),
       samples: false,
       samplesThinned: 0,
       bug: null,
-    })
+    }
+    ctx.own(() => countRequests(-state.requests, state))
+    return ok(state)
   },
   info(message, state, ctx) {
     if (message.type === 'closed') return stop('normal', state)
@@ -146,10 +159,11 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
       if (message.ok) settle(message.data, JSON.stringify(message.value), state)
       else refuse(message.data, refusalOf(message.reason, state), state)
       return
-    case 'feed':
-      return tellFeed(message.entry, state)
-    case 'feed-gap':
-      return feedGap(message.topic, state)
+    case 'news':
+      return tellNews(state)
+    case 'requests-again':
+      state.awaitsRoom = false
+      return
     case 'sample':
       return sample(state, ctx)
     case 'sampled':
@@ -177,6 +191,10 @@ const hear = (message: Info, state: State, ctx: Ctx): void => {
 /** Reads on while there is room; what was scheduled in this go leaves as one append. */
 const takeFrames = (state: State, ctx: Ctx): void => {
   while (mayRead(state)) {
+    if (!hasRoom(state)) {
+      lookAgain(state, ctx)
+      break
+    }
     const bytes = state.transport.take()
     if (bytes === undefined) break
     readOne(bytes, state, ctx)
@@ -186,12 +204,26 @@ const takeFrames = (state: State, ctx: Ctx): void => {
     state.asked = []
     state.taken = []
   }
-  if (mayRead(state)) state.transport.resume()
+  if (mayRead(state) && hasRoom(state)) state.transport.resume()
   else state.transport.pause()
 }
 
 const mayRead = (state: State): boolean =>
   state.inFlight < REQUESTS_IN_FLIGHT_MAX && !state.ingestFull && !state.resting && state.clogged === null
+
+/** Who has nothing under way is read longer: a few who ask very much keep nobody out who asks a little. */
+const hasRoom = ({ requests, node }: State): boolean =>
+  node.inFlight < (requests === 0 ? 2 * REQUESTS_NODE_MAX : REQUESTS_NODE_MAX)
+const lookAgain = (state: State, ctx: Ctx): void => {
+  if (!state.awaitsRoom) ctx.sendAfter(REQUESTS_AGAIN_MS, { type: 'requests-again' })
+  state.awaitsRoom = true
+}
+const nodeRequests = (ctx: Ctx): RequestsRow => {
+  const table = ctx.table<string, RequestsRow>(REQUESTS_TABLE)
+  const row = table.get(ONE) ?? { inFlight: 0 }
+  table.set(ONE, row)
+  return row
+}
 
 const speak = (state: State, ctx: Ctx): void => {
   if (state.out.length > 0) {
@@ -225,11 +257,13 @@ const readOne = (bytes: Uint8Array, state: State, ctx: Ctx): void => {
   if (isRevoked(state, ctx)) return state.transport.close(CLOSE_UNAUTHENTICATED, 'the key is no longer valid')
   state.inFlight += 1
   if (bytes.length > INGEST_FRAME_BYTES) {
+    countRequests(1, state)
     if (state.caller !== null) return readLarge(bytes, state, ctx)
     return refuse({ slot: new Slot(false, 1), id: null }, noKeyData, state)
   }
   const frame = readFrame(bytes)
   ctx.world.failpoint('control.decoded')
+  countRequests(frame.items.length, state)
   const slot = new Slot(frame.batch, frame.items.length)
   for (const item of frame.items) answerItem(item, slot, state, ctx)
 }
@@ -342,6 +376,7 @@ const ingested = (message: Extract<Info, { type: 'ingested' }>, state: State, ct
 }
 
 const answerIngested = (frame: IngestedFrame, state: State, ctx: Ctx): void => {
+  countRequests(frame.items.length - 1, state)
   const slot = new Slot(frame.batch, frame.items.length)
   for (const item of frame.items) answerIngestedItem(item, slot, state, ctx)
 }

@@ -11,6 +11,7 @@
  * keys, brands: never behind the appends that wait, however many), `promised` (appends), and `large` (appends that the store writes in
  * chunks, so that the other roads pass by). Reads go straight to the store. What waits of appends is bounded, and counted in a table (O2).
  */
+import { MANY } from '#actors/mailboxes.ts'
 import { CHECK_AFTER_MS, STORE_RETRY_MS } from '#config/limits.ts'
 import { newStoreLoad, type StoreLoad } from '#overload/store-load.ts'
 import { LOAD_HEIR, ONE, STORE_LOAD_TABLE } from '#overload/tables.ts'
@@ -92,6 +93,7 @@ export const storeKeeper: Name<StoreKeeperProtocol> = name('store-keeper')
 export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, State> = {
   name: 'store-keeper',
   version: 1,
+  mailbox: MANY,
 
   /** Async: boot waits for the store. A store that cannot be opened is tried again with growing delay, for a bounded time. */
   async init(args, ctx) {

@@ -4,6 +4,7 @@
  * State: none of its own; what was counted lives in the objects that it is given. On restart they listen again. A crash
  * costs the facts of that moment: no decision depends on them.
  */
+import { FEW } from '#actors/mailboxes.ts'
 import { type Behaviour, ok } from '#runtime/behaviour.ts'
 import { type Name, name } from '#runtime/protocol.ts'
 import type { Events } from '#telemetry/events.ts'
@@ -28,6 +29,7 @@ export interface TelemetryArgs {
 export const telemetryActor: Behaviour<TelemetryProtocol, TelemetryArgs, null> = {
   name: 'telemetry',
   version: 1,
+  mailbox: FEW,
   init({ events, listeners }, ctx) {
     for (const listener of listeners) ctx.own(listener.listen(events))
     return ok(null)

@@ -6,6 +6,7 @@ import { domainOf } from '#control/domain-groups.ts'
 import { readParams } from '#control/explain.ts'
 import type { Asked } from '#control/flight.ts'
 import { forAdmins, runMethod } from '#control/methods.ts'
+import type { NewsItem } from '#control/news.ts'
 import { METHODS } from '#control/protocol.ts'
 import { Refusal } from '#control/refusal.ts'
 import { concerns, eventText, feedData, type Subscribed } from '#control/subscriptions.ts'
@@ -49,14 +50,24 @@ const watchFeed = (topic: FeedTopic, state: State, ctx: Ctx): void => {
     if (!concerns(entry.event, callerOf(state).brand, null)) return
     if (!isMuted(topic, ctx)) {
       isMarked = false
-      return ctx.send(ctx.self, { type: 'feed', entry })
+      return tellLater(entry, state, ctx)
     }
     leftOut(ctx)
     // In its place among the events, once.
-    if (!isMarked) ctx.send(ctx.self, { type: 'feed-gap', topic })
+    if (!isMarked) tellLater({ gap: topic }, state, ctx)
     isMarked = true
   }
   ctx.own(state.shared.feed.watch(topic, watcher))
+}
+
+const tellLater = (item: NewsItem, { news }: State, ctx: Ctx): void => {
+  if (news.add(item)) ctx.send(ctx.self, { type: 'news' })
+}
+export const tellNews = (state: State): void => {
+  for (const item of state.news.take()) {
+    if ('gap' in item) feedGap(item.gap, state)
+    else tellFeed(item, state)
+  }
 }
 
 const tellMissed = (topic: FeedTopic, fromSeq: number, subscribed: Subscribed, state: State): void => {
@@ -68,7 +79,7 @@ const tellMissed = (topic: FeedTopic, fromSeq: number, subscribed: Subscribed, s
       state.out.push(eventText(subscribed, topic, entry.seq, feedData(entry)))
 }
 
-export const tellFeed = (entry: FeedEntry, state: State): void => {
+const tellFeed = (entry: FeedEntry, state: State): void => {
   const data = feedData(entry)
   for (const subscribed of state.subscriptions.of(entry.topic)) {
     if (!concerns(entry.event, null, subscribed.domain)) continue
@@ -77,7 +88,7 @@ export const tellFeed = (entry: FeedEntry, state: State): void => {
   }
 }
 
-export const feedGap = (topic: FeedTopic, state: State): void => {
+const feedGap = (topic: FeedTopic, state: State): void => {
   for (const subscribed of state.subscriptions.of(topic)) subscribed.gaps.add(topic)
 }
 

@@ -8,14 +8,16 @@ import { type Gate, noKeyData } from '#control/gate.ts'
 import type { IngestedFrame } from '#control/ingest.ts'
 import { errorText, resultText } from '#control/json-rpc.ts'
 import type { Taken, WebhookReader } from '#control/new-webhook.ts'
+import type { News } from '#control/news.ts'
 import { type ErrorData, Refusal, rpcErrorOf } from '#control/refusal.ts'
 import type { Subscriptions } from '#control/subscriptions.ts'
 import type { Transport } from '#control/transport.ts'
+import type { RequestsRow } from '#overload/tables.ts'
 import type { Context } from '#runtime/context.ts'
 import type { ExitReason } from '#runtime/exit.ts'
 import type { Answer } from '#runtime/protocol.ts'
 import type { Appended } from '#store/store.ts'
-import type { Feed, FeedEntry, FeedTopic } from '#telemetry/feed.ts'
+import type { Feed, FeedTopic } from '#telemetry/feed.ts'
 import type { Monitor } from '#telemetry/monitor.ts'
 import type { WebhookIds } from '#webhook/id.ts'
 import type { Instant } from '#webhook/webhook.ts'
@@ -46,9 +48,10 @@ export type SessionProtocol = {
     | { readonly type: 'append-again'; readonly group: Group }
     | { readonly type: 'ingest-again'; readonly box: FrameBox }
     | { readonly type: 'rested' }
-    | { readonly type: 'feed'; readonly entry: FeedEntry }
-    /** Under overload: what comes next of this topic is left out. */
-    | { readonly type: 'feed-gap'; readonly topic: FeedTopic }
+    /** Something waits in `State.news`; said once until it is taken. */
+    | { readonly type: 'news' }
+    /** The node had too many requests to answer: look again. */
+    | { readonly type: 'requests-again' }
     | IngestSays
     | Answer<'appended', Appended | StoreFailed, Group>
     | Answer<'brands-known', void, Group>
@@ -64,10 +67,16 @@ export interface State {
   readonly shared: SessionShared
   readonly transport: Transport
   readonly backend: Backend
+  /** The node's row of `REQUESTS_TABLE`. */
+  readonly node: RequestsRow
   readonly subscriptions: Subscriptions
   caller: Caller | null
   /** Frames being answered. */
   inFlight: number
+  /** Requests being answered: a frame may hold a batch of them. */
+  requests: number
+  /** It has found the node full of requests, and looks again soon. */
+  awaitsRoom: boolean
   /** Single schedule calls of this go; they become one group. */
   asked: Asked[]
   taken: Taken[]
@@ -80,6 +89,7 @@ export interface State {
   errors: number
   /** Set while the client does not read: since when, and how much stood at the last look. */
   clogged: { readonly sinceMono: number; bytes: number } | null
+  readonly news: News
   /** Topics of the feed that it listens to. */
   readonly watches: Set<FeedTopic>
   samples: boolean
@@ -96,12 +106,19 @@ export const callerOf = (state: State): Caller => {
   return state.caller
 }
 
+/** So many requests more, or fewer, are being answered, here and on the node. */
+export const countRequests = (change: number, state: State): void => {
+  state.requests += change
+  state.node.inFlight += change
+}
+
 export const settle = (asked: Asked, result: string, state: State): void =>
   settleText(asked, resultText(asked.id ?? null, result), state)
 export const refuse = (asked: Asked, data: ErrorData, state: State): void =>
   settleText(asked, errorText(asked.id ?? null, rpcErrorOf(data)), state)
 
 export const settleText = ({ slot, id }: Asked, text: string, state: State): void => {
+  countRequests(-1, state)
   if (!slot.settle(id === undefined ? null : text)) return
   state.inFlight -= 1
   const answer = slot.text()

@@ -56,6 +56,13 @@ export const FRAME_CHUNKS_PLAIN_MAX = 1_024
 export const FRAME_CHUNKS_MAX = 16_384
 /** Requests being answered per socket; beyond it the socket is not read (C7). */
 export const REQUESTS_IN_FLIGHT_MAX = 64
+/**
+ * Requests being answered on the node: beyond it a socket is read only while none of its own is, beyond twice that none is. What they ask waits in
+ * their sockets, not in mailboxes (SUPV-04). 128 sockets that are full of single requests; one request has some hundred questions under way at most.
+ */
+export const REQUESTS_NODE_MAX = 8_192
+/** Who found the node full looks again after this, if nothing else wakes it. */
+export const REQUESTS_AGAIN_MS = 20
 /** Requests of one JSON-RPC batch (CTRL-05). */
 export const BATCH_REQUESTS_MAX = 100
 export const RPC_ID_CHARS_MAX = 64
@@ -66,6 +73,8 @@ export const WEBHOOK_NODES_MAX = 64
 export const SUBSCRIPTIONS_MAX = 64
 /** Events kept for `fromSeq`, per topic. */
 export const FEED_EVENTS_KEPT = 1_000
+/** Events that wait for one session's next turn; beyond it the oldest are dropped and the gap is marked. As many as the feed keeps. */
+export const NEWS_WAITING_MAX = 1_000
 /** Protocol errors of one socket within a minute before it is closed (CTRL-05). */
 export const PROTOCOL_ERRORS_PER_MINUTE_MAX = 50
 /** Pings of one socket within a second before it is closed (CTRL-02); an honest client sends one in 30 s. */
@@ -115,6 +124,15 @@ export const LOG_BUFFER_BYTES_MAX = 1_048_576
 /** An attempt's failure is written once so often for a domain and an error class, with how many were left out; so many are remembered. */
 export const LOG_REPEAT_MS = 60_000
 export const LOG_REPEATS_KEPT = 5_000
+
+// ---------------------------------------------------------------- mailboxes (SUPV-04)
+/**
+ * Messages that may wait for one actor. Nothing is dropped from a mailbox, since nearly every message carries somebody's promise: what comes is
+ * bounded by who may send how much (`actors/mailboxes.ts`), far below these, and an actor that finds more ends, with a report and a restart:
+ * better than a heap that grows until the whole process ends. The first for those whom only their own store, clock or client talks to.
+ */
+export const MAILBOX_FEW_MAX = 10_000
+export const MAILBOX_MANY_MAX = 1_000_000
 
 // ---------------------------------------------------------------- guards
 /** Hosts and wildcards of one domain group, and groups: a change compares all members, and is read at every start of a guard. */

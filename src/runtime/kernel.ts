@@ -133,11 +133,8 @@ export class Kernel extends Turns {
     const { pid, name, mailboxLength } = to
     const { mailbox: bound } = to.slot.current
     const isSystem = meta === SYSTEM || isSignal(message)
-    if (bound === undefined || isSystem) {
-      if (mailboxLength === MAILBOX_LONG) this.report({ type: 'mailbox-long', pid, name, length: mailboxLength })
-      return true
-    }
-    if (mailboxLength < bound.max) return true
+    if (mailboxLength === MAILBOX_LONG) this.report({ type: 'mailbox-long', pid, name, length: mailboxLength })
+    if (bound === undefined || isSystem || mailboxLength < bound.max) return true
     this.report({ type: 'mailbox-overflowed', pid, name, length: mailboxLength, policy: bound.policy })
     if (bound.policy === 'crash') this.die(to, { type: 'term', term: 'mailbox_full' })
     else if (meta instanceof Request) this.answer(meta, { ok: false, reason: { type: 'term', term: 'mailbox_full' } })

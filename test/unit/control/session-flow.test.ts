@@ -1,9 +1,17 @@
 import { describe, expect, it } from 'vitest'
-import { BACKLOGS_TABLE, BRANDS_TABLE, KEYS_TABLE } from '#actors/backend.ts'
+import { BRANDS_TABLE, KEYS_TABLE } from '#actors/backend.ts'
+import { CONTROL_TABLES } from '#actors/control.ts'
+import { FEW } from '#actors/mailboxes.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import type { SessionShared } from '#actors/session/state.ts'
 import { sessionActor } from '#actors/session.ts'
-import { REFUSED_REST_MS, STORE_WAITING_ROWS_MAX } from '#config/limits.ts'
+import {
+  NEWS_WAITING_MAX,
+  REFUSED_REST_MS,
+  REQUESTS_AGAIN_MS,
+  REQUESTS_NODE_MAX,
+  STORE_WAITING_ROWS_MAX,
+} from '#config/limits.ts'
 import { AuthThrottle } from '#control/auth-throttle.ts'
 import type { Host } from '#control/backend.ts'
 import type { Caller } from '#control/caller.ts'
@@ -12,7 +20,14 @@ import { WebhookReader } from '#control/new-webhook.ts'
 import type { Transport, TransportEvents } from '#control/transport.ts'
 import type { IngestLoad } from '#overload/ingest-load.ts'
 import { newStoreLoad, type StoreLoad, took } from '#overload/store-load.ts'
-import { INGEST_LOAD_TABLE, ONE, OVERLOAD_TABLE, STORE_LOAD_TABLE } from '#overload/tables.ts'
+import {
+  INGEST_LOAD_TABLE,
+  ONE,
+  OVERLOAD_TABLE,
+  REQUESTS_TABLE,
+  type RequestsRow,
+  STORE_LOAD_TABLE,
+} from '#overload/tables.ts'
 import { type Behaviour, keep, ok } from '#runtime/behaviour.ts'
 import type { From } from '#runtime/from.ts'
 import { type Call, type Name, name } from '#runtime/protocol.ts'
@@ -122,7 +137,7 @@ const stage = async () => {
     id: 'tables',
     name: 'tables',
     flags: { strategy: 'one_for_one', intensity: 1, periodMs: 1_000 },
-    tables: [BRANDS_TABLE, KEYS_TABLE, BACKLOGS_TABLE, OVERLOAD_TABLE, STORE_LOAD_TABLE, INGEST_LOAD_TABLE],
+    tables: [...CONTROL_TABLES, OVERLOAD_TABLE, STORE_LOAD_TABLE, INGEST_LOAD_TABLE],
     children: [],
   })
   const started = [
@@ -185,7 +200,8 @@ const stage = async () => {
   }
   const restarted = (name: string): void =>
     events.emit({ type: 'process.restarted', at: world.wallNow(), name, pid: 1, supervisor: 'root', reason: 'test' })
-  return { world, runtime, transport, groups, schedule, release, restarted, pid: answer.pid }
+  const node = runtime.table<string, RequestsRow>(REQUESTS_TABLE).get(ONE) ?? expect.fail('no row of requests')
+  return { world, runtime, transport, groups, schedule, release, restarted, node, pid: answer.pid }
 }
 
 describe('the flow of a session', () => {
@@ -237,6 +253,62 @@ describe('the flow of a session', () => {
     reading.heldBytes = 0
     await world.advance(REFUSED_REST_MS)
     expect(transport.paused).toBe(false)
+  })
+
+  it('SUPV-04: leaves in its socket what it would ask while the node has its bound of requests to answer; who asks nothing else is read up to twice that', async () => {
+    const { world, transport, groups, schedule, release, node } = await stage()
+    const others = (count: number): void => {
+      node.inFlight = count
+    }
+    others(REQUESTS_NODE_MAX)
+    transport.say(schedule(1), schedule(2))
+    await world.settle()
+    expect([groups, transport.paused, node.inFlight]).toEqual([[1], true, REQUESTS_NODE_MAX + 1])
+    await release()
+    expect([groups, node.inFlight], 'its own is answered, so it is read on').toEqual([[1, 1], REQUESTS_NODE_MAX + 1])
+    await release()
+    others(2 * REQUESTS_NODE_MAX)
+    transport.say(schedule(3))
+    await world.advance(10 * REQUESTS_AGAIN_MS)
+    expect([groups, transport.paused]).toEqual([[1, 1], true])
+    others(0)
+    await world.advance(REQUESTS_AGAIN_MS)
+    await release()
+    expect([groups, transport.paused, node.inFlight]).toEqual([[1, 1, 1], false, 0])
+  })
+
+  it('SUPV-04: counts each request of a batch as one that the node answers, and none of a session that has ended', async () => {
+    const { world, runtime, transport, schedule, node, pid } = await stage()
+    transport.say(Array.from({ length: 100 }, (_, i) => schedule(i)))
+    await world.settle()
+    expect(node.inFlight).toBe(100)
+    runtime.exit(pid, 'kill')
+    await world.settle()
+    expect(node.inFlight).toBe(0)
+  })
+
+  it('SUPV-04: a flood of events is one message in the mailbox, and keeps the newest: the oldest are dropped, and the gap is told', async () => {
+    const { world, runtime, transport, restarted, pid } = await stage()
+    transport.say({ id: 1, method: 'subscribe', params: { topics: ['supervision'] } })
+    await world.settle()
+    for (let n = 1; n <= 3 * NEWS_WAITING_MAX; n++) restarted(`n${n}`)
+    expect(runtime.processInfo(pid)?.mailbox).toBe(1)
+    await world.settle()
+    const events = transport.sent.slice(1).map((text) => JSON.parse(text).params)
+    expect(events).toHaveLength(NEWS_WAITING_MAX)
+    const told = events.map(({ data, gap }) => [data.name, gap])
+    expect(told.slice(0, 2)).toEqual([
+      [`n${2 * NEWS_WAITING_MAX + 1}`, true],
+      [`n${2 * NEWS_WAITING_MAX + 2}`, undefined],
+    ])
+    expect(told.at(-1)).toEqual([`n${3 * NEWS_WAITING_MAX}`, undefined])
+  })
+
+  it('SUPV-04: more messages than a session declares end it, and its socket with it', async () => {
+    const { world, runtime, transport, node, pid } = await stage()
+    for (let n = 0; n <= FEW.max; n++) runtime.send(pid, { type: 'flood' })
+    await world.settle()
+    expect([runtime.processInfo(pid), transport.terminated, node.inFlight]).toEqual([null, 1, 0])
   })
 
   it('counts a batch as one', async () => {
