@@ -1,4 +1,5 @@
 /** A turn: what every message to a guard ends with. And time: one wake-up for everything. */
+
 import type { Admitted, GuardProtocol } from '#actors/guard.ts'
 import { FIGURES_MS, GUARD_IDLE_MS, GUARD_WAKE_MIN_MS } from '#config/limits.ts'
 import { type Ground, nextVerdict } from '#guard/admission.ts'
@@ -22,6 +23,7 @@ import {
 import { keep, stop } from '#runtime/behaviour.ts'
 import type { Domain } from '#webhook/webhook.ts'
 import { endPressure, tellPressure, writeFigures } from './figures.ts'
+import { forgetIfMany } from './forgetting.ts'
 import { groundOf, roomOf } from './ground.ts'
 import { load, refill } from './lanes.ts'
 import { askLimiter } from './limiters.ts'
@@ -132,6 +134,7 @@ const end = (state: State, ctx: Ctx): Result => {
   const table = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
   const conditions = table.get(state.domain)
   if (conditions !== undefined && saysNothing(conditions, ctx.world.monoNow())) table.delete(state.domain)
+  forgetIfMany(ctx)
   state.events.emit({ type: 'guard.stopped', at: ctx.world.wallNow(), domain: state.domain })
   return stop('normal', state)
 }

@@ -1,4 +1,5 @@
 /** What `limits` reads at its start: limits, closures and open breakers of an earlier process, and since when rates are known. */
+import { forgetSurplus } from '#actors/guard/forgetting.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import { newConditions, restore } from '#guard/conditions.ts'
 import { CONDITIONS_TABLE, type ConditionsRow, RATES_KNOWN_SINCE, RATES_TABLE, type RatesRow } from '#guard/tables.ts'
@@ -23,6 +24,7 @@ export const restoreConditions = (stored: readonly StoredLimit[], ctx: Ctx): voi
     table.set(row.domain, conditions)
     restore(conditions, row.kind === 'closed-until' ? 'closed' : 'breaker-opened', row.brand, leftMs, nowMono)
   }
+  forgetSurplus(ctx)
 }
 
 export type Loaded<V> = { readonly ok: true; readonly value: V } | StoreFailed

@@ -1,4 +1,5 @@
 /** What nobody reads any more in the tables of the guards, which they leave to `limits`: each dies alone, and may die at any moment. */
+import { forgetSurplus } from '#actors/guard/forgetting.ts'
 import { type GuardFigures, guardOf } from '#actors/guard.ts'
 import { CONDITIONS_KEPT_MS, forgetShares, saysNothing } from '#guard/conditions.ts'
 import { forgetPaces, NO_LOAD, reportLoad } from '#guard/node-load.ts'
@@ -37,6 +38,7 @@ export const sweep = (ctx: Pick<Context, 'table' | 'world' | 'whereis'>): void =
     if (gone(domain) && saysNothing(row, nowMono)) conditions.delete(domain)
     else forgetShares(row, nowMono)
   }
+  forgetSurplus(ctx)
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   for (const [key, row] of [...rates.entries()])
     if (key !== RATES_KNOWN_SINCE && carriesNothing(row, nowMono)) rates.delete(key)

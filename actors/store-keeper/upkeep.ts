@@ -32,6 +32,7 @@ const upkeepOf = (kind: Upkeep, now: Instant): UpkeepOp =>
         finishedBefore: now - RETENTION_MS,
         deadBefore: now - RETENTION_DEAD_MS,
         deadMax: DEAD_LETTERS_BRAND_MAX,
+        closedBefore: now,
         limit: PRUNE_ROWS,
       }
 

@@ -268,6 +268,12 @@ export const SLOW_SHARE_MAX = 0.75
 export const UNPROVEN_SHARE_MAX = 0.875
 /** Domains that are remembered as quick when their guard has ended, ~100 bytes each. */
 export const QUICK_DOMAINS_MAX = 10_000
+/**
+ * Domains without a guard whose closures, breakers and adaptive limits are remembered, ~1.5 KB each (RECV-17). Beyond it go those first that hold
+ * nothing closed, then those that open soonest (`guard/forgetting.ts`); looked at when there are so many more.
+ */
+export const CONDITIONS_KEPT_MAX = 5_000
+export const CONDITIONS_SURPLUS_MAX = 500
 /** Figures and shares of guards that died without a successor are taken away this often. */
 export const GUARD_SWEEP_MS = 5_000
 /** Shorter closures are not worth a synced write: the dead process's receiver waits at most this long for nothing. */

@@ -348,11 +348,14 @@ export interface Prune {
   readonly deadBefore: Instant
   /** Dead ones that a brand may keep, and as many quarantined ones. */
   readonly deadMax: number
+  /** Closures and open breakers whose instant is before it, and those that were lifted. */
+  readonly closedBefore: Instant
+  /** Of webhooks, and as many of closures and breakers. */
   readonly limit: number
 }
 export interface Pruned {
   readonly ok: true
-  /** All that were removed. */
+  /** All webhooks that were removed. */
   readonly pruned: number
   /** Not all has been looked at: call again. */
   readonly more: boolean

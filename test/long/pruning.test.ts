@@ -88,6 +88,7 @@ it('out of 1,000,000 finished webhooks a slice of retention takes at most 5 ms o
       finishedBefore: 1e12,
       deadBefore: 1e12,
       deadMax: 1_000_000,
+      closedBefore: 0,
       limit: PRUNE_ROWS,
     })
     slices.push(cpuMsSince(start))

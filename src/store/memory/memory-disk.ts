@@ -112,6 +112,12 @@ export class MemoryDisk {
       else map.set(key, before)
     })
   }
+  remove<K, V>(map: Map<K, V>, key: K): void {
+    const before = map.get(key)
+    if (before === undefined) return
+    map.delete(key)
+    this.#undo.push(() => map.set(key, before))
+  }
   takeSeq(): number {
     const seq = this.nextSeq
     this.nextSeq = seq + 1

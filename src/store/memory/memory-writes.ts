@@ -33,7 +33,7 @@ import {
   type WriteOp,
   type WriteResult,
 } from '#store/store.ts'
-import { type Brand, type Due, FINAL_STATES } from '#webhook/webhook.ts'
+import { type Brand, type Due, FINAL_STATES, type Instant } from '#webhook/webhook.ts'
 import { keyText, type MemoryDisk, type MemoryRow } from './memory-disk.ts'
 
 /** One operation; throws StoreError `invalid` on rows that are no batch. */
@@ -298,9 +298,20 @@ const prune = (disk: MemoryDisk, op: Prune): Pruned => {
   const drops = excess.slice(0, op.limit - rows.length)
   for (const row of drops) disk.place(row, null)
   const pruned = rows.length + drops.length
-  const more = pruned === op.limit || drops.length < excess.length
+  const isPartly = forgetPast(disk, op.closedBefore, op.limit) === op.limit
+  const more = pruned === op.limit || drops.length < excess.length || isPartly
   return { ok: true, pruned, more, dropped: byBrand(drops), crowded }
 }
+/** Closures and open breakers that are over, the soonest first: answers how many went. */
+const forgetPast = (disk: MemoryDisk, before: Instant, limit: number): number => {
+  const past = [...disk.limits]
+    .filter(([, { kind, value }]) => (kind === 'closed-until' || kind === 'breaker-until') && (value ?? 0) < before)
+    .sort(([, a], [, b]) => (a.value ?? 0) - (b.value ?? 0) || (placeOf(a) < placeOf(b) ? -1 : 1))
+    .slice(0, limit)
+  for (const [key] of past) disk.remove(disk.limits, key)
+  return past.length
+}
+const placeOf = ({ kind, domain, brand }: StoredLimit): string => [kind, domain ?? '', brand ?? ''].join('\u0000')
 /** Brands near or over the bound, and what is too much of each, dead ones first, the longest finished first. */
 const deadLetters = (disk: MemoryDisk, max: number): { crowded: readonly Brand[]; excess: readonly MemoryRow[] } => {
   const crowded = new Set<Brand>()

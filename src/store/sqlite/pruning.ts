@@ -1,6 +1,6 @@
 /**
  * Retention: removes finished webhooks, the longest finished first, with everything that hangs on them; those that a brand has
- * too many of (`./dead-letters.ts`); and, some at each call, pairs of lanes that no webhook is of any more.
+ * too many of (`./dead-letters.ts`); what guards have kept that is over; and, some at each call, pairs of lanes that no webhook is of any more.
  */
 import { PRUNE_LANES } from '#config/limits.ts'
 import { idempotencyKeyOf } from '#store/row-codec.ts'
@@ -10,10 +10,12 @@ import type { Connection } from './connection.ts'
 import type { CounterChanges } from './counters.ts'
 import { DEAD_STATES, DeadLetterBound } from './dead-letters.ts'
 import type { LaneBook } from './lane-book.ts'
+import type { Settings } from './settings.ts'
 import { type StoredState, stateCode } from './state-code.ts'
 
 export class Pruner {
   readonly #lanes: LaneBook
+  readonly #settings: Settings
   readonly #bound: DeadLetterBound
   readonly #finished
   readonly #read
@@ -26,8 +28,9 @@ export class Pruner {
   /** Pairs up to this number have been looked at in this round. */
   #lookedTo = 0
 
-  constructor(db: Connection, lanes: LaneBook) {
+  constructor(db: Connection, lanes: LaneBook, settings: Settings) {
     this.#lanes = lanes
+    this.#settings = settings
     this.#bound = new DeadLetterBound(db, lanes)
     this.#finished = db
       .prepare<[number, number, number], number>(
@@ -72,7 +75,8 @@ export class Pruner {
     if (pruned > 0) this.#keepLastSeq.run(lastSeq)
     this.#prunePairs(changes)
     const { isBusy, crowded } = this.#bound
-    return { ok: true, pruned, more: pruned === op.limit || isBusy, dropped, crowded }
+    const isPartly = this.#settings.forgetPast(op.closedBefore, op.limit) === op.limit
+    return { ok: true, pruned, more: pruned === op.limit || isBusy || isPartly, dropped, crowded }
   }
 
   #drop(max: number, limit: number, changes: CounterChanges): Pruned['dropped'] {

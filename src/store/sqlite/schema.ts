@@ -106,6 +106,10 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE domain_group_members (member TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // What guards have kept in the store, over the soonest: a receiver that was closed once must not leave a row for ever.
+  `
+  CREATE INDEX limits_until ON limits (coalesce(value, 0)) WHERE kind IN ('closed-until', 'breaker-until');
+  `,
 ]
 export const SCHEMA_VERSION = MIGRATIONS.length
 

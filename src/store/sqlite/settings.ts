@@ -26,6 +26,7 @@ type KeyRow = readonly [
 export class Settings {
   readonly #findLimit
   readonly #setLimit
+  readonly #forgetPast
   readonly #limits
   readonly #putBrand
   readonly #brands
@@ -39,6 +40,12 @@ export class Settings {
       .raw()
     this.#limits = db.prepare<[], LimitRow>(`${limits} WHERE value IS NOT NULL ORDER BY kind, domain, brand`).raw()
     this.#setLimit = db.prepare<LimitRow & unknown[]>('REPLACE INTO limits VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#forgetPast = db.prepare<[number, number]>(
+      `DELETE FROM limits WHERE (kind, domain, brand) IN (
+         SELECT kind, domain, brand FROM limits
+         WHERE kind IN ('closed-until', 'breaker-until') AND coalesce(value, 0) < ?
+         ORDER BY coalesce(value, 0), kind, domain, brand LIMIT ?)`,
+    )
     this.#putBrand = db.prepare<[string, number]>('INSERT INTO brands VALUES (?, ?) ON CONFLICT DO NOTHING')
     this.#brands = db
       .prepare<[], readonly [Brand, Instant]>('SELECT brand, created_at FROM brands ORDER BY brand')
@@ -63,6 +70,10 @@ export class Settings {
   }
   limits(): StoredLimit[] {
     return this.#limits.all().map(limitOf)
+  }
+  /** Closures and open breakers that are over: answers how many went. */
+  forgetPast(before: Instant, limit: number): number {
+    return this.#forgetPast.run(before, limit).changes
   }
   putBrand(op: PutBrand): { readonly ok: true } {
     this.#putBrand.run(op.brand, op.createdAt)

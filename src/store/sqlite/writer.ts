@@ -108,7 +108,7 @@ export class Writer {
       this.#retimer = new Retimer(db, this.#lanes, this.#far, this.#starts, attempts, isOpen)
       this.#settings = new Settings(db)
       this.#expirer = new Expirer(db, this.#lanes)
-      this.#pruner = new Pruner(db, this.#lanes)
+      this.#pruner = new Pruner(db, this.#lanes, this.#settings)
       this.#reads = new DueReads(db, this.#lanes)
       this.#writeCounters = counterWriter(db)
       this.#nextSeq = this.#readNextSeq()

@@ -88,6 +88,7 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
       finishedBefore: instant,
       deadBefore: instant,
       deadMax: fc.integer({ min: 0, max: 3 }),
+      closedBefore: fc.integer({ min: 0, max: 4 }),
       limit: fc.integer({ min: 1, max: 3 }),
     }),
   },
@@ -160,7 +161,7 @@ const op: fc.Arbitrary<WriteOp> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       type: fc.constant('set-limit' as const),
-      kind: fc.constantFrom('rate' as const, 'concurrency' as const),
+      kind: fc.constantFrom('rate' as const, 'concurrency' as const, 'closed-until' as const, 'breaker-until' as const),
       domain: fc.option(domain, { nil: null }),
       brand: fc.option(brand, { nil: null }),
       value: fc.option(fc.integer({ min: 1, max: 3 }), { nil: null }),

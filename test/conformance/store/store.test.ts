@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { NewWebhook, Store } from '#store/store.ts'
+import type { NewWebhook, Store, StoredLimit } from '#store/store.ts'
 import type { Due, Edge, LaneKey } from '#webhook/webhook.ts'
 import {
   alone,
@@ -867,7 +867,7 @@ describe.each(ENGINES)('a $name store', (engine) => {
   describe('prune', () => {
     const prune = (finishedBefore: number, deadBefore: number, limit = 10) =>
       store
-        .write([{ type: 'prune', finishedBefore, deadBefore, deadMax: 100, limit }])
+        .write([{ type: 'prune', finishedBefore, deadBefore, deadMax: 100, closedBefore: 0, limit }])
         .then(([answer]) => answer.pruned)
     it('removes what finished long ago with everything that hangs on it, dead letters by their own instant', async () => {
       await append(store, ...[1, 2, 3, 4].map((n) => newWebhook(n, { idempotencyKey: `k${n}` })))
@@ -887,6 +887,27 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect(await counts()).toMatchObject({ scheduled: 1, delivered: 0, dead: 0 })
       expect(await append(store, newWebhook(5, { idempotencyKey: 'k1' }))).toMatchObject({ duplicates: [false] })
       expect(await store.read({ type: 'check' })).toEqual({ problems: [] })
+    })
+    it('RECV-17: removes closures and open breakers that are over or were lifted, the soonest first, and no limit', async () => {
+      const keep = (kind: StoredLimit['kind'], domain: string, value: number | null) =>
+        ({ type: 'set-limit', kind, domain, brand: null, value, burst: null, setBy: 'guard', setAt: T0 }) as const
+      await store.write([
+        keep('closed-until', 'a.com', T0 + 3),
+        keep('breaker-until', 'b.com', T0 + 1),
+        keep('closed-until', 'c.com', T0 + 10),
+        keep('breaker-until', 'd.com', null),
+        keep('rate', 'e.com', 1),
+      ])
+      const kept = async () => (await store.read({ type: 'limits' })).map(({ domain }) => domain).sort()
+      const over = (limit: number) =>
+        store
+          .write([{ type: 'prune', finishedBefore: 0, deadBefore: 0, deadMax: 100, closedBefore: T0 + 10, limit }])
+          .then(([answer]) => answer.more)
+      expect(await over(2)).toBe(true)
+      expect(await kept()).toEqual(['a.com', 'c.com', 'e.com'])
+      expect(await over(2)).toBe(false)
+      await reopen()
+      expect(await kept()).toEqual(['c.com', 'e.com'])
     })
     it('gives no number twice, also when the last ones are gone and the store was opened again', async () => {
       await append(store, newWebhook(1), newWebhook(2))
@@ -915,7 +936,9 @@ describe.each(ENGINES)('a $name store', (engine) => {
       )
     }
     const prune = (deadMax: number, limit = 100_000, deadBefore = 0) =>
-      store.write([{ type: 'prune', finishedBefore: 0, deadBefore, deadMax, limit }]).then(([answer]) => answer)
+      store
+        .write([{ type: 'prune', finishedBefore: 0, deadBefore, deadMax, closedBefore: 0, limit }])
+        .then(([answer]) => answer)
     /** To the end: what was dropped in all. */
     const pruneAll = async (deadMax: number, limit: number, calls = 1): Promise<{ calls: number; dropped: number }> => {
       const { more, dropped } = await prune(deadMax, limit)

@@ -5,7 +5,14 @@ import { appendOf, DELIVERED, idOf, newWebhook, outcomeOf, T0 } from '#test/conf
 import { InlineSqlite } from '#test/conformance/store/inline-sqlite.ts'
 import type { LaneKey } from '#webhook/webhook.ts'
 
-const PRUNE = { type: 'prune', finishedBefore: T0 + 1_000_000, deadBefore: 0, deadMax: 100, limit: 1_000 } as const
+const PRUNE = {
+  type: 'prune',
+  finishedBefore: T0 + 1_000_000,
+  deadBefore: 0,
+  deadMax: 100,
+  closedBefore: 0,
+  limit: 1_000,
+} as const
 const domainOf = (n: number): string => `d${n}.example`
 
 describe('lanes in SQLite', () => {
