@@ -25,7 +25,7 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
   const nowMono = ctx.world.monoNow()
   let known = rates.get(RATES_KNOWN_SINCE)
   if (known === undefined) {
-    known = { nominalMono: nowMono, lastStartMono: nowMono, perSecond: 0, burst: 1 }
+    known = { nominalMono: nowMono, lastStartMono: nowMono, owed: 1, perSecond: 0, burst: 1 }
     rates.set(RATES_KNOWN_SINCE, known)
   }
   const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)

@@ -44,5 +44,5 @@ export const knowSince = (ctx: Ctx): void => {
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   if (rates.has(RATES_KNOWN_SINCE)) return
   const now = ctx.world.monoNow()
-  rates.set(RATES_KNOWN_SINCE, { nominalMono: now, lastStartMono: now, perSecond: 0, burst: 1 })
+  rates.set(RATES_KNOWN_SINCE, { nominalMono: now, lastStartMono: now, owed: 1, perSecond: 0, burst: 1 })
 }

@@ -16,6 +16,8 @@ export interface RateState {
   /** The nominal instant of the next start if starts were evenly spaced. */
   nominalMono: number
   lastStartMono: number
+  /** Starts that the rate had not made good yet, right after the last one, that one included: what no change of the limit forgets. */
+  owed: number
   /** The limit that `nominalMono` was computed with. */
   perSecond: number
   burst: number
@@ -32,6 +34,7 @@ export const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
 export const unknownHistory = (limit: RateLimit, sinceMono: number): RateState => ({
   nominalMono: limit.perSecond === 0 ? sinceMono : sinceMono + limit.burst * intervalMs(limit),
   lastStartMono: sinceMono,
+  owed: limit.burst,
   perSecond: limit.perSecond,
   burst: limit.burst,
 })
@@ -40,24 +43,35 @@ export const unknownHistory = (limit: RateLimit, sinceMono: number): RateState =
 export const neverStarted = (limit: RateLimit): RateState => ({
   nominalMono: Number.NEGATIVE_INFINITY,
   lastStartMono: Number.NEGATIVE_INFINITY,
+  owed: 0,
   perSecond: limit.perSecond,
   burst: limit.burst,
 })
 
-/** After a change of the limit nothing waits longer than the new limit asks for (D-10). */
+/**
+ * After a change of the limit nothing waits longer than the new limit asks for, and what is near stays near (D-10). But what has been
+ * started counts: the next one comes at the sooner of what the old limit allowed and what the new one has left, else a limit that goes
+ * down and up again would start a whole burst each time.
+ */
 const adopt = (limit: RateLimit, state: RateState): void => {
   if (state.perSecond === limit.perSecond && state.burst === limit.burst) return
+  const before = freeMono(state)
   state.perSecond = limit.perSecond
   state.burst = limit.burst
   if (limit.perSecond === 0) return
-  state.nominalMono = Math.min(state.nominalMono, state.lastStartMono + limit.burst * intervalMs(limit))
+  const saved = (limit.burst - 1) * intervalMs(limit)
+  const madeGood = state.lastStartMono + state.owed * intervalMs(limit)
+  const atLeast = Math.max(state.nominalMono, Math.min(before + saved, madeGood))
+  state.nominalMono = Math.min(atLeast, state.lastStartMono + limit.burst * intervalMs(limit))
 }
+/** The earliest instant under the limit that it was computed with. */
+const freeMono = (state: RateState): number =>
+  state.perSecond === 0 ? Number.POSITIVE_INFINITY : state.nominalMono - (state.burst - 1) * intervalMs(state)
 
 /** The earliest instant at which one start is allowed; Infinity while the limit is 0. */
 export const earliestStart = (limit: RateLimit, state: RateState): number => {
   adopt(limit, state)
-  if (limit.perSecond === 0) return Number.POSITIVE_INFINITY
-  return state.nominalMono - (limit.burst - 1) * intervalMs(limit)
+  return freeMono(state)
 }
 
 /** The earliest instant at which a start is allowed after `reserved` others that are about to be made. */
@@ -70,10 +84,13 @@ export const earliestAfter = (limit: RateLimit, state: RateState, reserved: numb
 export const recordStart = (limit: RateLimit, state: RateState, nowMono: number): void => {
   adopt(limit, state)
   const back = limit.perSecond > STRICT_PER_SECOND_MAX ? NOMINAL_BACK_MS : 0
+  state.owed = 1 + Math.max(0, state.owed - (nowMono - state.lastStartMono) / intervalMs(limit))
   state.nominalMono = Math.max(state.nominalMono, nowMono - back) + intervalMs(limit)
   state.lastStartMono = nowMono
 }
 
 /** True when the state tells no more than a fresh one would: it may be forgotten. */
 export const carriesNothing = (state: RateState, nowMono: number): boolean =>
-  state.perSecond > 0 && state.nominalMono <= nowMono - NOMINAL_BACK_MS
+  state.perSecond > 0 &&
+  state.nominalMono <= nowMono - NOMINAL_BACK_MS &&
+  state.lastStartMono + state.owed * intervalMs(state) <= nowMono

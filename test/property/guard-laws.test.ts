@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Ground } from '#guard/admission.ts'
 import type { Queues } from '#guard/queues.ts'
+import { earliestStart, neverStarted, type RateLimit, type RateState, recordStart } from '#guard/rate.ts'
 import { type Arrival, type ModelConfig, type ModelLimit, type ModelRun, runModel } from '#test/support/guard-model.ts'
 import { rateViolations } from '#test/support/guard-stage.ts'
 import type { Due, Priority } from '#webhook/webhook.ts'
@@ -129,6 +130,48 @@ describe('rate', () => {
       endMs: 1_000,
     })
     expect(run.starts.length).toBeGreaterThanOrEqual(1_960)
+  })
+})
+
+describe('a rate that is changed again and again', () => {
+  const limit = fc.record({ perSecond: fc.constantFrom(0, 0.2, 2, 10, 40), burst: fc.constantFrom(1, 2, 10) })
+  const changes = fc.array(fc.tuple(limit, fc.nat(400)), { minLength: 2, maxLength: 40 })
+  /** Starts whatever may start at each millisecond. `meddle` sees the state before each look. */
+  const startsUnder = (
+    all: readonly (readonly [RateLimit, number])[],
+    meddle: (state: RateState) => void,
+  ): readonly number[] => {
+    const state = neverStarted(all[0]?.[0] ?? { perSecond: 1, burst: 1 })
+    const starts: number[] = []
+    let now = 0
+    for (const [limit, lastsMs] of all)
+      for (const end = now + lastsMs; now < end; now += 1) {
+        meddle(state)
+        while (earliestStart(limit, state) <= now && starts.push(now) > 0) recordStart(limit, state, now)
+      }
+    return starts
+  }
+  const law =
+    (meddle: (state: RateState) => void = () => undefined) =>
+    (all: readonly (readonly [RateLimit, number])[]): boolean => {
+      const perSecond = Math.max(0.2, ...all.map(([one]) => one.perSecond))
+      const burst = Math.max(...all.map(([one]) => one.burst))
+      return rateViolations(startsUnder(all, meddle), perSecond, burst) === 0
+    }
+
+  it('starts no more than the widest of its limits allows', () => holds(changes, law()))
+  it('would start a burst at every rise, if it forgot what is owed', () => {
+    const forgetful = (state: RateState): void => {
+      state.owed = 0
+    }
+    expect(breaks(changes, law(forgetful))).toBe(true)
+  })
+  it('starts no burst again when it goes down to 1 and back', () => {
+    const flapping = Array.from(
+      { length: 200 },
+      (_, n) => [{ perSecond: 10, burst: n % 2 === 0 ? 10 : 1 }, 50] as const,
+    )
+    expect(startsUnder(flapping, () => undefined).length).toBeLessThanOrEqual(109)
   })
 })
 

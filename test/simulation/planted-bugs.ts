@@ -35,8 +35,8 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'a burst of one more',
     'src/guard/rate.ts',
-    'return state.nominalMono - (limit.burst - 1) * intervalMs(limit)',
-    'return state.nominalMono - limit.burst * intervalMs(limit)',
+    'state.nominalMono - (state.burst - 1) * intervalMs(state)',
+    'state.nominalMono - state.burst * intervalMs(state)',
   ),
   bug(
     'the rate of a brand in a domain is not counted',
