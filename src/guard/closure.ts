@@ -25,9 +25,13 @@ const BACKOFF_MS_MAX = 60_000
 /** Beyond this a ramp is over. */
 const RAMP_MAX = 64
 
-/** Closes until `retryAfterMs` from now; without it 1 s, doubling to 60 s. Never shortens. Answers whether the instant moved. */
+/**
+ * Closes until `retryAfterMs` from now; without it 1 s, doubling to 60 s. So does one of 0, a second that was rounded down or a date of a
+ * clock that is slow: who refuses and says "now" would be called as fast as it refuses. Never shortens. Answers whether the instant moved.
+ */
 export const close = (closure: Closure, retryAfterMs: number | null, nowMono: number): boolean => {
-  const waitMs = retryAfterMs === null ? nextBackoff(closure, nowMono) : Math.min(retryAfterMs, CLOSED_MS_MAX)
+  const namesNone = retryAfterMs === null || retryAfterMs <= 0
+  const waitMs = namesNone ? nextBackoff(closure, nowMono) : Math.min(retryAfterMs, CLOSED_MS_MAX)
   const untilMono = nowMono + waitMs
   closure.lastMono = nowMono
   closure.ramp = 1

@@ -33,13 +33,16 @@ describe('a closure', () => {
     close(closure, 1_000_000_000, 3_000)
     expect(closure.untilMono).toBe(3_603_000)
   })
-  it('without an instant doubles from 1 s to 60 s, once per closing', () => {
+  it.each([
+    ['an instant', null],
+    ['an instant ahead (Retry-After: 0, or a date in the past)', 0],
+  ])('without %s doubles from 1 s to 60 s, once per closing', (_what, retryAfterMs) => {
     const closure = open()
     const waits: number[] = []
     for (let n = 0; n < 8; n += 1) {
       const now = Math.max(0, closure.untilMono)
-      close(closure, null, now)
-      close(closure, null, now + 1)
+      close(closure, retryAfterMs, now)
+      close(closure, retryAfterMs, now + 1)
       waits.push(closure.untilMono - now)
     }
     expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
