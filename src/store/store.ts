@@ -508,41 +508,26 @@ export interface Counts {
   readonly quarantined: number
 }
 
-export type ReadResult<Q extends ReadQuery> = Q extends { type: 'horizon' }
-  ? {
-      /** May be fewer than `limit` before the end: `edge` tells how far the scan came; (until, MAX_SAFE_INTEGER) at the end. */
-      readonly rows: readonly Due[]
-      readonly edge: Edge
-    }
-  : Q extends { type: 'lane' }
-    ? { readonly rows: readonly Due[] /** True if there are more rows than these. */; readonly more: boolean }
-    : Q extends { type: 'due-lanes' }
-      ? { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
-      : Q extends { type: 'started' }
-        ? { readonly rows: readonly StartedRow[]; readonly next: number | null }
-        : Q extends { type: 'webhook' }
-          ? WebhookRecord | null
-          : Q extends { type: 'attempts' }
-            ? readonly AttemptRecord[] | null
-            : Q extends { type: 'list' }
-              ? { readonly webhooks: readonly WebhookRecord[]; readonly nextCursor: string | null }
-              : Q extends { type: 'limits' }
-                ? readonly StoredLimit[]
-                : Q extends { type: 'groups' }
-                  ? readonly DomainGroup[]
-                  : Q extends { type: 'brands' }
-                    ? readonly { readonly brand: Brand; readonly createdAt: Instant }[]
-                    : Q extends { type: 'keys' }
-                      ? readonly StoredKey[]
-                      : Q extends { type: 'counts' }
-                        ? Counts
-                        : Q extends { type: 'backlog' }
-                          ? { readonly count: number; readonly oldestAt: Instant | null }
-                          : Q extends { type: 'check' }
-                            ? { readonly problems: readonly string[] }
-                            : Q extends { type: 'backup' }
-                              ? BackedUp
-                              : never
+interface ReadResults {
+  /** May be fewer than `limit` before the end: `edge` tells how far the scan came; (until, MAX_SAFE_INTEGER) at the end. */
+  readonly horizon: { readonly rows: readonly Due[]; readonly edge: Edge }
+  /** `more`: there are more rows than these. */
+  readonly lane: { readonly rows: readonly Due[]; readonly more: boolean }
+  readonly 'due-lanes': { readonly lanes: readonly LaneKey[]; readonly next: LaneKey | null }
+  readonly started: { readonly rows: readonly StartedRow[]; readonly next: number | null }
+  readonly webhook: WebhookRecord | null
+  readonly attempts: readonly AttemptRecord[] | null
+  readonly list: { readonly webhooks: readonly WebhookRecord[]; readonly nextCursor: string | null }
+  readonly limits: readonly StoredLimit[]
+  readonly groups: readonly DomainGroup[]
+  readonly brands: readonly { readonly brand: Brand; readonly createdAt: Instant }[]
+  readonly keys: readonly StoredKey[]
+  readonly counts: Counts
+  readonly backlog: { readonly count: number; readonly oldestAt: Instant | null }
+  readonly check: { readonly problems: readonly string[] }
+  readonly backup: BackedUp
+}
+export type ReadResult<Q extends ReadQuery> = Q extends ReadQuery ? ReadResults[Q['type']] : never
 
 /** `path`: it cannot be written there; `damaged`: the copy does not stand its check, and neither may what it was made of. */
 export type BackedUp =

@@ -21,16 +21,8 @@ import {
 } from '#store/store.ts'
 import { Appending, BatchInTheWay, Inserter } from './appending.ts'
 import { AttemptRows } from './attempt-rows.ts'
-import {
-  BUSY_TIMEOUT_MS,
-  type Connection,
-  openConnection,
-  type Synchronous,
-  setSynchronous,
-  sqliteErrorOf,
-  storeErrorOf,
-} from './connection.ts'
-import { CounterChanges, counterWriter } from './counters.ts'
+import { BUSY_TIMEOUT_MS, type Connection, openConnection, storeErrorOf } from './connection.ts'
+import { CounterChanges } from './counters.ts'
 import { checkFiles, type DataFiles, markClosed, markOpened } from './data-files.ts'
 import { DomainGroups } from './domain-groups.ts'
 import { DueReads } from './due-reads.ts'
@@ -38,19 +30,16 @@ import { Expirer } from './expiring.ts'
 import { FarRows } from './far-rows.ts'
 import { LaneBook } from './lane-book.ts'
 import { LiveRows } from './live-rows.ts'
+import { OpenBatches } from './open-batches.ts'
 import { Pruner } from './pruning.ts'
 import { Retimer } from './retiming.ts'
 import { checkOwner, migrate } from './schema.ts'
 import { Settings } from './settings.ts'
 import { Starts } from './starts.ts'
+import { type Remembered, Transactions } from './transactions.ts'
 import type { WriterRead } from './writer-reads.ts'
 
 export type Results = WriteResult<WriteOp>[]
-/** An open batch's rows `first..last` are not there yet. */
-interface OpenBatch {
-  readonly first: number
-  readonly last: number
-}
 
 export class Writer {
   readonly #files: DataFiles
@@ -66,21 +55,10 @@ export class Writer {
   readonly #expirer: Expirer
   readonly #pruner: Pruner
   readonly #reads: DueReads
-  readonly #writeCounters
   readonly #changes = new CounterChanges()
-  readonly #begin
-  readonly #commit
-  readonly #rollback
-  readonly #openBatch
-  readonly #closeBatch
-  #open: OpenBatch[] = []
-  /** Batches that failed and could not be taken out yet (disk full). */
-  #unfinished: Appending[] = []
-  #synchronous: Synchronous = 'FULL'
-  #nextSeq: number
-  /** Estimated bytes written since `takeWritten`. */
-  #written = 0
-
+  readonly #remembered: Remembered
+  readonly #transactions: Transactions
+  readonly #batches: OpenBatches
   readonly #failpoint: (name: string) => void
 
   /** Migrates and recovers. Throws StoreError. */
@@ -92,16 +70,21 @@ export class Writer {
     this.#db = db
     try {
       migrate(db)
-      this.#begin = db.prepare('BEGIN IMMEDIATE')
-      this.#commit = db.prepare('COMMIT')
-      this.#rollback = db.prepare('ROLLBACK')
-      this.#openBatch = db.prepare<[number, number]>('INSERT INTO open_batches VALUES (?, ?)')
-      this.#closeBatch = db.prepare<[number]>('DELETE FROM open_batches WHERE first = ?')
-      const isOpen = (seq: number): boolean => this.#isOpen(seq)
+      this.#remembered = {
+        nextSeq: nextSeqOf(db),
+        forget: () => {
+          this.#lanes.forget()
+          this.#far.reload()
+          this.#starts.reload()
+        },
+      }
+      this.#transactions = new Transactions(db, files.database, this.#remembered, failpoint)
+      const isOpen = (seq: number): boolean => this.#batches.has(seq)
       this.#groups = new DomainGroups(db)
       this.#lanes = new LaneBook(db, this.#groups)
       this.#far = new FarRows(db)
       this.#inserter = new Inserter(db, this.#lanes, this.#far, isOpen)
+      this.#batches = new OpenBatches(db, this.#transactions, this.#remembered, this.#inserter)
       this.#starts = new Starts(db)
       const attempts = new AttemptRows(db)
       this.#live = new LiveRows(db, this.#lanes, this.#far, this.#starts, attempts, isOpen)
@@ -110,8 +93,6 @@ export class Writer {
       this.#expirer = new Expirer(db, this.#lanes)
       this.#pruner = new Pruner(db, this.#lanes, this.#settings)
       this.#reads = new DueReads(db, this.#lanes)
-      this.#writeCounters = counterWriter(db)
-      this.#nextSeq = this.#readNextSeq()
       this.#recover()
       markOpened(files)
     } catch (error) {
@@ -123,7 +104,7 @@ export class Writer {
   /** Runs a group. Pauses after each transaction. Throws StoreError; BatchInTheWay if it must wait for an open batch. */
   *run(ops: readonly WriteOp[]): Generator<void, Results> {
     const results: Results = []
-    for (const work of this.#unfinished) yield* this.#undo(work)
+    yield* this.#batches.clear()
     let from = 0
     while (from < ops.length) {
       const op = ops[from]
@@ -167,9 +148,7 @@ export class Writer {
     return this.#far.lags
   }
   takeWritten(): number {
-    const written = this.#written
-    this.#written = 0
-    return written
+    return this.#transactions.takeWritten()
   }
   /** Finishes a checkpoint that the maintenance connection has nearly done, so that the WAL starts anew. */
   finishCheckpoint(): void {
@@ -247,8 +226,8 @@ export class Writer {
     return this.#far.reaches(until)
   }
   #promotePage(): void {
-    this.#transact('NORMAL', null, () => this.#far.promotePage())
-    this.#written += 32_768
+    this.#transactions.run('NORMAL', null, () => this.#far.promotePage())
+    this.#transactions.written += 32_768
   }
 
   #applyTogether(ops: readonly WriteOp[], from: number, end: number, results: Results): void {
@@ -257,7 +236,7 @@ export class Writer {
     const promised = ops.slice(from, end).some(isPromised)
     try {
       const what = ops[from]?.type
-      this.#transact(
+      this.#transactions.run(
         promised ? 'FULL' : 'NORMAL',
         this.#changes,
         () => {
@@ -274,7 +253,7 @@ export class Writer {
     }
   }
   #apply(op: WriteOp): WriteResult<WriteOp> {
-    this.#written += OP_BYTES
+    this.#transactions.written += OP_BYTES
     switch (op.type) {
       case 'append':
         return this.#append(op)
@@ -303,14 +282,14 @@ export class Writer {
       case 'expire':
         return this.#expirer.expire(op, this.#changes)
       case 'prune':
-        return this.#pruner.prune(op, this.#nextSeq - 1, this.#changes)
+        return this.#pruner.prune(op, this.#remembered.nextSeq - 1, this.#changes)
       default:
         return op satisfies never
     }
   }
   #replay(op: Replay): Replayed {
-    const replayed = this.#retimer.replay(op, this.#nextSeq, this.#changes)
-    if (replayed.outcome === 'replayed' && replayed.due.seq === this.#nextSeq) this.#nextSeq += 1
+    const replayed = this.#retimer.replay(op, this.#remembered.nextSeq, this.#changes)
+    if (replayed.outcome === 'replayed' && replayed.due.seq === this.#remembered.nextSeq) this.#remembered.nextSeq += 1
     return replayed
   }
   #setGroup(op: SetGroup): GroupSet {
@@ -321,112 +300,25 @@ export class Writer {
       : set
   }
   #append(op: Append): Appended {
-    const work = new Appending(bufferOf(op.rows), this.#nextSeq)
+    const work = new Appending(bufferOf(op.rows), this.#remembered.nextSeq)
     const changes = new CounterChanges()
     this.#inserter.step(work, work.batch.count, changes)
     this.#inserter.place(work, work.unplaced)
     if (work.conflict !== null) this.#inserter.remove(work.inserted)
     else {
       changes.mergeInto(this.#changes)
-      this.#nextSeq = work.nextSeq
+      this.#remembered.nextSeq = work.nextSeq
     }
-    this.#written += 2 * op.rows.length
+    this.#transactions.written += 2 * op.rows.length
     return work.answer()
   }
 
   *#appendInChunks(op: Append, index: number): Generator<void, Appended> {
-    const work = this.#opened(op, index)
-    const changes = new CounterChanges()
     try {
-      while (!work.isDone) {
-        this.#transact('NORMAL', null, () => this.#inserter.step(work, APPEND_CHUNK_ROWS, changes))
-        this.#written += OP_BYTES * APPEND_CHUNK_ROWS
-        yield
-      }
-      while (work.conflict === null && work.unplaced > PLACED_AT_ONCE) {
-        this.#transact('NORMAL', null, () => this.#inserter.place(work, PLACED_AT_ONCE))
-        yield
-      }
-      if (work.conflict === null) this.#closeOpen(work, changes)
-      else yield* this.#undo(work)
-    } catch (error) {
-      yield* this.#undo(work)
-      throw this.#blame(error, index)
-    }
-    this.#written += op.rows.length
-    return work.answer()
-  }
-  #opened(op: Append, index: number): Appending {
-    try {
-      const work = new Appending(bufferOf(op.rows), this.#nextSeq)
-      const range = { first: work.firstSeq, last: work.firstSeq + work.batch.count - 1 }
-      this.#transact('NORMAL', null, () => this.#openBatch.run(range.first, range.last))
-      this.#open.push(range)
-      this.#nextSeq = range.last + 1
-      return work
+      return yield* this.#batches.append(op)
     } catch (error) {
       throw this.#blame(error, index)
     }
-  }
-  /** The batch's commit. Numbers that duplicates have left over are given back if nobody came after. */
-  #closeOpen(work: Appending, changes: CounterChanges): void {
-    this.#transact('FULL', changes, () => {
-      this.#inserter.place(work, work.unplaced)
-      this.#closeBatch.run(work.firstSeq)
-    })
-    this.#forgetOpen(work)
-  }
-  *#undo(work: Appending): Generator<void, void> {
-    if (!this.#unfinished.includes(work)) this.#unfinished.push(work)
-    const seqs = [...work.inserted]
-    while (seqs.length > 0) {
-      const some = seqs.splice(-APPEND_CHUNK_ROWS)
-      this.#transact('NORMAL', null, () => this.#inserter.remove(some))
-      yield
-    }
-    work.nextSeq = work.firstSeq
-    this.#transact('NORMAL', null, () => this.#closeBatch.run(work.firstSeq))
-    this.#unfinished = this.#unfinished.filter((other) => other !== work)
-    this.#forgetOpen(work)
-  }
-  #forgetOpen(work: Appending): void {
-    const end = work.firstSeq + work.batch.count
-    if (this.#nextSeq === end) this.#nextSeq = work.nextSeq
-    this.#open = this.#open.filter((batch) => batch.first !== work.firstSeq)
-  }
-
-  /** One transaction: all of `body`, or nothing of it on disk and in memory. */
-  #transact(synchronous: Synchronous, changes: CounterChanges | null, body: () => void, what = 'upkeep'): void {
-    const nextSeq = this.#nextSeq
-    try {
-      if (synchronous !== this.#synchronous) this.#setSynchronous(synchronous)
-      this.#begin.run()
-      this.#failpoint(`store.begun/${what}`)
-      body()
-      if (changes !== null) this.#writeCounters(changes)
-      this.#failpoint('store.commit')
-      this.#failpoint(`store.commit/${what}`)
-      this.#commit.run()
-      this.#failpoint('store.committed')
-      this.#failpoint(`store.committed/${what}`)
-      changes?.clear()
-    } catch (error) {
-      this.#abandon(changes, nextSeq)
-      throw sqliteErrorOf(error, this.#files.database)
-    }
-  }
-  /** Some errors roll back on their own (reliability.md D8). */
-  #abandon(changes: CounterChanges | null, nextSeq: number): void {
-    if (this.#db.inTransaction) this.#rollback.run()
-    changes?.clear()
-    this.#nextSeq = nextSeq
-    this.#lanes.forget()
-    this.#far.reload()
-    this.#starts.reload()
-  }
-  #setSynchronous(level: Synchronous): void {
-    setSynchronous(this.#db, level)
-    this.#synchronous = level
   }
   #blame(error: unknown, index: number): unknown {
     if (error instanceof BatchInTheWay) return error
@@ -435,38 +327,22 @@ export class Writer {
     return known.code === 'invalid' ? new StoreError('invalid', known.message, index) : known
   }
 
-  #isOpen(seq: number): boolean {
-    return this.#open.some((batch) => seq >= batch.first && seq <= batch.last)
-  }
-  /** Batches that the last life has not committed were never acknowledged. */
   #recover(): void {
-    const open = this.#db.prepare<[], OpenBatch>('SELECT first, last FROM open_batches').all()
-    const rows = this.#db
-      .prepare<[number, number, number], number>('SELECT seq FROM webhooks WHERE seq BETWEEN ? AND ? LIMIT ?')
-      .pluck()
-    for (const { first, last } of open) {
-      for (;;) {
-        const seqs = rows.all(first, last, APPEND_CHUNK_ROWS)
-        if (seqs.length === 0) break
-        this.#transact('NORMAL', null, () => this.#inserter.remove(seqs))
-      }
-      this.#transact('NORMAL', null, () => this.#closeBatch.run(first))
-    }
+    this.#batches.recover()
     // A first commit, so that the -wal exists before its absence means anything.
     const opens = this.#db.prepare(`INSERT INTO meta VALUES ('opens', 1) ON CONFLICT DO UPDATE SET value = value + 1`)
-    this.#transact('FULL', null, () => opens.run())
-    this.#nextSeq = this.#readNextSeq()
-  }
-  #readNextSeq(): number {
-    const last = this.#db.prepare<[], number | null>('SELECT max(seq) FROM webhooks').pluck().get() ?? 0
-    const pruned = this.#db.prepare<[], number>(`SELECT value FROM meta WHERE key = 'last_seq'`).pluck().get() ?? 0
-    return Math.max(last, pruned) + 1
+    this.#transactions.run('FULL', null, () => opens.run())
+    this.#remembered.nextSeq = nextSeqOf(this.#db)
   }
 }
 
+const nextSeqOf = (db: Connection): number => {
+  const last = db.prepare<[], number | null>('SELECT max(seq) FROM webhooks').pluck().get() ?? 0
+  const pruned = db.prepare<[], number>(`SELECT value FROM meta WHERE key = 'last_seq'`).pluck().get() ?? 0
+  return Math.max(last, pruned) + 1
+}
+
 const OP_BYTES = 600
-/** Rows of a batch that are given their hour in one transaction: ~3 microseconds each. */
-const PLACED_AT_ONCE = 1_000
 /** ~10 ms. */
 const PAGES_PER_STEP = 4
 const costOf = (op: WriteOp): number => (op.type === 'append' ? op.count : 1)
