@@ -69,7 +69,8 @@ const runRounds = async (
   const client = await connect({ url, key })
   const screen = terminal === null ? null : new Screen(terminal)
   const done: Round[] = []
-  const look = (round: Round): void => screen?.draw(demoLines(options, [...done, round]))
+  const look = (round: Round): void =>
+    screen?.draw(demoLines(options, [...done, round], terminal?.columns() ?? WIDTH_MAX))
   const given: RoundGiven = { client, world: new RealWorld(), options, look, quit }
   try {
     for (const guarded of [false, true]) {
@@ -87,28 +88,38 @@ const runRounds = async (
 const titleOf = (guarded: boolean): string => (guarded ? 'with the guard' : 'without the guard')
 
 const LABEL_WIDTH = 12
-const WIDTH = 50
+/** Of bars and courses; beside them stand a label and figures. */
+const WIDTH_MAX = 50
+const BESIDE = 32
+const WIDTH_MIN = 4
 
-const demoLines = ({ webhooks, capacity }: DemoOptions, rounds: readonly Round[]): readonly string[] => [
-  `${colors.bold('HookPulse demo')}  ${grouped(webhooks)} webhooks at one instant, to a receiver that falls over above ${capacity} open requests`,
-  ...rounds.flatMap(roundLines),
+/** One view, a text a line; `columns`: of the terminal. */
+export const demoLines = (
+  { webhooks, capacity }: DemoOptions,
+  rounds: readonly Round[],
+  columns: number,
+): readonly string[] => [
+  `${colors.bold('HookPulse demo')}  ${grouped(webhooks)} webhooks at one instant,`,
+  `to a receiver that falls over above ${capacity} open`,
+  ...rounds.flatMap((round) => roundLines(round, Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, columns - BESIDE)))),
 ]
 
-const roundLines = (round: Round): readonly string[] => {
+const roundLines = (round: Round, width: number): readonly string[] => {
   const line = (label: string, text: string): string => `  ${cell(label, LABEL_WIDTH)} ${text}`
   const { webhooks, capacity, delivered, dead, open, openMost, falls, tookMs } = round
   return [
     '',
     `${colors.bold(titleOf(round.guarded))}  ${span(tookMs)}`,
-    line('open now', `${bar(open, capacity, WIDTH)} ${grouped(open)} of ${capacity}`),
-    line('over time', `${course(round.course, WIDTH)} at most ${grouped(openMost)}`),
-    line('delivered', `${bar(delivered, webhooks + 1, WIDTH)} ${grouped(delivered)} of ${grouped(webhooks)}`),
+    line('open now', `${bar(open, capacity, width)} ${grouped(open)} of ${capacity}`),
+    line('over time', `${course(round.course, width)} at most ${grouped(openMost)}`),
+    line('delivered', `${bar(delivered, webhooks + 1, width)} ${grouped(delivered)} of ${grouped(webhooks)}`),
     line('given up', dead === 0 ? '0' : colors.red(grouped(dead))),
     line('fell over', falls === 0 ? 'never' : colors.red(`${falls} times`)),
   ]
 }
 
 const summary = (rounds: readonly Round[]): string => {
+  if (rounds.length === 0) return 'stopped before the first round\n'
   const rows = rounds.map((one) => [
     titleOf(one.guarded),
     grouped(one.delivered),

@@ -1,6 +1,6 @@
 /** `limits`, `limits domain`, `limits brand`, `limits group`, `limits weight`, `limits backlog`, `limits breaker`. */
 import type { Command } from 'commander'
-import type { Client, Results } from '#client/node.ts'
+import type { Client, ParamsIn, Results } from '#client/node.ts'
 import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
 import { readDuration, readLimit, readNumber, UsageError } from './usage.ts'
 
@@ -47,10 +47,13 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         throw new UsageError('limits domain needs --concurrency or --rate')
       if (options.adaptive !== undefined && options.concurrency === undefined)
         throw new UsageError('--adaptive needs --concurrency, its ceiling')
+      if (options.burst !== undefined && options.rate === undefined)
+        throw new UsageError('--burst needs --rate: it says how many of these may start at once')
+      const limits = domainLimitsOf(domain, options)
       return withClient(
         options,
         around,
-        (client) => setDomain(client, domain, options),
+        (client) => setDomain(client, limits),
         (all) => limitsText(all),
       )
     })
@@ -175,19 +178,28 @@ const breakerText = (one: Results['configureBreaker']): string =>
     [[one.domain, one.enabled ? 'on' : 'off', `${one.openMs} ms`, one.closure, one.retryBudget, one.version]],
   )
 
-const setDomain = async (client: Client, domain: string, options: LimitOptions): Promise<readonly Limits[]> => {
+interface DomainLimits {
+  readonly concurrency: ParamsIn<'configureDomainConcurrencyLimit'> | null
+  readonly rate: ParamsIn<'configureRateLimit'> | null
+}
+/** Read whole before anything is set: what was typed wrong changes nothing. */
+const domainLimitsOf = (domain: string, options: LimitOptions): DomainLimits => {
   const brand = options.brand === undefined ? {} : { brand: options.brand }
   const burst = options.burst === undefined ? {} : { burst: readNumber('--burst', options.burst) }
   const adaptive = options.adaptive === undefined ? {} : { adaptive: options.adaptive }
+  const { concurrency, rate } = options
+  return {
+    concurrency:
+      concurrency === undefined
+        ? null
+        : { domain, limit: readLimit('--concurrency', concurrency), ...adaptive, ...brand },
+    rate: rate === undefined ? null : { domain, requestsPerSecond: readLimit('--rate', rate), ...burst, ...brand },
+  }
+}
+const setDomain = async (client: Client, { concurrency, rate }: DomainLimits): Promise<readonly Limits[]> => {
   const said: Limits[] = []
-  if (options.concurrency !== undefined) {
-    const limit = readLimit('--concurrency', options.concurrency)
-    said.push(await client.configureDomainConcurrencyLimit({ domain, limit, ...adaptive, ...brand }))
-  }
-  if (options.rate !== undefined) {
-    const requestsPerSecond = readLimit('--rate', options.rate)
-    said.push(await client.configureRateLimit({ domain, requestsPerSecond, ...burst, ...brand }))
-  }
+  if (concurrency !== null) said.push(await client.configureDomainConcurrencyLimit(concurrency))
+  if (rate !== null) said.push(await client.configureRateLimit(rate))
   return said.slice(-1)
 }
 

@@ -69,33 +69,64 @@ interface Layout {
 }
 const WIDE: Layout = { domain: 30, state: 18, bar: 16, figure: 14 }
 const NARROW: Layout = { domain: 18, state: 9, bar: 5, figure: 10 }
-/** What a line of the wide layout needs, with a drain time. */
+/** What a line of the layout needs, with a drain time. */
 const WIDE_COLUMNS = 136
+const NARROW_COLUMNS = 76
 
 /** One view, a text a line; `columns`: of the terminal. */
 export const topLines = (monitor: Monitor, columns = WIDE_COLUMNS): readonly string[] => {
   const { totals, lateness } = monitor
-  const layout = columns < WIDE_COLUMNS ? NARROW : WIDE
-  const pair = layout.bar + 1 + layout.figure
-  const head = [cell('domain', layout.domain), cell('state', layout.state), cell('open', pair), cell('starts /s', pair)]
+  const p99 = Object.entries(lateness).map(([part, { p99 }]) => [part.replace('Ms', ''), p99.toFixed(1)] as const)
   return [
     `${colors.bold('HookPulse')}  ${monitor.at}`,
-    Object.entries(totals)
-      .map(([name, count]) => `${name} ${colors.bold(grouped(count))}`)
-      .join('   '),
-    `late by (p99 ms): timer ${lateness.timerMs.p99.toFixed(1)}   guard ${lateness.guardMs.p99.toFixed(1)}   network ${lateness.networkMs.p99.toFixed(1)}`,
+    ...figuresLines(
+      '',
+      Object.entries(totals).map(([name, count]) => [name, grouped(count)]),
+      columns,
+    ),
+    ...figuresLines('late by (p99 ms): ', p99, columns),
     ...(monitor.crowd === undefined ? [] : [colors.yellow(crowdInWords(monitor.crowd))]),
     '',
-    colors.bold([...head, cell('waiting', layout.figure), 'drains in'].join(' ')),
-    ...(monitor.domains.length === 0 ? ['no guard is at work'] : monitor.domains.map((one) => guardLine(one, layout))),
+    ...(columns < NARROW_COLUMNS ? [] : [headLine(layoutOf(columns))]),
+    ...(monitor.domains.length === 0 ? ['no guard is at work'] : []),
+    ...monitor.domains.flatMap((one) =>
+      columns < NARROW_COLUMNS ? shortLines(one) : [guardLine(one, layoutOf(columns))],
+    ),
   ]
 }
+const layoutOf = (columns: number): Layout => (columns < WIDE_COLUMNS ? NARROW : WIDE)
 
+/** Names and figures side by side, in as many lines as they need. */
+const figuresLines = (
+  before: string,
+  figures: readonly (readonly [string, string])[],
+  columns: number,
+): readonly string[] => {
+  const lines: string[] = []
+  let line = before
+  let width = before.length
+  for (const [name, figure] of figures) {
+    const needs = name.length + 1 + figure.length
+    if (width > 0 && width + needs > columns) {
+      lines.push(line)
+      line = ''
+      width = 0
+    }
+    line += `${name} ${colors.bold(figure)}   `
+    width += needs + GAP
+  }
+  return [...lines, line]
+}
+const GAP = 3
+
+const headLine = (layout: Layout): string => {
+  const pair = layout.bar + 1 + layout.figure
+  const head = [cell('domain', layout.domain), cell('state', layout.state), cell('open', pair), cell('starts /s', pair)]
+  return colors.bold([...head, cell('waiting', layout.figure), layout === WIDE ? 'drains in' : 'drains'].join(' '))
+}
 const guardLine = (one: Figures, layout: Layout): string => {
   const { concurrency, rate } = one
-  const drain = one.drainMs === undefined ? '-' : span(one.drainMs)
   const pressed = one.backpressure.active ? colors.yellow(` ${one.backpressure.limit ?? 'held'}`) : ''
-  const overshoot = one.overshoot === 0 ? '' : colors.red(` overshoot ${one.overshoot}`)
   return [
     cell(printable(one.domain), layout.domain),
     paintState(one.state)(cell(one.state, layout.state)),
@@ -107,14 +138,28 @@ const guardLine = (one: Figures, layout: Layout): string => {
       rate.limit === null ? null : Math.ceil(rate.limit) + (rate.burst ?? 1) - 1,
     ),
     cell(grouped(one.queueDepth), layout.figure),
-    `${drain}${pressed}${overshoot}`,
+    `${drainOf(one)}${pressed}${overshootOf(one)}`,
   ].join(' ')
 }
+/** Where there is no room for columns: a guard in two lines, without bars. */
+const shortLines = (one: Figures): readonly string[] => {
+  const { concurrency, rate } = one
+  const figures = [
+    `open ${grouped(concurrency.current)}/${limitText(concurrency.limit)}`,
+    `starts ${grouped(rate.startsLastSecond)}/${limitText(rate.limit)}`,
+    `waits ${grouped(one.queueDepth)}`,
+    drainOf(one),
+  ]
+  return [`${printable(one.domain)} ${paintState(one.state)(one.state)}${overshootOf(one)}`, `  ${figures.join('  ')}`]
+}
+const drainOf = ({ drainMs }: Figures): string => (drainMs === undefined ? '-' : span(drainMs))
+const overshootOf = ({ overshoot }: Figures): string => (overshoot === 0 ? '' : colors.red(` overshoot ${overshoot}`))
 /** `most`: what the limit allows within the second, where that is more than the limit (fractions, bursts). */
 const against = (layout: Layout, current: number, limit: number | null, most = limit): string =>
-  `${bar(current, most, layout.bar)} ${cell(`${grouped(current)} of ${limit === null ? 'any' : limitText(limit)}`, layout.figure)}`
+  `${bar(current, most, layout.bar)} ${cell(`${grouped(current)} of ${limitText(limit)}`, layout.figure)}`
 /** Rates may be fractions. */
-const limitText = (limit: number): string => (Number.isInteger(limit) ? grouped(limit) : String(limit))
+const limitText = (limit: number | null): string =>
+  limit === null ? 'any' : Number.isInteger(limit) ? grouped(limit) : String(limit)
 
 const paintState = (state: string): ((text: string) => string) => {
   if (state === 'open' || state === 'idle') return colors.green

@@ -105,6 +105,16 @@ describe('the command line', () => {
     expect((await run('limits', 'domain', 'acme.com', '--rate', 'none')).out).toMatch(/acme\.com +all +3 +-/)
   })
 
+  it('sets no limit where another one was typed wrong', async () => {
+    const of = ['limits', 'domain', 'half.com', '--concurrency', '3']
+    expect(await run(...of, '--rate', 'abc')).toMatchObject({ code: 2, err: expect.stringMatching(/--rate must be/) })
+    expect(await run(...of, '--burst', '4')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--burst needs --rate/),
+    })
+    expect((await run('limits', '--domain', 'half.com')).out).toMatch(/^none/)
+  })
+
   it('sets weights, bounds of backlogs, and what a guard makes of failures', async () => {
     expect((await run('limits', 'weight', '3', 'heavy')).out).toMatch(/all +heavy +- +- +- +3 +-/)
     expect((await run('limits', 'weight', '2', 'heavy', '--domain', 'x.com')).out).toMatch(/x\.com +heavy .* 2 /)
