@@ -63,7 +63,8 @@ export const figures = (state: State, ctx: Ctx): GuardFigures => {
     backpressure: {
       active: pressed,
       since: pressed ? state.pressure.sinceAt : null,
-      limit: pressed ? state.pressure.limit : null,
+      // What presses now, not what did first: a breaker may have opened since.
+      limit: pressed ? (state.block?.by ?? state.pressure.limit) : null,
     },
     overshoot: state.overshoot,
   }

@@ -121,4 +121,15 @@ describe('a guard', () => {
     expect(stage.starts).toHaveLength(10)
     expect(stage.open.get(API)).toBe(0)
   })
+
+  it('shows the limit that presses now, not the one that did first', async () => {
+    const stage = await new GuardStage({ serviceMs: () => 1_000 }).raise()
+    await stage.limit('concurrency', { domain: API }, 1)
+    stage.due(5, API)
+    await stage.world.advance(10)
+    await stage.set('pause', { domain: API }, 1)
+    await stage.world.advance(10)
+    const figures = await stage.runtime.call(guardOf(API), { type: 'figures' })
+    expect(figures.backpressure).toMatchObject({ active: true, limit: 'domain-paused' })
+  })
 })
