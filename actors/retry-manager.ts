@@ -53,7 +53,10 @@ export const retryManagerActor: Behaviour<RetryManagerProtocol, { readonly event
   },
   call: {
     'attempt-failed': ({ failure }, _from, state, ctx) => {
-      const attemptId = attemptIdOf(failure.due.id, failure.attempt.number)
+      const { due, attempt } = failure
+      const attemptId = attemptIdOf(due.id, attempt.number)
+      if (attempt.number !== due.attempts + 1)
+        throw new Error(`${attemptId} has failed, but attempt ${due.attempts + 1} was due`)
       if (!pendingRetries(ctx).has(attemptId)) {
         pendingRetries(ctx).set(attemptId, { failure, pid: null, decision: null })
         start(attemptId, state, ctx)

@@ -6,6 +6,7 @@
 import { FEW } from '#actors/mailboxes.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
+import { INSTANT_MAX } from '#config/limits.ts'
 import { type Behaviour, keep, ok, stop } from '#runtime/behaviour.ts'
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
@@ -87,7 +88,11 @@ export const retry: Behaviour<RetryProtocol, RetryArgs, State> = {
 const decideOnce = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] => {
   const row = pendingOf(ctx).get(attemptIdOf(failure.due.id, failure.attempt.number))
   const decision = row?.decision ?? decide(failure, ctx)
-  if (row !== undefined) row.decision = decision
+  const at = decision.state === 'retrying' ? decision.nextAt : decision.finishedAt
+  const isSane = Number.isSafeInteger(at) && at >= 0 && at <= INSTANT_MAX
+  // A bad one is not kept for the next retry process, which would die of it again.
+  if (row !== undefined) row.decision = isSane ? decision : null
+  if (!isSane) throw new Error(`${failure.due.id} would be ${decision.state} at ${at}`)
   return decision
 }
 const decide = (failure: AttemptFailure, ctx: Ctx): RecordOutcome['next'] =>

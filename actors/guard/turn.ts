@@ -60,6 +60,9 @@ const stepOrEnd = (state: State, ctx: Ctx): Result => {
 }
 
 const step = (state: State, ctx: Ctx): void => {
+  const { flights, queues } = state
+  if (flights.size !== queues.inFlight || queues.reserved < 0)
+    throw new Error(`${flights.size} attempts hold permits, ${queues.inFlight} and ${queues.reserved} are counted`)
   const ground = groundOf(state, ctx)
   for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state.domain, state, ctx)
   const admitted: Admitted[] = []

@@ -189,8 +189,10 @@ export const remove = (horizon: Horizon, id: WebhookId): boolean => {
   return true
 }
 
-/** What is due at `now`, in order, taken out. Never early: the wall clock decides. */
+/** What is due at `now`, in order, taken out. Never early: the wall clock decides. Throws where the horizon has lost count of itself. */
 export const takeDue = (horizon: Horizon, now: Instant): Due[] => {
+  if (sizeOf(horizon) !== horizon.known.size)
+    throw new Error(`the horizon holds ${sizeOf(horizon)} entries and knows ${horizon.known.size}`)
   const start = horizon.head
   while (horizon.head < horizon.entries.length && (horizon.entries[horizon.head] as Due).nextAt <= now) horizon.head++
   const taken = horizon.entries.slice(start, horizon.head)
