@@ -30,10 +30,10 @@ export const emptyPermits = <K>(): BrandPermits<K> => ({
 export type Permits = number | null
 /** Throws where what is granted is not what it should be: too little would be a limit that does not hold. */
 const free = <K>(permits: BrandPermits<K>, limit: Permits): number => {
-  const { held, granted, grantedSum } = permits
+  const { granted, grantedSum } = permits
   if (grantedSum < granted.size || (granted.size === 0 && grantedSum !== 0))
     throw new Error(`${grantedSum} permits are granted to ${granted.size} guards`)
-  return limit === null ? Number.POSITIVE_INFINITY : Math.max(0, limit - held.size - grantedSum)
+  return limit === null ? Number.POSITIVE_INFINITY : Math.max(0, limit - permits.held.size - permits.grantedSum)
 }
 
 const grant = <K>(permits: BrandPermits<K>, guard: K, count: number): void => {
