@@ -20,6 +20,8 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
+const ask = (url: string): Promise<Response> => fetch(url, { signal: AbortSignal.timeout(5_000) })
+
 const HURTS: readonly [string, (child: ChildProcess) => void, boolean][] = [
   ['is read no more', (child) => void child.stdout?.pause(), false],
   ['is closed', (child) => void child.stdout?.destroy(), false],
@@ -50,9 +52,13 @@ it.each(HURTS)(
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', out, out] })
     if (typeof out === 'number') closeSync(out)
     onTestFinished(() => void child.kill('SIGKILL'))
-    const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
+    let ended: unknown = null
+    child.once('exit', (code, signal) => {
+      ended = { code, signal }
+    })
+    // Somebody else may have got the port meanwhile, and never answer.
     const ready = async (): Promise<boolean> =>
-      (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null))?.status === 200
+      (await ask(`http://127.0.0.1:${port}/readyz`).catch(() => null))?.status === 200
     await expect.poll(ready, { timeout: 20_000 }).toBe(true)
     expect(existsSync(join(data, 'admin.key'))).toBe(true)
     hurt(child)
@@ -66,10 +72,10 @@ it.each(HURTS)(
     const askedMono = performance.now()
     await expect.poll(async () => (await client.monitor()).totals.delivered).toBe(2_000)
     expect(performance.now() - askedMono).toBeLessThan(5_000)
-    const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+    const page = await (await ask(`http://127.0.0.1:${port}/metrics`)).text()
     const [, dropped] = /^hookpulse_log_lines_dropped_total (\d+)$/m.exec(page) ?? []
     expect(Number(dropped), 'what nobody took is counted').toBeGreaterThan(0)
     child.kill('SIGTERM')
-    expect(await ended).toEqual({ code: 0, signal: null })
+    await expect.poll(() => ended, { timeout: 45_000 }).toEqual({ code: 0, signal: null })
   },
 )
