@@ -300,9 +300,14 @@ describe('fairness between brands', () => {
     expect(sharesFollow([1, 1, 1], anew)).toBe(false)
   })
 
-  const slotShares = (each: readonly number[], limit: number, serviceMs: (brand: string) => number): number[] => {
+  const slotShares = (
+    each: readonly number[],
+    limit: number,
+    serviceMs: (brand: string) => number,
+    sabotage?: Sabotage,
+  ): number[] => {
     const config = saturated(each, [{ kind: 'concurrency', value: limit }], serviceMs)
-    const { starts } = runModel(config)
+    const { starts } = runModel(sabotage === undefined ? config : { ...config, sabotage })
     const held = BRANDS.map((brand) =>
       starts
         .filter(({ due }) => due.brand === brand)
@@ -320,11 +325,31 @@ describe('fairness between brands', () => {
     const shares = slotShares(each, limit, () => 50)
     for (const [at, share] of shares.entries()) expect(Math.abs(share - (each[at] ?? 1) / sum)).toBeLessThan(0.02)
   })
-  it('a brand with slow calls does not starve one with quick calls (D-20)', () => {
-    const shares = slotShares([1, 1, 1], 9, (brand) => (brand === 'acme' ? 3_000 : 50))
-    for (const share of shares) expect(Math.abs(share - 1 / 3)).toBeLessThan(0.12)
+  it('would not, if whole slots were all that counted', () => {
+    const uncredited: Sabotage = (queues, ground) => {
+      for (const queue of queues.brands.values()) {
+        queue.credit = 0
+        queue.heldSlotMs = 0
+      }
+      return ground
+    }
+    const shares = slotShares([3, 1, 1], 4, () => 50, uncredited)
+    expect(shares.some((share, at) => Math.abs(share - ([3, 1, 1][at] ?? 1) / 5) >= 0.02)).toBe(true)
   })
-  it('one brand that floods 15,000 delays the single webhook of another by one service time at most', () => {
+  const slow = (brand: string): number => (brand === 'acme' ? 3_000 : 50)
+  /** Where slots are what is short, it counts starts all the same. */
+  const byStarts: Sabotage = (queues, ground) => {
+    Object.defineProperty(queues, 'bound', { get: () => 'rate', set: () => undefined, configurable: true })
+    return ground
+  }
+  it('a brand with slow calls does not starve one with quick calls (D-20)', () => {
+    for (const share of slotShares([1, 1, 1], 9, slow)) expect(Math.abs(share - 1 / 3)).toBeLessThan(0.12)
+  })
+  it('it would, if starts were counted where slots are short', () => {
+    expect(slotShares([1, 1, 1], 9, slow, byStarts)[0]).toBeGreaterThan(0.6)
+  })
+
+  const singleStartsAt = (sabotage?: Sabotage): number => {
     const { starts } = runModel({
       limits: [{ kind: 'concurrency', value: 5 }],
       arrivals: [
@@ -332,9 +357,19 @@ describe('fairness between brands', () => {
         { atMs: 1_050, brand: 'bolt', serviceMs: 100 },
       ],
       endMs: 3_000,
+      ...(sabotage === undefined ? {} : { sabotage }),
     })
-    const single = starts.find(({ due }) => due.brand === 'bolt')
-    expect(single?.atMs).toBeLessThanOrEqual(1_150)
+    return starts.find(({ due }) => due.brand === 'bolt')?.atMs ?? Number.POSITIVE_INFINITY
+  }
+  it('one brand that floods 15,000 delays the single webhook of another by one service time at most', () => {
+    expect(singleStartsAt()).toBeLessThanOrEqual(1_150)
+  })
+  it('it would delay it for longer, if the brand that came first were always served first', () => {
+    const firstCome: Sabotage = (queues, ground) => {
+      for (const queue of queues.ring.queues.slice(1)) queue.parked = queues.ring.queues[0]?.size !== 0
+      return ground
+    }
+    expect(singleStartsAt(firstCome)).toBeGreaterThan(1_150)
   })
 })
 
