@@ -13,29 +13,38 @@ interface Row {
   readonly attempts: number
   /** Attempts of which nobody knows whether they arrived. */
   readonly doubts: number
+  /** Attempts that are said to have been answered. */
+  readonly answers: number
+  /** What the last attempt of a finished webhook is said to have been answered with. */
+  readonly status: number | null
 }
-interface Stored extends Row {
+interface Stored extends Omit<Row, 'status'> {
   /** The last attempt of what is finished. */
   readonly last: Buffer | null
 }
 const ROWS = `
   SELECT w.id, d.state, d.attempt AS last,
     (SELECT count(*) FROM attempts a WHERE a.seq = w.seq) AS attempts,
-    (SELECT count(*) FROM attempts a WHERE a.seq = w.seq AND a.in_doubt = 1) AS doubts
+    (SELECT count(*) FROM attempts a WHERE a.seq = w.seq AND a.in_doubt = 1) AS doubts,
+    (SELECT count(a.status) FROM attempts a WHERE a.seq = w.seq) AS answers
   FROM webhooks w LEFT JOIN done d ON d.seq = w.seq`
 
+const withLast = ({ last, ...row }: Stored): Row => {
+  if (last === null) return { ...row, status: null }
+  const { status = null, inDoubt = false } = unpackAttempt(last)?.attempt ?? {}
+  return {
+    ...row,
+    status,
+    attempts: row.attempts + 1,
+    doubts: row.doubts + Number(inDoubt),
+    answers: row.answers + Number(status !== null),
+  }
+}
 /** Of a store that nobody has open. */
 export const rowsOf = (data: string): readonly Row[] => {
   const db = new Database(join(data, 'hookpulse.db'), { readonly: true })
   try {
-    return db
-      .prepare<[], Stored>(ROWS)
-      .all()
-      .map(({ id, state, attempts, doubts, last }) => {
-        if (last === null) return { id, state, attempts, doubts }
-        const isInDoubt = unpackAttempt(last)?.attempt.inDoubt === true
-        return { id, state, attempts: attempts + 1, doubts: doubts + Number(isInDoubt) }
-      })
+    return db.prepare<[], Stored>(ROWS).all().map(withLast)
   } finally {
     db.close()
   }
@@ -54,6 +63,8 @@ export interface Verdict {
   readonly findings: readonly string[]
 }
 
+const isSuccess = (status: number | null): boolean => status !== null && status >= 200 && status <= 299
+
 const SHOWN = 3
 /** One sentence with the first of them, where there are any. */
 const unless = (what: string, found: readonly unknown[]): string[] =>
@@ -64,12 +75,17 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
   const seen = new Map<string, number[]>()
   const strangers: string[] = []
   const unwanted: string[] = []
-  for (const { ids, urls, at } of received)
+  const answersGiven = new Map<string, number>()
+  const succeeded = new Set<string>()
+  for (const { ids, urls, at, statuses } of received)
     for (const [index, id] of ids.entries()) {
       const number = Number((urls[index] ?? '').split('/').at(-1))
       if (resigned.has(number)) unwanted.push(id)
       else if (acked.get(id)?.number !== number) strangers.push(id)
       seen.set(id, [...(seen.get(id) ?? []), at[index] ?? 0])
+      const status = statuses[index] ?? 0
+      if (status > 0) answersGiven.set(id, (answersGiven.get(id) ?? 0) + 1)
+      if (isSuccess(status)) succeeded.add(id)
     }
   const count = (id: string): number => seen.get(id)?.length ?? 0
   const first = (id: string): number => Math.min(...(seen.get(id) ?? [Number.POSITIVE_INFINITY]))
@@ -90,6 +106,18 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
     ...unless(
       'acknowledged and neither delivered nor cancelled (I11)',
       owed.filter(({ id }) => stateOf(id) !== 'delivered').map(({ id }) => [id, stateOf(id)]),
+    ),
+    ...unless(
+      'recorded as delivered, and no receiver answered it with a 2xx (I11)',
+      owed.filter(({ id }) => stateOf(id) === 'delivered' && count(id) > 0 && !succeeded.has(id)),
+    ),
+    ...unless(
+      'recorded as delivered by an attempt without a 2xx (I11)',
+      rows.filter(({ id, status }) => stateOf(id) === 'delivered' && !isSuccess(status)),
+    ),
+    ...unless(
+      'recorded as answered more often than it was (I11)',
+      rows.filter(({ id, answers }) => answers > (answersGiven.get(id) ?? 0)),
     ),
     ...unless(
       'stored and acknowledged to nobody (I11)',

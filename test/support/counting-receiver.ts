@@ -30,12 +30,16 @@ export interface Figures {
   /** User and system time of the receiver's process since its start. */
   readonly cpuMicros: number
 }
-/** Columns, in order of arrival. `at`: epoch milliseconds with fractions. `ports`: number of the port, from 0. */
+/**
+ * Columns, in order of arrival. `at`: epoch milliseconds with fractions. `ports`: number of the port, from 0. `statuses`: what it
+ * was answered with; 0: it is open, or was cut off before an answer began.
+ */
 export interface Arrivals {
   readonly ids: readonly string[]
   readonly urls: readonly string[]
   readonly ports: readonly number[]
   readonly at: Float64Array
+  readonly statuses: Uint16Array
 }
 /** All three must be reached. */
 export interface Until {

@@ -11,7 +11,15 @@ const behaviour: Behaviour = { delayMs: 0, status: 200, hold: false, capacity: n
 const counts = { arrivals: 0, answered: 0, aborted: 0, open: 0, openMax: 0, died: false }
 const openBy = new Map<string, { now: number; max: number }>()
 const distinct = new Set<string>()
-const seen: { ids: string[]; urls: string[]; ports: number[]; at: number[] } = { ids: [], urls: [], ports: [], at: [] }
+interface Seen {
+  ids: string[]
+  urls: string[]
+  ports: number[]
+  at: number[]
+  statuses: number[]
+}
+const nothingSeen = (): Seen => ({ ids: [], urls: [], ports: [], at: [], statuses: [] })
+let seen = nothingSeen()
 const held: (() => void)[] = []
 let waiting: { distinct: number; open: number; arrivals: number; answer: () => void }[] = []
 const servers: Server[] = []
@@ -63,17 +71,22 @@ const die = (): void => {
   }
 }
 
-const note = (request: IncomingMessage, port: number): string => {
+/** Says how its status is noted when it is over. */
+const note = (request: IncomingMessage, port: number): ((status: number) => void) => {
   const id = String(request.headers['webhook-id'] ?? request.url)
   seen.ids.push(id)
   seen.urls.push(request.url ?? '')
   seen.ports.push(port)
   seen.at.push(wallNow())
+  const { statuses } = seen
+  const index = statuses.push(0) - 1
   distinct.add(id)
   counts.arrivals += 1
   counts.open += 1
   counts.openMax = Math.max(counts.openMax, counts.open)
-  return id
+  return (status) => {
+    statuses[index] = status
+  }
 }
 
 const answer = (response: ServerResponse, status = behaviour.status): void => {
@@ -105,10 +118,11 @@ const work = (): void => {
 
 /** Number of the port -> what to do with its requests. */
 const takes = (port: number) => (request: IncomingMessage, response: ServerResponse) => {
-  note(request, port)
+  const noteStatus = note(request, port)
   const leave = [enter(`port ${port}`), enter(`path ${(request.url ?? '').split('/')[1] ?? ''}`)]
   response.once('close', () => {
     counts.open -= 1
+    if (response.headersSent) noteStatus(response.statusCode)
     if (response.writableFinished) counts.answered += 1
     else counts.aborted += 1
     for (const one of leave) one()
@@ -139,9 +153,13 @@ const figures = (): Figures => ({
   openMaxBy: Object.fromEntries([...openBy].map(([key, { max }]) => [key, max])),
   cpuMicros: ((usage) => usage.user + usage.system)(process.cpuUsage()),
 })
-const arrivals = (): Arrivals => ({ ...seen, at: Float64Array.from(seen.at) })
+const arrivals = (): Arrivals => ({
+  ...seen,
+  at: Float64Array.from(seen.at),
+  statuses: Uint16Array.from(seen.statuses),
+})
 const forget = (): void => {
-  for (const list of [seen.ids, seen.urls, seen.ports, seen.at]) list.length = 0
+  seen = nothingSeen()
   distinct.clear()
   openBy.clear()
   Object.assign(counts, { arrivals: 0, answered: 0, aborted: 0, openMax: counts.open })

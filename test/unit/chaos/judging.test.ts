@@ -17,10 +17,17 @@ interface Case {
   readonly stored?: readonly string[]
   readonly cancelledAt?: number
   readonly resigned?: number
+  /** What the receivers answered, in order of arrival; 0: cut off before. */
+  readonly answered?: readonly number[]
+  /** What the store says: of the last attempt, and of all of them. */
+  readonly status?: number | null
+  readonly answers?: number
 }
 /** One webhook, `a`, number 1, acknowledged for AT. */
 const findingsOf = (one: Case): readonly string[] => {
   const { state = DELIVERED, attempts = 1, doubts = 0, stored = ['a'], arrivals = [['a', 1, AT]] } = one
+  const { answered = arrivals.map(() => 200), answers = attempts - doubts } = one
+  const { status = state === DELIVERED ? 200 : null } = one
   const books = newBooks()
   books.acked.set('a', { number: 1, id: 'a', at: AT })
   if (one.cancelledAt !== undefined) books.cancelled.set('a', one.cancelledAt)
@@ -30,8 +37,9 @@ const findingsOf = (one: Case): readonly string[] => {
     urls: arrivals.map(([, number]) => `/chaos/${number}`),
     ports: arrivals.map(() => 0),
     at: Float64Array.from(arrivals.map(([, , at]) => at)),
+    statuses: Uint16Array.from(answered),
   }
-  const rows = stored.map((id) => ({ id, state, attempts, doubts }))
+  const rows = stored.map((id) => ({ id, state, attempts, doubts, answers: id === 'a' ? answers : 0, status }))
   return judge(books, rows, [received]).findings.map((text) => text.replace(/: \d.*$/, ''))
 }
 
@@ -42,10 +50,11 @@ describe('the oracle of the black box', () => {
       ['a', 1, AT + 5],
     ] as const
     expect(findingsOf({ arrivals: twice, attempts: 2, doubts: 1 })).toEqual([])
+    expect(findingsOf({ arrivals: twice, attempts: 2, doubts: 1, answered: [0, 200] })).toEqual([])
   })
 
   it.each<[string, Case, readonly string[]]>([
-    ['lost', { arrivals: [] }, ['lost (I1)']],
+    ['lost', { arrivals: [], answers: 0 }, ['lost (I1)']],
     ['never finished', { state: null }, ['acknowledged and neither delivered nor cancelled (I11)']],
     ['early by a fraction of a millisecond', { arrivals: [['a', 1, AT - 0.5]] }, ['early (I3)']],
     ['of nobody', { stored: ['a', 'b'] }, ['stored and acknowledged to nobody (I11)']],
@@ -71,6 +80,36 @@ describe('the oracle of the black box', () => {
     ],
     ['cancelled and sent', { state: CANCELLED, cancelledAt: AT - 1 }, ['cancelled, and arrived after that']],
     ['cancelled and delivered', { cancelledAt: AT + 1 }, ['cancelled by the answer, not by the store']],
+    [
+      'delivered by an attempt in doubt that was cut off',
+      { doubts: 1, status: null, answered: [0] },
+      [
+        'recorded as delivered, and no receiver answered it with a 2xx (I11)',
+        'recorded as delivered by an attempt without a 2xx (I11)',
+      ],
+    ],
+    [
+      'delivered by an attempt in doubt that was answered',
+      { doubts: 1, status: null },
+      ['recorded as delivered by an attempt without a 2xx (I11)'],
+    ],
+    [
+      'delivered by a failure',
+      { answered: [500] },
+      ['recorded as delivered, and no receiver answered it with a 2xx (I11)'],
+    ],
+    [
+      'delivered by an attempt that was cut off, as if it had been answered',
+      {
+        arrivals: [
+          ['a', 1, AT],
+          ['a', 1, AT],
+        ],
+        attempts: 2,
+        answered: [0, 200],
+      },
+      ['recorded as answered more often than it was (I11)'],
+    ],
     [
       'refused and sent',
       {

@@ -6,6 +6,7 @@ const arrivalsOf = (rows: readonly (readonly [string, number])[]): Arrivals => (
   ids: rows.map(([id]) => id),
   urls: rows.map(() => '/'),
   ports: rows.map(() => 0),
+  statuses: Uint16Array.from(rows, () => 200),
   at: Float64Array.from(rows, ([, at]) => at),
 })
 const ledgerOf = (ids: readonly string[], at: number | null = null) => {
