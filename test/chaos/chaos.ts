@@ -34,6 +34,8 @@ export interface ChaosResult extends Verdict {
   readonly resigned: number
   readonly offered: number
   readonly openMax: number
+  /** Lines of the log within one second of the clock, in the worst one. */
+  readonly linesMax: number
   /** From the last fault to the answer to the last schedule, and to the last delivery; milliseconds. */
   readonly answeredMs: number
   readonly drainedMs: number
@@ -44,6 +46,8 @@ const CANCELLED_IN_MS = 15_000
 const DRAINED_WITHIN_MS = 180_000
 /** I9. */
 const ANSWERED_WITHIN_MS = 30_000
+/** A hundred in a second (SUPV-02); one of the clock touches two of the daemon's. */
+const LINES_MAX = 200
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const CALM = { scheduled: 0, waiting: 0, executing: 0, retrying: 0, dead: 0 }
 
@@ -126,7 +130,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const beCalm = moody(receivers)
     const offered = offering.run(ms)
     await Promise.all([hurtInTurn(plan.ofProcess, hurting), hurtInTurn(plan.ofDisk, hurting), pause(ms)])
-    const healedMono = performance.now()
+    const [healedMono, healedAt] = [performance.now(), Date.now()]
     tell('healed')
     await offered
     const answeredMs = performance.now() - healedMono
@@ -139,7 +143,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const openMax = Math.max(...figures.map((figure) => figure.openMax))
     await watch.close()
     const problems = await checked(data)
-    const verdict = judge(books, rowsOf(data), await Promise.all(receivers.map((receiver) => receiver.arrivals())))
+    const received = await Promise.all(receivers.map((receiver) => receiver.arrivals()))
+    const verdict = judge(books, rowsOf(data), received, healedAt)
     const findings = [
       ...watch.lives.map(wrongEnd).filter((wrong) => wrong !== null),
       ...verdict.findings,
@@ -149,10 +154,12 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
       ...(openMax > CONCURRENCY ? [`${openMax} requests were open at once; the limit is ${CONCURRENCY} (I6)`] : []),
       ...(problems === null ? [] : [`hookpulse check: ${problems}`]),
     ]
+    const linesMax = Math.max(...watch.lives.map((life) => life.linesMax))
+    if (linesMax > LINES_MAX) findings.push(`${linesMax} lines were logged within one second (SUPV-02)`)
     const { refusals, resigned } = books
     const ends = endsOf(watch.lives)
     const said = { seed, faults: hurting.counts, ends, refusals, resigned: resigned.size, offered: books.offered }
-    return { ...said, ...verdict, openMax, answeredMs, drainedMs, findings }
+    return { ...said, ...verdict, linesMax, openMax, answeredMs, drainedMs, findings }
   } finally {
     watch.end('SIGKILL')
     await watch.close()

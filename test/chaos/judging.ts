@@ -57,11 +57,18 @@ export interface Verdict {
   readonly lost: number
   readonly early: number
   readonly cancelled: number
-  /** Attempts in doubt, and how many of them had arrived. */
+  /**
+   * Attempts in doubt, and how many of them had arrived. The others were marked just before a kill -9, and not out yet: the mark
+   * comes first (D-6), so nobody who comes after can know it.
+   */
   readonly doubts: number
   readonly doubtsArrived: number
+  /** The longest that a receiver got nothing after the last fault although something was due for it, milliseconds. */
+  readonly stillMs: number
   readonly findings: readonly string[]
 }
+/** I9. */
+const STILL_MS_MAX = 30_000
 
 const isSuccess = (status: number | null): boolean => status !== null && status >= 200 && status <= 299
 
@@ -70,8 +77,25 @@ const SHOWN = 3
 const unless = (what: string, found: readonly unknown[]): string[] =>
   found.length === 0 ? [] : [`${what}: ${found.length}, first ${JSON.stringify(found.slice(0, SHOWN))}`]
 
-export const judge = (books: Books, rows: readonly Row[], received: readonly Arrivals[]): Verdict => {
+/**
+ * A receiver that is behind its limit drains for as long as it needs: what I9 forbids is that nothing moves. Each arrival after
+ * the last fault is compared with the one before it, or with its own due instant where that came later.
+ */
+const stillest = ({ ids, at }: Arrivals, acked: Books['acked'], healedAt: number): number => {
+  const inOrder = ids
+    .map((id, index) => ({ at: at[index] ?? 0, dueAt: acked.get(id)?.at ?? 0 }))
+    .filter((one) => one.at > healedAt)
+    .sort((a, b) => a.at - b.at)
+  return inOrder.reduce((most, one, index) => {
+    const before = Math.max(healedAt, one.dueAt, inOrder[index - 1]?.at ?? 0)
+    return Math.max(most, one.at - before)
+  }, 0)
+}
+
+/** `healedAt`: the end of the last fault, epoch milliseconds. */
+export const judge = (books: Books, rows: readonly Row[], received: readonly Arrivals[], healedAt: number): Verdict => {
   const { acked, cancelled, resigned } = books
+  const stillMs = Math.max(0, ...received.map((one) => stillest(one, acked, healedAt)))
   const seen = new Map<string, number[]>()
   const strangers: string[] = []
   const unwanted: string[] = []
@@ -123,6 +147,7 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
       'stored and acknowledged to nobody (I11)',
       rows.filter(({ id }) => !acked.has(id)).map(({ id }) => id),
     ),
+    ...(stillMs > STILL_MS_MAX ? [`a receiver got nothing for ${stillMs} ms after the last fault (I9)`] : []),
     ...unless('arrived and acknowledged to nobody', strangers),
     ...unless('arrived although the daemon had said that nothing was done', unwanted),
     ...unless('early (I3)', early),
@@ -149,6 +174,7 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
     cancelled: cancelled.size,
     doubts,
     doubtsArrived,
+    stillMs,
     findings,
   }
 }

@@ -20,6 +20,14 @@ export interface Life {
   readonly wasReady: boolean
   /** Its last words. */
   readonly said: string
+  /** Lines of its log within one second of the clock, in the worst one. */
+  readonly linesMax: number
+}
+const SECOND = /"time":"([^".]+)/g
+export const densestSecond = (log: string): number => {
+  const lines = new Map<string, number>()
+  for (const [, second = ''] of log.matchAll(SECOND)) lines.set(second, (lines.get(second) ?? 0) + 1)
+  return Math.max(0, ...lines.values())
 }
 
 export class Watch {
@@ -96,6 +104,7 @@ export class Watch {
         ended,
         wasReady,
         said: process.output().slice(-SAID_CHARACTERS),
+        linesMax: densestSecond(process.output()),
       })
       if (this.#isOver) return
       // Whoever still waits for one that never was ready waits on.

@@ -4,10 +4,12 @@ import { wrongEnd } from '#test/chaos/ends.ts'
 import { judge } from '#test/chaos/judging.ts'
 import { newBooks } from '#test/chaos/offering.ts'
 import { FAULTS, planOf } from '#test/chaos/plan.ts'
-import type { Life } from '#test/chaos/watch.ts'
+import { densestSecond, type Life } from '#test/chaos/watch.ts'
 
 const [DELIVERED, CANCELLED] = [3, 5]
 const AT = 1_000
+
+const STILL = 'a receiver got nothing for 30001 ms after the last fault (I9)'
 
 interface Case {
   readonly arrivals?: readonly (readonly [id: string, number: number, at: number])[]
@@ -22,6 +24,7 @@ interface Case {
   /** What the store says: of the last attempt, and of all of them. */
   readonly status?: number | null
   readonly answers?: number
+  readonly healedAt?: number
 }
 /** One webhook, `a`, number 1, acknowledged for AT. */
 const findingsOf = (one: Case): readonly string[] => {
@@ -40,7 +43,7 @@ const findingsOf = (one: Case): readonly string[] => {
     statuses: Uint16Array.from(answered),
   }
   const rows = stored.map((id) => ({ id, state, attempts, doubts, answers: id === 'a' ? answers : 0, status }))
-  return judge(books, rows, [received]).findings.map((text) => text.replace(/: \d.*$/, ''))
+  return judge(books, rows, [received], one.healedAt ?? AT).findings.map((text) => text.replace(/: \d.*$/, ''))
 }
 
 describe('the oracle of the black box', () => {
@@ -53,7 +56,26 @@ describe('the oracle of the black box', () => {
     expect(findingsOf({ arrivals: twice, attempts: 2, doubts: 1, answered: [0, 200] })).toEqual([])
   })
 
+  it('counts stillness from the last fault, the arrival before, or the due instant, whatever came last', () => {
+    const at = AT + 30_000
+    expect(findingsOf({ arrivals: [['a', 1, at]] })).toEqual([])
+    expect(findingsOf({ arrivals: [['a', 1, at + 1]], healedAt: AT + 1 })).toEqual([])
+    const between = [
+      ['a', 1, AT + 20_000],
+      ['a', 1, AT + 45_000],
+    ] as const
+    expect(findingsOf({ arrivals: between, attempts: 2, doubts: 1 })).toEqual([])
+    expect(findingsOf({ arrivals: [['a', 1, at + 1]], healedAt: 0 })).toEqual([STILL])
+  })
+
+  it('counts the lines of the worst second of a log', () => {
+    const line = (time: string): string => `{"level":"warn","time":"2026-01-01T00:00:${time}Z","msg":"x"}\n`
+    expect(densestSecond(line('01.000') + line('01.999') + line('02.000'))).toBe(2)
+    expect(densestSecond('')).toBe(0)
+  })
+
   it.each<[string, Case, readonly string[]]>([
+    ['standing still for more than 30 s after the last fault', { arrivals: [['a', 1, AT + 30_001]] }, [STILL]],
     ['lost', { arrivals: [], answers: 0 }, ['lost (I1)']],
     ['never finished', { state: null }, ['acknowledged and neither delivered nor cancelled (I11)']],
     ['early by a fraction of a millisecond', { arrivals: [['a', 1, AT - 0.5]] }, ['early (I3)']],
@@ -131,6 +153,7 @@ const life = (change: Partial<Life>): Life => ({
   met: new Set(),
   ended: { code: 70, signal: null },
   wasReady: true,
+  linesMax: 0,
   said: "the store's disk failed 3 times within 10 min",
   ...change,
 })
