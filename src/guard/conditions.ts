@@ -235,8 +235,10 @@ export const restore = (
   nowMono: number,
 ): void => {
   const { closure, breaker } = brand === null ? conditions.domain : shareOf(conditions, brand)
-  if (what === 'closed') close(closure, leftMs, nowMono)
-  else openBreaker(breaker, { enabled: true, openMs: leftMs }, nowMono)
+  if (what === 'closed') {
+    // One that is over would be taken for a refusal that names no time.
+    if (leftMs > 0) close(closure, leftMs, nowMono)
+  } else openBreaker(breaker, { enabled: true, openMs: leftMs }, nowMono)
 }
 
 const SWITCHED_OFF = 'switched off'
