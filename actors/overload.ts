@@ -49,13 +49,13 @@ export const overloadActor: Behaviour<OverloadProtocol, OverloadArgs, State> = {
     ctx.own(() => probe.close())
     const table = ctx.createTable<string, OverloadRow>(OVERLOAD_TABLE, { heir: LOAD_HEIR })
     if (!table.has(ONE)) table.set(ONE, { level: 'none', why: null, drainMs: 0, shed: noneShed() })
-    ctx.sendAfter(untilLook(ctx), { type: 'look' })
+    ctx.sendAfterCoarse(untilLook(ctx), { type: 'look' })
     const before = table.get(ONE)?.level ?? 'none'
     return ok({ events, probe, heap: [], loopDelaysMs: [], overload: { ...CALM, level: before } })
   },
   info(message, state, ctx) {
     if (message.type !== 'look') return keep
-    ctx.sendAfter(untilLook(ctx), { type: 'look' })
+    ctx.sendAfterCoarse(untilLook(ctx), { type: 'look' })
     look(state, ctx)
     return keep
   },

@@ -195,8 +195,8 @@ export const DNS_ADDRESSES_MAX = 16
 export const DNS_TTL_MIN_MS = 1_000
 export const DNS_TTL_MAX_MS = 60_000
 export const DNS_NEGATIVE_MS = 5_000
-/** A dispatch thread shows that it lives this often; two missed ones past a deadline and it is ended (WORK-01). */
-export const HEARTBEAT_CARRIER_MS = 250
+/** A dispatch thread that holds attempts is looked at this often; past a deadline and without an answer at two looks it is ended (WORK-01). */
+export const CARRIER_WATCH_MS = 300
 /** Heap of one dispatch thread: bodies are outside it (WORK-03). */
 export const CARRIER_HEAP_MB = 256
 /** Heap of the spare thread for suspects: it carries one attempt. Another size, so that a fatal-error report tells who died (D-17). */

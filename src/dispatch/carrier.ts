@@ -3,7 +3,7 @@
  * malformed frame, or silence past a deadline, it is ended.
  */
 import type { MessagePort, Worker } from 'node:worker_threads'
-import { CARRIER_EXIT_SETTLE_MS, CARRIER_HANG_MS, HEARTBEAT_CARRIER_MS } from '#config/limits.ts'
+import { CARRIER_EXIT_SETTLE_MS, CARRIER_HANG_MS, CARRIER_WATCH_MS } from '#config/limits.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import type { AttemptId } from '#webhook/webhook.ts'
 import type { TimerHandle, World } from '#world/world.ts'
@@ -15,11 +15,10 @@ interface Held {
   readonly attemptId: AttemptId
   readonly deadlineMono: number
 }
-/** A thread whose heart stands still this long past its oldest deadline is hung. */
+/** So long past its oldest deadline a thread is asked whether it lives; one that does not answer is hung. */
 const HUNG_MS = CARRIER_HANG_MS / 2
 /** A thread that lives and yet reports nothing has lost a report (WORK-07). */
 const SILENT_MS = CARRIER_HANG_MS * 3
-const WATCH_MS = HEARTBEAT_CARRIER_MS + 50
 const HANDLE_MAX = 2 ** 32 - 1
 
 export class ThreadCarrier implements Carrier {
@@ -33,7 +32,8 @@ export class ThreadCarrier implements Carrier {
   readonly #orders = new OrderFrame()
   readonly #exited: Promise<void>
   #lastHandle = 0
-  #lastBeat = 0
+  /** Its beats when it was asked for one; null: it was not. */
+  #askedAt: number | null = null
   /** What the last look found. */
   #bad: 'hung' | 'silent past a deadline' | null = null
   #watch: TimerHandle | null = null
@@ -125,7 +125,7 @@ export class ThreadCarrier implements Carrier {
   }
 
   #startWatch(): void {
-    this.#watch ??= this.#world.setTimer(WATCH_MS, () => {
+    this.#watch ??= this.#world.setTimer(CARRIER_WATCH_MS, () => {
       this.#watch = null
       this.#look()
       if (!this.#over && this.#held.size > 0) this.#startWatch()
@@ -133,19 +133,25 @@ export class ThreadCarrier implements Carrier {
   }
 
   /**
-   * Twice in a row before anything is done: after a pause of main, or of the whole process, the beats and the reports of
+   * Twice in a row before anything is done: after a pause of main, or of the whole process, the answers and the reports of
    * meanwhile are yet to come.
    */
   #look(): void {
-    const beat = Atomics.load(this.#beats, 0)
-    const still = beat === this.#lastBeat
-    this.#lastBeat = beat
     let oldest = Number.POSITIVE_INFINITY
     for (const { deadlineMono } of this.#held.values()) oldest = Math.min(oldest, deadlineMono)
     const overdueMs = this.#world.monoNow() - oldest
-    const bad = still && overdueMs > HUNG_MS ? 'hung' : overdueMs > SILENT_MS ? 'silent past a deadline' : null
+    const isStill = overdueMs > HUNG_MS && !this.#answers()
+    const bad = isStill ? 'hung' : overdueMs > SILENT_MS ? 'silent past a deadline' : null
     if (bad !== null && bad === this.#bad) this.#terminate(bad)
     this.#bad = bad
+  }
+  /** True too when it is asked for the first time: its answer is seen at the next look. */
+  #answers(): boolean {
+    const beat = Atomics.load(this.#beats, 0)
+    if (beat === this.#askedAt) return false
+    this.#askedAt = beat
+    this.#port.postMessage({ type: 'beat' } satisfies ToThread)
+    return true
   }
 
   #terminate(reason: string): void {

@@ -112,7 +112,7 @@ const threadsOf = (options: PoolOptions, kept: number, heapMb: number): Threads 
     maxThreads: most,
     maxQueue: most,
     concurrentTasksPerWorker: 1,
-    // The default freezes an idle thread: no timers, no DNS, no heartbeats.
+    // The default freezes an idle thread: no timers, no DNS.
     atomics: 'disabled',
     idleTimeout: Number.POSITIVE_INFINITY,
     resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },

@@ -3,7 +3,6 @@
  * and reports them in groups, until the thread is ended. A second task for the same thread never comes.
  */
 import { type MessagePort, threadId } from 'node:worker_threads'
-import { HEARTBEAT_CARRIER_MS } from '#config/limits.ts'
 import type { AddressPolicy } from '#webhook/address.ts'
 import { RealWorld } from '#world/real-world.ts'
 import { ReportFrame, readOrders } from './frames.ts'
@@ -13,12 +12,13 @@ import type { DispatchSettings } from './settings.ts'
 export interface SessionTask {
   readonly port: MessagePort
   readonly settings: DispatchSettings
-  /** One Int32 that this thread counts up while it lives. */
+  /** One Int32 that this thread counts up when it is asked whether it lives: main sees that without taking a message. */
   readonly heartbeat: SharedArrayBuffer
 }
-/** Main to thread: a group of orders (a bare buffer), or one of these. */
+/** Main to thread: a group of orders (a bare buffer), or one of these. `beat`: does it live? */
 export type ToThread =
   | ArrayBuffer
+  | { readonly type: 'beat' }
   | { readonly type: 'abort'; readonly handles: readonly number[] }
   | { readonly type: 'policy'; readonly policy: AddressPolicy }
 /** Thread to main: once `started`, then groups of reports (bare buffers). */
@@ -32,11 +32,6 @@ export default function session(task: SessionTask): Promise<never> {
   const world = new RealWorld({ failpoints: task.settings.failpoints })
   const { port } = task
   const beats = new Int32Array(task.heartbeat)
-  const beat = (): void => {
-    Atomics.add(beats, 0, 1)
-    world.setTimer(HEARTBEAT_CARRIER_MS, beat)
-  }
-  beat()
 
   const frame = new ReportFrame()
   const flush = (): void => {
@@ -54,6 +49,7 @@ export default function session(task: SessionTask): Promise<never> {
       world.failpoint('dispatch.orders')
       for (const order of readOrders(message)) attempts.start(order)
     } else if (message.type === 'abort') for (const handle of message.handles) attempts.abort(handle)
+    else if (message.type === 'beat') Atomics.add(beats, 0, 1)
     else attempts.setPolicy(message.policy)
   })
   port.postMessage({ type: 'started', threadId } satisfies Started)

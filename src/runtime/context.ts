@@ -87,6 +87,8 @@ export interface Context<P extends Protocol = Protocol> {
 
   /** `message` arrives in `info` after at least `delayMs`. Outlives nothing: it goes with the destination (OTP-T4). */
   sendAfter(delayMs: number, message: P['info']): TimerRef
+  /** As sendAfter, for what may come some milliseconds later still: a look from time to time costs no wake-up of the alarm. */
+  sendAfterCoarse(delayMs: number, message: P['info']): TimerRef
   sendAfterTo<Q extends Protocol = OpenProtocol>(delayMs: number, to: Ref<Q>, message: Q['info']): TimerRef
   /** For async callbacks: resolves after at least `delayMs`, but never after this process's death (OTP-J4). */
   sleep(delayMs: number): Promise<void>

@@ -36,6 +36,8 @@ export const HOST = new Pid(0)
 
 export class Kernel extends Turns {
   readonly wheel: Wheel
+  /** For what may be some milliseconds late: nobody is woken for it in time. */
+  readonly coarseWheel: Wheel
   readonly timers: ProcessTimers
   readonly code = new CodeTable()
   readonly tables = new Tables()
@@ -52,6 +54,7 @@ export class Kernel extends Turns {
   constructor(world: World, options: KernelOptions) {
     super(world, options)
     this.wheel = new Wheel(world)
+    this.coarseWheel = new Wheel(world, 'coarse')
     this.timers = new ProcessTimers(this)
   }
 
@@ -153,13 +156,13 @@ export class Kernel extends Turns {
    */
   watchLoop(everyMs: number, lateMs: number): () => void {
     const untilNext = (): number => everyMs - (this.world.monoNow() % everyMs)
-    let entry = this.wheel.after(untilNext(), () => look())
+    let entry = this.coarseWheel.after(untilNext(), () => look())
     const look = (): void => {
       const ms = this.world.monoNow() - entry.due
       if (ms > lateMs) this.report({ type: 'loop-delayed', ms })
-      entry = this.wheel.after(untilNext(), look)
+      entry = this.coarseWheel.after(untilNext(), look)
     }
-    return () => this.wheel.cancel(entry)
+    return () => this.coarseWheel.cancel(entry)
   }
 
   // ------------------------------------------------------------------ requests

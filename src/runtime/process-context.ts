@@ -214,6 +214,10 @@ export class ProcessContext {
   sendAfter(delayMs: number, message: Message): TimerRef {
     return this.sendAfterTo(delayMs, this.process.pid, message)
   }
+  sendAfterCoarse(delayMs: number, message: Message): TimerRef {
+    const { timers, coarseWheel } = this.kernel
+    return timers.sendAfter(delayMs, this.process.pid, message, this.fenced, undefined, coarseWheel)
+  }
   sendAfterTo(delayMs: number, to: Pid | string, message: Message): TimerRef {
     return this.kernel.timers.sendAfter(delayMs, to, message, this.fenced)
   }

@@ -1,13 +1,14 @@
-/** Timers of processes (runtime.md section T): messages on their way through time, and sleeps, all in the kernel's one wheel. */
+/** Timers of processes (runtime.md section T): messages on their way through time, and sleeps, in the kernel's wheels. */
 import { INFO } from './mailbox.ts'
 import type { Pid } from './pid.ts'
 import { type Process, TargetTimer } from './process.ts'
 import { safeCopy } from './safe-copy.ts'
-import type { Wheel } from './wheel.ts'
+import type { Wheel, WheelEntry } from './wheel.ts'
 
 /** What timers need of the kernel. */
 interface Host {
   readonly wheel: Wheel
+  readonly coarseWheel: Wheel
   readonly options: { readonly safeMessages: boolean }
   uniqueInteger(): number
   alive(to: Pid | string): Process | null
@@ -27,7 +28,7 @@ export class ProcessTimers {
   /** With the process that they are aimed at. */
   drop(process: Process, timers: ReadonlySet<TargetTimer>): void {
     for (const timer of timers) {
-      this.kernel.wheel.cancel(timer)
+      timer.wheel?.cancel(timer)
       this.byRef.delete(timer.ref)
     }
     process.timers = null
@@ -40,6 +41,7 @@ export class ProcessTimers {
     message: unknown,
     fenced: boolean,
     ref = this.kernel.uniqueInteger(),
+    wheel = this.kernel.wheel,
   ): number {
     if (!(delayMs >= 0)) throw new TypeError(`delayMs must be at least 0, got ${delayMs}`)
     const target = typeof to === 'string' ? null : this.kernel.alive(to)
@@ -51,7 +53,7 @@ export class ProcessTimers {
       target.timers ??= new Set()
       target.timers.add(entry)
     }
-    this.kernel.wheel.set(entry, delayMs)
+    wheel.set(entry, delayMs)
     return ref
   }
   /** Calls back after `delayMs`, unless the process has died by then. */
@@ -66,20 +68,22 @@ export class ProcessTimers {
   cancel(ref: number): number | false {
     const entry = this.byRef.get(ref)
     if (entry === undefined) return false
-    const remaining = this.kernel.wheel.remaining(entry)
-    this.kernel.wheel.cancel(entry)
+    const remaining = remainingOf(entry)
+    entry.wheel?.cancel(entry)
     this.forget(entry)
     return remaining
   }
   read(ref: number): number | false {
     const entry = this.byRef.get(ref)
-    return entry === undefined ? false : this.kernel.wheel.remaining(entry)
+    return entry === undefined ? false : remainingOf(entry)
   }
   forget(entry: TargetTimer): void {
     this.byRef.delete(entry.ref)
     entry.target?.timers?.delete(entry)
   }
 }
+
+const remainingOf = (entry: WheelEntry): number => entry.wheel?.remaining(entry) ?? 0
 
 /** A message on its way through time. */
 class SendTimer extends TargetTimer {

@@ -3,7 +3,7 @@
  * A binary heap by (due, seq) with lazy removal: most entries are call deadlines, set in ascending order and cancelled soon,
  * so an insert is an append, a cancel is a flag, and the heap is swept when more than half of it is cancelled.
  */
-import type { TimerHandle, World } from '#world/world.ts'
+import type { Precision, TimerHandle, World } from '#world/world.ts'
 
 export abstract class WheelEntry {
   /** Monotonic instant, ms. */
@@ -11,6 +11,8 @@ export abstract class WheelEntry {
   seq = 0
   /** In the wheel and not cancelled. */
   armed = false
+  /** The wheel that it was last set in. */
+  wheel: Wheel | null = null
   abstract fire(): void
 }
 
@@ -29,6 +31,7 @@ const before = (a: WheelEntry, b: WheelEntry): boolean => a.due < b.due || (a.du
 
 export class Wheel {
   private readonly world: World
+  private readonly precision: Precision
   private heap: WheelEntry[] = []
   private cancelled = 0
   private seq = 0
@@ -36,8 +39,9 @@ export class Wheel {
   private firing = false
   private readonly onFire: () => void
 
-  constructor(world: World) {
+  constructor(world: World, precision: Precision = 'precise') {
     this.world = world
+    this.precision = precision
     this.onFire = () => this.run()
   }
 
@@ -59,6 +63,7 @@ export class Wheel {
     entry.due = due
     entry.seq = this.seq++
     entry.armed = true
+    entry.wheel = this
     this.heap.push(entry)
     this.siftUp(this.heap.length - 1)
     if (!this.firing && (this.timer === null || due < this.timer.dueMono)) this.arm()
@@ -102,8 +107,8 @@ export class Wheel {
   private arm(): void {
     const first = this.heap[0]
     if (this.timer !== null) this.world.clearTimer(this.timer)
-    this.timer =
-      first === undefined ? null : this.world.setTimer(Math.max(0, first.due - this.world.monoNow()), this.onFire)
+    if (first === undefined) this.timer = null
+    else this.timer = this.world.setTimer(Math.max(0, first.due - this.world.monoNow()), this.onFire, this.precision)
   }
   private sweep(): void {
     this.heap = this.heap.filter((entry) => entry.armed)

@@ -4,7 +4,7 @@ import { Alarm } from './alarm.ts'
 import { type Failpoint, failpointsFrom } from './failpoints.ts'
 import { busyShareOfLoop, RealProbe } from './loop-probe.ts'
 import { WallEdge } from './wall-edge.ts'
-import type { LoadProbe, TimerHandle, World } from './world.ts'
+import type { LoadProbe, Precision, TimerHandle, World } from './world.ts'
 
 /** Node clamps a longer delay to 1 ms (OTP-T7), so longer ones are chained. */
 const DELAY_MAX_MS = 2 ** 31 - 1
@@ -46,8 +46,9 @@ export class RealWorld implements World {
     this.#edge.see(Date.now(), before, performance.now())
     return this.#edge.monoAt(wall)
   }
-  setTimer(delayMs: number, callback: () => void): TimerHandle {
+  setTimer(delayMs: number, callback: () => void, precision: Precision = 'precise'): TimerHandle {
     const timer = this.#setPlain(delayMs, callback)
+    if (precision === 'coarse') return timer
     if (this.#precise === null || timer.dueMono < this.#precise.dueMono) this.#setAlarm(timer)
     return timer
   }
@@ -102,7 +103,6 @@ export class RealWorld implements World {
   watchLoad(): LoadProbe {
     return new RealProbe({
       monoNow: () => this.monoNow(),
-      // It looks at Node's own timers, and wants no alarm for it.
       setTimer: (delayMs, callback) => this.#setPlain(delayMs, callback),
       clearTimer: (timer) => this.clearTimer(timer),
       busyShare: busyShareOfLoop(),

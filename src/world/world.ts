@@ -11,7 +11,7 @@ export interface World {
   /** Monotonic instant from which on the wall clock shows `wall`, if it does not step meanwhile. Fractional; may be past. */
   monoAt(wall: number): number
   /** Runs `callback` once after at least `delayMs` (>= 0, any size; implementations chain beyond 2^31 - 1 ms). */
-  setTimer(delayMs: number, callback: () => void): TimerHandle
+  setTimer(delayMs: number, callback: () => void, precision?: Precision): TimerHandle
   clearTimer(timer: TimerHandle): void
   /** Runs `callback` before I/O and timers get their turn (a microtask). */
   soon(callback: () => void): void
@@ -26,6 +26,9 @@ export interface World {
   /** Reached a named point at which a test may kill, hang, delay or throw. Does nothing in production. */
   failpoint(name: string): void
 }
+
+/** `precise` (what is not said): as soon as this world can. `coarse`: some milliseconds late is as good, and costs fewer wake-ups. */
+export type Precision = 'precise' | 'coarse'
 
 /** How hard the process has it. */
 export interface LoadProbe {

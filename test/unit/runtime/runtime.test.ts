@@ -6,6 +6,7 @@ import type { Report } from '#runtime/reports.ts'
 import { Runtime } from '#runtime/runtime.ts'
 import { RealWorld } from '#world/real-world.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
+import type { Precision, TimerHandle } from '#world/world.ts'
 
 type EchoProtocol = {
   readonly call:
@@ -120,5 +121,60 @@ describe('a runtime, from outside', () => {
     await runtime.idle()
     await Promise.resolve()
     expect([started.ok, answered]).toEqual([true, true])
+  })
+})
+
+type LookProtocol = {
+  readonly call: Call<{ readonly type: 'cancel' }, number | false>
+  readonly cast: never
+  readonly info: { readonly type: 'look' }
+  readonly continue: never
+}
+
+describe('a coarse timer', () => {
+  const looking = (looks: number[]): Behaviour<LookProtocol, null, number> => ({
+    name: 'looking',
+    version: 1,
+    init: (_args, ctx) => ok(ctx.sendAfterCoarse(100, { type: 'look' })),
+    call: { cancel: (_message, _from, ref, ctx) => reply(ctx.cancelTimer(ref), ref) },
+    info(_message, _ref, ctx) {
+      looks.push(ctx.world.monoNow())
+      return keep
+    },
+  })
+  class AskedWorld extends VirtualWorld {
+    readonly asked: (Precision | undefined)[] = []
+    override setTimer(delayMs: number, callback: () => void, precision?: Precision): TimerHandle {
+      this.asked.push(precision)
+      return super.setTimer(delayMs, callback)
+    }
+  }
+  const setUpLooking = async () => {
+    const world = new AskedWorld()
+    const runtime = new Runtime(world, {})
+    const looks: number[] = []
+    await runtime.start(looking(looks), null, { name: 'looking' })
+    return { world, runtime, looks, before: world.monoNow() }
+  }
+
+  it('asks the world for no precision, comes once, and not early', async () => {
+    const { world, looks, before } = await setUpLooking()
+    expect(world.asked).toEqual(['coarse'])
+    await world.advance(99)
+    expect(looks).toEqual([])
+    await world.advance(200)
+    expect(looks).toEqual([before + 100])
+  })
+
+  it('is cancelled as any other, and goes with its process', async () => {
+    const { world, runtime, looks } = await setUpLooking()
+    const left = runtime.call<LookProtocol>('looking', { type: 'cancel' })
+    await world.settle()
+    expect(await left).toBe(100)
+    await world.advance(200)
+    const gone = await setUpLooking()
+    gone.runtime.exit('looking', 'kill')
+    await gone.world.advance(200)
+    expect([looks, gone.looks]).toEqual([[], []])
   })
 })

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { failpointsFrom } from '#world/failpoints.ts'
 import { Prng } from '#world/prng.ts'
 import { RealWorld } from '#world/real-world.ts'
@@ -82,6 +82,19 @@ describe('the real world, precise', () => {
     await world.close()
     expect(await fired(world, 1.5)).toBeGreaterThanOrEqual(1.5)
     expect(await fired(world, 0.5)).toBeGreaterThanOrEqual(0.5)
+  })
+
+  it('wakes its thread for a precise timer, and for a coarse one not; neither is early', async () => {
+    const world = new RealWorld({ precise: true })
+    const woken = vi.spyOn(Atomics, 'notify')
+    const started = world.monoNow()
+    await new Promise<void>((resolve) => world.setTimer(5, resolve, 'coarse'))
+    expect(world.monoNow() - started).toBeGreaterThanOrEqual(5)
+    expect(woken).not.toHaveBeenCalled()
+    expect(await fired(world, 5)).toBeGreaterThanOrEqual(5)
+    expect(woken).toHaveBeenCalledTimes(1)
+    woken.mockRestore()
+    await world.close()
   })
 
   it('knows when its wall clock turns: at that instant it has, just before it has not', async () => {
