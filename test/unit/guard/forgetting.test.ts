@@ -9,9 +9,9 @@ const used = (atMono: number): Conditions => {
   return row
 }
 /** For so long, of the whole domain or of one brand's share; used just now. */
-const shut = (what: 'closed' | 'breaker-opened', brand: string | null, leftMs: number): Conditions => {
+const shut = (what: 'closed' | 'breaker-opened', brand: string | null, leftMs: number, sinceMs = 0): Conditions => {
   const row = used(NOW)
-  restore(row, what, brand, leftMs, NOW)
+  restore(row, what, brand, leftMs + sinceMs, NOW - sinceMs)
   return row
 }
 const nobody = (): boolean => false
@@ -29,7 +29,7 @@ describe('what is forgotten of domains without a guard', () => {
       ['closed for a brand', shut('closed', 'acme', 30_000)],
       ['used late', used(NOW - 1)],
       ['used early', used(NOW - 100)],
-      ['was closed', shut('closed', null, -1)],
+      ['was closed', shut('closed', null, -1, 1_000)],
     ]
     const order = [
       'used early',
