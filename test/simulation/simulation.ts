@@ -210,6 +210,8 @@ class Simulation {
     this.#tally.count(`event ${event.type}`)
     this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
     // A supervisor that has given up takes its children with it.
+    if (event.type === 'store.failed') this.#stalls.storeFailed()
+    if (event.type === 'store.opened') this.#stalls.storeOpened()
     if (event.type === 'process.restarted' && !HARMLESS.has(event.name)) this.#ledger.doubt()
     if (event.type === 'attempt.in-doubt') this.#ledger.doubted.add(event.attemptId)
     if (event.type === 'attempt.in-doubt' && !this.#ledger.mayDoubt(event.attemptId))

@@ -2,6 +2,7 @@
  * Nothing that may start waits for long: promptness is watched where nothing has troubled the daemon for a while, or a lost
  * wake-up would hide behind the next audit.
  */
+import { STORE_RETRY_MS_MAX } from '#config/limits.ts'
 import type { MemoryDisk, MemoryRow } from '#store/memory/memory-disk.ts'
 import type { VirtualWorld } from '#world/virtual-world.ts'
 import type { Ledger } from './ledger.ts'
@@ -14,6 +15,8 @@ const BAD_MAX = 2
 export class StallWatch {
   #troubledMono = Number.NEGATIVE_INFINITY
   #fullMono = Number.NEGATIVE_INFINITY
+  /** A store that dies again and again is opened again after a delay, which grows to this (SUPV-02). */
+  #opensUntilMono = Number.NEGATIVE_INFINITY
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
   readonly #ledger: Ledger
@@ -32,8 +35,14 @@ export class StallWatch {
     this.#troubledMono = this.#world.monoNow()
     this.#ledger.troubles.push(this.#troubledMono)
   }
+  storeFailed(): void {
+    this.#opensUntilMono = this.#world.monoNow() + STORE_RETRY_MS_MAX
+  }
+  storeOpened(): void {
+    this.#opensUntilMono = Math.min(this.#opensUntilMono, this.#world.monoNow())
+  }
   isTroubled(withinMs: number): boolean {
-    return this.#world.monoNow() - this.#troubledMono < withinMs
+    return this.#world.monoNow() - Math.max(this.#troubledMono, this.#opensUntilMono) < withinMs
   }
 
   /** `quiet`: the process runs and its store answers at once. */
