@@ -58,8 +58,8 @@ export interface Verdict {
   readonly early: number
   readonly cancelled: number
   /**
-   * Attempts in doubt, and how many of them had arrived. The others were marked just before a kill -9, and not out yet: the mark
-   * comes first (D-6), so nobody who comes after can know it.
+   * Attempts in doubt, and how many of them had arrived. The mark comes first (D-6): of an attempt that a kill -9 meets between its mark and its
+   * request nobody who comes after can know that it was not sent. Whether all of the others are of this kind is not judged.
    */
   readonly doubts: number
   readonly doubtsArrived: number

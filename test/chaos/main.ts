@@ -8,14 +8,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { commandLine } from '#test/support/command-line.ts'
 import { runChaos } from './chaos.ts'
 import { mustHave } from './needs.ts'
 import { DISK_FAULTS, FAULTS, PROCESS_FAULTS } from './plan.ts'
 
 /** Ten minutes need about a third of it. */
 const DISK_SIZE = '512m'
-const { values } = parseArgs({
+const USAGE = `npm run chaos -- [--seed=N] [--minutes=M] [--faults=${FAULTS.join(',')}] [--verbose] [--json]`
+const { values } = commandLine(USAGE, {
   options: {
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     minutes: { type: 'string', default: '10' },

@@ -4,14 +4,17 @@
  * replays it, shrunk if asked; `--tally` prints how often what happened.
  * `npm run sim -- --planted [--only=N]` runs the daemon with each of the planted bugs; most must be found.
  */
-import { parseArgs } from 'node:util'
+import { commandLine } from '#test/support/command-line.ts'
 import { type Case, caseOf, difference, finding, optionsOf, replayLine, runTwice, shrink } from './hunt.ts'
 import { CLASSES, type SimClass } from './options.ts'
 import { huntPlanted } from './planted.ts'
 import { simulate } from './simulation.ts'
 import { MUST_HAPPEN, Tally } from './tally.ts'
 
-const { values } = parseArgs({
+const USAGE = `npm run sim -- --seed=N [--without=kill,clock] [--keep=0,3]
+       npm run sim -- --seeds=N [--from=N] [--minutes=M] [--once] [--stop-at=N] [--shrink] [--tally]
+       npm run sim -- --planted [--only=N]`
+const { values } = commandLine(USAGE, {
   options: {
     seed: { type: 'string' },
     without: { type: 'string', default: '' },
