@@ -10,7 +10,7 @@ interface Attempts {
 describe('a failed webhook', () => {
   it('is tried again under the same id until the receiver takes it', async () => {
     const { client, receiver } = await openStage({ status: 503 })
-    const { id } = await client.schedule({ url: `${receiver.url}/retry`, retry: { maxAttempts: 10, ...QUICK } })
+    const { id } = await client.schedule({ url: `${receiver.url}/retry`, retry: { maxAttempts: 20, ...QUICK } })
     await receiver.until({ arrivals: 2 })
     await receiver.behave({ status: 200 })
     await expect.poll(async () => (await client.call<Webhook>('getWebhook', { id })).state).toBe('delivered')
