@@ -39,13 +39,9 @@ export const markOpened = (files: DataFiles): void => {
   writeFileSync(files.opened, '', { flush: true })
 }
 /**
- * A thread that ends closes its connection, and the last one to close empties and removes the `-wal`: it is not missing then.
- * Call when both threads have exited.
+ * The last connection to close empties and removes the `-wal`, and so does a thread that ends, and an opening that fails: it is not missing then,
+ * whatever becomes of the process in the moment after. Call before any of them, and before the first connection is opened.
  */
-export const markEnded = (files: DataFiles): void => {
-  if (!existsSync(files.wal)) markClosed(files)
-}
-/** Call when everything of the `-wal` is in the database, before it is closed. */
 export const markClosed = (files: DataFiles): void => rmSync(files.opened, { force: true })
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0

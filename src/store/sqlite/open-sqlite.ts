@@ -13,7 +13,7 @@ import {
 } from '#store/store.ts'
 import { RealWorld } from '#world/real-world.ts'
 import { unfinished } from './backup.ts'
-import { type DataFiles, dataFiles, markClosed, markEnded } from './data-files.ts'
+import { type DataFiles, dataFiles, markClosed } from './data-files.ts'
 import { makeDirectory } from './file-errors.ts'
 import { packGroup, unpackResults } from './group-frame.ts'
 import type { Inspection } from './inspection-entry.ts'
@@ -35,15 +35,21 @@ export const openSqlite =
       import.meta.resolve('#store/sqlite/maintenance-thread.ts'),
       dir,
     )
+    const files = dataFiles(dir)
     try {
       await writer.open()
-      await maintenance.open()
     } catch (error) {
       await Promise.all([writer.end(), maintenance.end()])
-      markEnded(dataFiles(dir))
       throw error
     }
-    return new SqliteStore(dataFiles(dir), writer, maintenance, events, bounds)
+    try {
+      await maintenance.open()
+    } catch (error) {
+      markClosed(files)
+      await Promise.all([writer.end(), maintenance.end()])
+      throw error
+    }
+    return new SqliteStore(files, writer, maintenance, events, bounds)
   }
 
 /** What takes long and reads everything: it has a process of its own for as long as it takes, so that nobody waits for it. */
@@ -114,6 +120,7 @@ class SqliteStore implements Store {
   async #die({ code, message }: StoreError): Promise<void> {
     if (this.#closing !== null) return
     this.#wal.stop()
+    markClosed(this.#files)
     const ends = [this.#endInspections(), this.#writer.end(), this.#maintenance.end()]
     this.#closing = Promise.all(ends).then(() => this.#gone())
     await this.#closing
@@ -121,7 +128,6 @@ class SqliteStore implements Store {
   }
   #gone(): void {
     process.off('exit', this.#atExit)
-    markEnded(this.#files)
   }
 
   /** One after the other, but a second backup is answered at once. */

@@ -65,6 +65,7 @@ export class Writer {
   constructor(files: DataFiles, failpoint: (name: string) => void = () => undefined) {
     this.#failpoint = failpoint
     checkFiles(files)
+    markClosed(files)
     this.#files = files
     const db = openConnection(files.database, WRITER_CACHE_KIB, checkOwner)
     this.#db = db
@@ -173,10 +174,10 @@ export class Writer {
   close(): void {
     try {
       this.#failpoint('store.checkpoint')
-      const [row] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as readonly { readonly busy: number }[]
+      this.#db.pragma('wal_checkpoint(TRUNCATE)')
       this.#failpoint('store.checkpointed')
-      if (row?.busy === 0) markClosed(this.#files)
     } finally {
+      markClosed(this.#files)
       this.#db.close()
     }
   }

@@ -15,7 +15,9 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeRows } from '#store/rows.ts'
 import { checkVersion } from '#store/sqlite/connection.ts'
+import { dataFiles } from '#store/sqlite/data-files.ts'
 import { openSqlite } from '#store/sqlite/open-sqlite.ts'
+import { Writer } from '#store/sqlite/writer.ts'
 import type { NewWebhook, Store } from '#store/store.ts'
 import { LATER, newWebhook, noEvents } from '#test/conformance/store/fixtures.ts'
 
@@ -83,6 +85,20 @@ describe('STOR-08: a damaged store', () => {
     dir = copy
     rmSync(path('hookpulse.db-wal'))
     await isRefused('corrupt', path('hookpulse.db-wal'))
+    await isRefused('corrupt', path('hookpulse.db-wal'))
+  })
+  it('whose opening has failed, which takes the -wal away, and whose process died in that moment, opens again', async () => {
+    const copy = await copyOfOpenStore(dir)
+    rmSync(dir, { recursive: true })
+    dir = copy
+    const fails = (point: string): void => {
+      if (point.startsWith('store.commit')) throw new Error('the disk')
+    }
+    expect(() => new Writer(dataFiles(dir), fails)).toThrow('the disk')
+    expect(existsSync(path('hookpulse.db-wal'))).toBe(false)
+    const store = await openSqlite(dir)(noEvents)
+    expect((await store.read({ type: 'brands' })).map((row) => row.brand)).toEqual(['late'])
+    await store.close()
   })
   it('whose -shm alone is gone opens as if nothing had happened', async () => {
     const copy = await copyOfOpenStore(dir)
