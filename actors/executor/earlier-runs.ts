@@ -18,10 +18,11 @@ export const onInFlight = (inFlight: readonly InFlight[], page: StartedPage, sta
   if (!state.recovered) ctx.world.failpoint('executor.recovering')
   const held = new Set(inFlight.map((attempt) => attempt.attemptId))
   const nowMono = ctx.world.monoNow()
-  const dead = page.rows.filter((row) => isOfDeadProcess(row, state))
+  // Of one that was not sent no receiver is at work, and its next try has the same number.
+  const sent = page.rows.filter((row) => isOfDeadProcess(row, state) && howLost(row, state, ctx).how !== 'unsent')
   holdPermits(
     ctx,
-    dead.map((row) => ({
+    sent.map((row) => ({
       attemptId: attemptIdOf(row.due.id, row.attempt),
       brand: row.due.brand,
       domain: row.due.domain,

@@ -85,3 +85,25 @@ it('who waits for its turn alone when the process dies was not sent, and no atte
     expect(attempts, id).toBe(daemon.arrivals().get(id))
   }
 })
+
+it('who waited for its turn alone has its turn soon after the next start: nobody holds the permit of an attempt that was not sent', async () => {
+  const daemon = new VirtualDaemon({ seed: 5 })
+  daemon.network.script = () => ({ never: true })
+  await daemon.start()
+  const [first = '', second = ''] = await daemon.schedule(
+    ['first.com', 'second.com'].map((domain) => ({ inMs: 100, retry: PATIENT, domain })),
+  )
+  await daemon.world.advance(500)
+  daemon.fatalRuns['run-1'] = 'shared'
+  await daemon.crash()
+  // Both are suspect: one is alone, the other waits for its turn.
+  await daemon.start()
+  await daemon.world.advance(5_000)
+  const sent = (): number[] => [first, second].map((id) => daemon.arrivals().get(id) ?? 0)
+  expect(sent().toSorted()).toEqual([1, 2])
+  await daemon.crash()
+  daemon.network.script = () => ({ latencyMs: 5 })
+  await daemon.start()
+  await daemon.world.advance(500)
+  expect([daemon.stateOf(first), daemon.stateOf(second)].filter((state) => state === 'delivered')).toHaveLength(1)
+})
