@@ -15,8 +15,8 @@ const BAD_MAX = 2
 export class StallWatch {
   #troubledMono = Number.NEGATIVE_INFINITY
   #fullMono = Number.NEGATIVE_INFINITY
-  /** A store that dies again and again is opened again after a delay, which grows to this (SUPV-02). */
-  #opensUntilMono = Number.NEGATIVE_INFINITY
+  /** A store that fails again and again is tried again after a delay, which grows (SUPV-02): until then at most. -Infinity: it takes writes. */
+  #triedByMono = Number.NEGATIVE_INFINITY
   readonly #world: VirtualWorld
   readonly #disk: MemoryDisk
   readonly #ledger: Ledger
@@ -36,13 +36,23 @@ export class StallWatch {
     this.#ledger.troubles.push(this.#troubledMono)
   }
   storeFailed(): void {
-    this.#opensUntilMono = this.#world.monoNow() + STORE_RETRY_MS_MAX
+    this.#triedByMono = this.#world.monoNow() + STORE_RETRY_MS_MAX
   }
-  storeOpened(): void {
-    this.#opensUntilMono = Math.min(this.#opensUntilMono, this.#world.monoNow())
+  /** It may fail again at its first write: then nothing more is said. */
+  storeOpened(writes: boolean): void {
+    if (writes) this.#storeWorks()
+    else if (this.#triedByMono !== Number.NEGATIVE_INFINITY) this.storeFailed()
+  }
+  processStarts(): void {
+    this.#storeWorks()
+    this.trouble()
+  }
+  #storeWorks(): void {
+    if (this.#triedByMono !== Number.NEGATIVE_INFINITY) this.trouble()
+    this.#triedByMono = Number.NEGATIVE_INFINITY
   }
   isTroubled(withinMs: number): boolean {
-    return this.#world.monoNow() - Math.max(this.#troubledMono, this.#opensUntilMono) < withinMs
+    return this.#world.monoNow() - Math.max(this.#troubledMono, this.#triedByMono) < withinMs
   }
 
   /** `quiet`: the process runs and its store answers at once. */
