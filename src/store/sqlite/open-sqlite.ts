@@ -106,6 +106,7 @@ class SqliteStore implements Store {
   /** The writer last: the last connection to close empties the WAL. */
   close(): Promise<void> {
     this.#wal.stop()
+    if (this.#closing === null) markClosed(this.#files)
     this.#closing ??= this.#endInspections()
       .then(() => this.#maintenance.close())
       .then(() => this.#writer.close())
