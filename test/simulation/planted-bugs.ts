@@ -162,7 +162,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'attempts of a dead process hold nothing',
     'actors/executor/earlier-runs.ts',
-    'page.rows.filter((row) => isOfDeadProcess(row, state))',
+    "page.rows.filter((row) => isOfDeadProcess(row, state) && howLost(row, state, ctx).how !== 'unsent')",
     'page.rows.filter(() => false)',
   ),
   bug(
