@@ -71,7 +71,7 @@ import {
 import { suspicion } from './guard/suspects.ts'
 import { onWake, owedTurn, standDown, turn } from './guard/turn.ts'
 
-/** The guard's yes: one attempt may start now. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
+/** The guard's yes: one attempt may start. Plain data; the dispatch pool refuses one of an older incarnation (D-7). */
 export interface Permit {
   readonly attemptId: AttemptId
   readonly domain: Domain
@@ -82,8 +82,9 @@ export interface Permit {
   readonly limiter: number | null
   /** When it came into the guard's hands; its `nextAt` where it waited in the store until a refill. */
   readonly enteredAt: Instant
+  /** From when on it may be sent: its admission, or a little later what the rate of its domain has given it (`../src/guard/rate.ts`). */
   readonly admittedAt: Instant
-  /** Monotonic instant of the admission, for the guard's own accounting. */
+  /** The same on the monotonic clock. */
   readonly admittedMono: number
   /** Keys of the rates that it was counted under: it is paced by them once more where it is sent. */
   readonly rates: readonly string[]

@@ -34,11 +34,11 @@ const calledBack = ({ domain, brand }: Permit, ctx: Ctx): boolean =>
     ctx.world.monoNow(),
   )
 
-/** Almost always now: where its rates were kept to from the admission on, nothing is waited for here. */
-export const departureOf = ({ rates }: Permit, ctx: Ctx): number =>
+/** Now, or the instant that its domain's rate gave it; later only where its mark was slow. */
+export const departureOf = ({ rates, admittedMono }: Permit, ctx: Ctx): number =>
   rates.length === 0
     ? Number.NEGATIVE_INFINITY
-    : departAt(rates, {
+    : departAt(rates, admittedMono, {
         limits: ctx.table<string, LimitsRow>(LIMITS_TABLE),
         rates: ctx.table<string, RatesRow>(RATES_TABLE),
         departures: ctx.table<string, RatesRow>(DEPARTURES_TABLE),

@@ -22,14 +22,14 @@ export const takeOff = (start: Start, limiter: number | null, ground: Ground, st
   }
 }
 const permitFor = (
-  { due, enteredAt, rates }: Start,
+  { due, enteredAt, rates, atMono }: Start,
   limiter: number | null,
   ground: Ground,
   state: State,
   ctx: Ctx,
 ): Admitted => {
   const attemptId = attemptIdOf(due.id, due.attempts + 1)
-  state.flights.set(attemptId, { brand: due.brand, limiter, admittedMono: ground.nowMono, heldUntilMono: null })
+  state.flights.set(attemptId, { brand: due.brand, limiter, admittedMono: atMono, heldUntilMono: null })
   countStart(state.starts, ground.nowMono)
   if (state.flights.size > concurrencyNow(state.queues, ground).permits) state.overshoot += 1
   return {
@@ -41,8 +41,8 @@ const permitFor = (
       guard: state.incarnation,
       limiter,
       enteredAt,
-      admittedAt: ctx.world.wallNow(),
-      admittedMono: ground.nowMono,
+      admittedAt: ctx.world.wallNow() + Math.round(atMono - ground.nowMono),
+      admittedMono: atMono,
       rates,
     },
   }

@@ -15,7 +15,15 @@ import {
   weightOf,
 } from './limits.ts'
 import { dropWaiting, type Queues } from './queues.ts'
-import { earliestAfter, type RateLimit, type RateState, recordStart, unknownHistory } from './rate.ts'
+import {
+  aheadMs,
+  earliestAfter,
+  earliestStart,
+  type RateLimit,
+  type RateState,
+  recordStart,
+  unknownHistory,
+} from './rate.ts'
 import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
 
 /** What can stand in the way of a start, as `explainWebhook` and events name it. */
@@ -64,6 +72,8 @@ export interface Start {
   readonly enteredAt: Instant
   /** Keys of the rates that it was counted under. */
   readonly rates: readonly string[]
+  /** Monotonic instant from which on it may be sent: now, or what its domain's rate says, a little ahead. */
+  readonly atMono: number
 }
 export interface Block {
   readonly by: LimitName
@@ -115,19 +125,27 @@ export const domainBlock = (queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved
   if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + ground.nodeAgainMs }
   const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
-  const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
+  const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved) - aheadMs(rate)
   return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
+}
+/** When what is admitted now may be sent. */
+export const startAt = (domainKey: string, ground: Ground): number => {
+  const rate = rateOf(ground.limits, domainKey)
+  return rate === null
+    ? ground.nowMono
+    : Math.max(ground.nowMono, earliestStart(rate, rateState(ground, domainKey, rate)))
 }
 
 /** The limits of one brand in this domain, and whether its limiter has been asked in vain. */
-export const brandBlock = (queue: BrandQueue, ground: Ground): Block | null => {
+export const brandBlock = (queue: BrandQueue, ground: Ground, atMono: number): Block | null => {
   if (queue.parked || queue.asking) return { by: 'brand-concurrency', untilMono: FOREVER }
-  return shareBlock(queue, ground)
+  return shareBlock(queue, ground, atMono)
 }
-/** Without what its limiter says. */
+/** Without what its limiter says. Its rate never waits ahead: that would hold a slot which another brand could use. */
 export const shareBlock = (
   queue: Pick<BrandQueue, 'brand' | 'keys' | 'inFlight' | 'reserved'>,
   ground: Ground,
+  atMono: number,
 ): Block | null => {
   const { limits, conditions, nowMono } = ground
   if (isPaused(limits, queue.keys.pause)) return { by: 'brand-paused', untilMono: FOREVER }
@@ -140,7 +158,7 @@ export const shareBlock = (
   const rate = rateOf(limits, queue.keys.rateInDomain)
   if (rate === null) return null
   const untilMono = earliestAfter(rate, rateState(ground, queue.keys.rateInDomain, rate), queue.reserved)
-  return untilMono > nowMono ? { by: 'brand-in-domain-rate', untilMono } : null
+  return untilMono > atMono ? { by: 'brand-in-domain-rate', untilMono } : null
 }
 
 /** While the domain fails for this brand, first tries keep half of the starts and retries have a budget (D-21). */
@@ -177,10 +195,11 @@ const whoCanStart = (
 ): { readonly candidates: readonly Candidate[]; readonly blocked: Block | null } => {
   const candidates: Candidate[] = []
   let blocked: Block | null = null
+  const atMono = startAt(queues.keys.rate, ground)
   sweepRing(queues.ring)
   for (const [at, queue] of queues.ring.queues.entries()) {
     if (queue.size <= queue.reserved) continue
-    const block = brandBlock(queue, ground) ?? headBlock(queues, queue, ground)
+    const block = brandBlock(queue, ground, atMono) ?? headBlock(queues, queue, ground)
     if (queue.size <= queue.reserved) continue
     if (block === null) candidates.push({ queue, weight: weightOf(ground.limits, queue.keys), at })
     else blocked = earlier(blocked, block)
@@ -201,10 +220,12 @@ const freshHead = (queues: Queues, queue: BrandQueue, ground: Ground): boolean =
   for (;;) {
     const head = peekNext(queue, share)
     if (head === undefined) return false
-    if (!hasExpired(head, ground.nowAt)) return true
+    if (!expiresBefore(head, queues, ground)) return true
     dropWaiting(queues, head.id)
   }
 }
+const expiresBefore = (due: Due, queues: Queues, ground: Ground): boolean =>
+  due.expiresAt !== null && hasExpired(due, ground.nowAt + startAt(queues.keys.rate, ground) - ground.nowMono)
 export const hasExpired = ({ expiresAt }: Due, nowAt: Instant): boolean => expiresAt !== null && expiresAt <= nowAt
 
 const begin = (queues: Queues, queue: BrandQueue, ground: Ground): Verdict => {
@@ -227,22 +248,23 @@ const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undef
   ground.nodeRoom -= 1
   queues.inFlight += 1
   queue.inFlight += 1
-  const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain)
+  const atMono = startAt(queues.keys.rate, ground)
+  const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain, atMono)
   countTry(ground.conditions.budget, due.attempts > 0, ground.nowMono)
   noteStarted(ground.conditions, queue.brand, ground.nowMono)
-  return { due, enteredAt, rates }
+  return { due, enteredAt, rates, atMono }
 }
 const NO_RATES: readonly string[] = []
-const countRates = (ground: Ground, domainKey: string, brandKey: string): readonly string[] => {
-  const domain = countRate(ground, domainKey)
-  const brand = countRate(ground, brandKey)
+const countRates = (ground: Ground, domainKey: string, brandKey: string, atMono: number): readonly string[] => {
+  const domain = countRate(ground, domainKey, atMono)
+  const brand = countRate(ground, brandKey, atMono)
   if (domain) return brand ? [domainKey, brandKey] : [domainKey]
   return brand ? [brandKey] : NO_RATES
 }
-const countRate = (ground: Ground, key: string): boolean => {
+const countRate = (ground: Ground, key: string, atMono: number): boolean => {
   const rate = rateOf(ground.limits, key)
   if (rate === null) return false
-  recordStart(rate, rateState(ground, key, rate), ground.nowMono)
+  recordStart(rate, rateState(ground, key, rate), atMono)
   return true
 }
 
@@ -257,7 +279,8 @@ export const releaseReserved = (queues: Queues, queue: BrandQueue): void => {
 export const startGranted = (queues: Queues, queue: BrandQueue, granted: number, ground: Ground): readonly Start[] => {
   const started: Start[] = []
   while (started.length < granted) {
-    if (domainBlock(queues, ground) !== null || shareBlock(queue, ground) !== null) break
+    if (domainBlock(queues, ground) !== null || shareBlock(queue, ground, startAt(queues.keys.rate, ground)) !== null)
+      break
     if (!freshHead(queues, queue, ground)) break
     const next = start(queues, queue, ground)
     if (next === undefined) break

@@ -36,14 +36,16 @@ export const isCalledBack = (conditions: Conditions | undefined, brand: Brand, n
 }
 
 /**
- * When an attempt may be sent under the rates of its permit: now, or a monotonic instant ahead, which is kept for it. Infinity:
- * a rate has become 0 meanwhile. Where it must wait, the guard that counts under the same keys is held back as well.
+ * When an attempt that may be sent from `fromMono` on may be sent under the rates of its permit: now, or a monotonic instant ahead,
+ * which is kept for it. Infinity: a rate has become 0 meanwhile. Where it must wait for longer than its guard has said, the guard
+ * that counts under the same keys is held back as well.
  */
-export const departAt = (rates: readonly string[], ground: DepartureGround): number => {
-  let at = ground.nowMono
+export const departAt = (rates: readonly string[], fromMono: number, ground: DepartureGround): number => {
+  const soonest = Math.max(ground.nowMono, fromMono)
+  let at = soonest
   for (const key of rates) at = Math.max(at, earliestOf(key, ground))
   if (at === Number.POSITIVE_INFINITY) return at
-  for (const key of rates) recordDeparture(key, at, ground)
+  for (const key of rates) recordDeparture(key, at, soonest, ground)
   return at
 }
 const earliestOf = (key: string, { limits, departures }: DepartureGround): number => {
@@ -53,7 +55,12 @@ const earliestOf = (key: string, { limits, departures }: DepartureGround): numbe
   const state = departures.get(key)
   return state === undefined ? Number.NEGATIVE_INFINITY : earliestStart(rate, state) - DEPARTURE_EARLY_MS
 }
-const recordDeparture = (key: string, at: number, { limits, rates, departures, nowMono }: DepartureGround): void => {
+const recordDeparture = (
+  key: string,
+  at: number,
+  soonest: number,
+  { limits, rates, departures }: DepartureGround,
+): void => {
   const rate = rateOf(limits, key)
   if (rate === null) return
   let state = departures.get(key)
@@ -63,7 +70,7 @@ const recordDeparture = (key: string, at: number, { limits, rates, departures, n
   }
   recordStart(rate, state, at)
   const counted = rates.get(key)
-  if (at <= nowMono || counted === undefined) return
+  if (at <= soonest || counted === undefined) return
   const slower = counted.nominalMono + HEAL_SHARE * intervalMs(rate)
   counted.nominalMono = Math.max(slower, state.nominalMono - DEPARTURE_LAG_MS)
 }

@@ -1,6 +1,14 @@
 /** Why a webhook waits, its place in the order, and when it will start: the same arithmetic as admission, looking ahead. */
 import { type Brand, type Domain, type Due, laneKindOf, type Priority } from '#webhook/webhook.ts'
-import { brandBlock, concurrencyNow, domainBlock, type Ground, type LimitName, retryShare } from './admission.ts'
+import {
+  brandBlock,
+  concurrencyNow,
+  domainBlock,
+  type Ground,
+  type LimitName,
+  retryShare,
+  startAt,
+} from './admission.ts'
 import { type BrandQueue, windowOf } from './brand-queue.ts'
 import { gateOf } from './conditions.ts'
 import { countBefore, laneSize } from './lane.ts'
@@ -44,7 +52,9 @@ const NODE_LIMITS: ReadonlySet<LimitName> = new Set(['stopping', 'live-guards', 
 
 /** What stands in the way of this webhook now; null: nothing but its turn. */
 export const blockOf = (queues: Queues, queue: BrandQueue, due: Due, ground: Ground): LimitName | null => {
-  const block = domainBlock(queues, ground) ?? (queue.asking && !queue.parked ? null : brandBlock(queue, ground))
+  const block =
+    domainBlock(queues, ground) ??
+    (queue.asking && !queue.parked ? null : brandBlock(queue, ground, startAt(queues.keys.rate, ground)))
   if (block !== null) return block.by
   return due.attempts > 0 && retryShare(queues, queue, ground) === 'none' ? 'retry-budget' : null
 }

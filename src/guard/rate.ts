@@ -28,6 +28,10 @@ export const STRICT_PER_SECOND_MAX = 50
 /** How far back a start may be counted above it: the lateness of a timer. */
 export const NOMINAL_BACK_MS = 2
 
+/** So long before its instant a start above it is admitted: its mark is written meanwhile, and a timer that is late by less costs nothing. */
+export const ADMITTED_AHEAD_MS = 5
+export const aheadMs = (limit: RateLimit): number => (limit.perSecond > STRICT_PER_SECOND_MAX ? ADMITTED_AHEAD_MS : 0)
+
 export const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
 
 /** A history that nobody knows counts as `burst` starts made at `sinceMono` (D-10). */
@@ -80,13 +84,13 @@ export const earliestAfter = (limit: RateLimit, state: RateState, reserved: numb
   return reserved === 0 || earliest === Number.POSITIVE_INFINITY ? earliest : earliest + reserved * intervalMs(limit)
 }
 
-/** Counts a start that is made now. The caller has seen `earliestStart <= now`. */
-export const recordStart = (limit: RateLimit, state: RateState, nowMono: number): void => {
+/** Counts a start that is made at `atMono`, now or ahead. The caller has seen `earliestStart <= atMono`. */
+export const recordStart = (limit: RateLimit, state: RateState, atMono: number): void => {
   adopt(limit, state)
   const back = limit.perSecond > STRICT_PER_SECOND_MAX ? NOMINAL_BACK_MS : 0
-  state.owed = 1 + Math.max(0, state.owed - (nowMono - state.lastStartMono) / intervalMs(limit))
-  state.nominalMono = Math.max(state.nominalMono, nowMono - back) + intervalMs(limit)
-  state.lastStartMono = nowMono
+  state.owed = 1 + Math.max(0, state.owed - (atMono - state.lastStartMono) / intervalMs(limit))
+  state.nominalMono = Math.max(state.nominalMono, atMono - back) + intervalMs(limit)
+  state.lastStartMono = atMono
 }
 
 /** True when the state tells no more than a fresh one would: it may be forgotten. */

@@ -14,7 +14,9 @@ export const restBlock = (domain: Domain, brand: Brand | null, ground: Ground): 
   const keys = domainKeys(domain)
   const block =
     domainBlock({ ...NONE_OF_IT, keys }, ground) ??
-    (brand === null ? null : shareBlock({ ...NONE_OF_IT, brand, keys: brandKeys(domain, brand) }, ground))
+    (brand === null
+      ? null
+      : shareBlock({ ...NONE_OF_IT, brand, keys: brandKeys(domain, brand) }, ground, ground.nowMono))
   return block === null || isLifted(block, keys, ground) ? null : block
 }
 /**

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
 import { DEPARTURE_EARLY_MS, DEPARTURE_LAG_MS } from '#guard/departure.ts'
+import { NOMINAL_BACK_MS } from '#guard/rate.ts'
 import type { WriteOp } from '#store/store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 
@@ -96,6 +97,21 @@ describe('a store that stalls between the yes and the request', () => {
     expect(starts).toHaveLength(3_000)
     expect((starts.at(-1) ?? 0) - (starts[0] ?? 0)).toBeLessThan(3_000 * 1.02 + DEPARTURE_LAG_MS)
     expect(broken(starts.slice(0, 1_000), 1_000, 1, DEPARTURE_EARLY_MS + 4)).toBe(0)
+  })
+
+  it('sends what was admitted ahead at the instants of its rate, evenly', async () => {
+    const daemon = withMarks(() => 2)
+    await daemon.start()
+    await daemon.setLimit({ kind: 'rate', domain: API, value: 500 })
+    await daemon.setLimit({ kind: 'concurrency', domain: API, value: 100 })
+    await daemon.world.advance(1_500)
+    await daemon.schedule(times(500, () => ({})))
+    await daemon.world.advance(3_000)
+    const starts = daemon.network.starts(API)
+    expect(starts).toHaveLength(500)
+    // The first mark is late by two as well.
+    expect(broken(starts, 500, 1, NOMINAL_BACK_MS + 2)).toBe(0)
+    expect((starts.at(-1) ?? 0) - (starts[0] ?? 0)).toBeLessThan(1_000)
   })
 
   it.each([

@@ -1,4 +1,5 @@
 /** The verdict at the end of a run, when everything has come to rest (reliability.md 0.1). */
+import { aheadMs } from '#guard/rate.ts'
 import type { MemoryDisk, MemoryRow } from '#store/memory/memory-disk.ts'
 import type { AttemptRecord } from '#webhook/webhook.ts'
 import type { SimDaemon } from './daemon.ts'
@@ -67,7 +68,7 @@ const judgeEnd = (row: MemoryRow, last: AttemptRecord | undefined, ledger: Ledge
   }
 }
 
-/** I6, rates: every stretch in which one limit was certainly in force, by the law of its regime. `exact`: at the network. */
+/** I6, rates: every stretch in which one limit was certainly in force, by the law of its regime. `exact`: at the network, else at the marks. */
 export const judgeRates = (ledger: Ledger, exact: boolean): void => {
   for (const key of ledger.limits.keys) {
     const [kind, domain, brand] = key.split(' ')
@@ -79,7 +80,8 @@ export const judgeRates = (ledger: Ledger, exact: boolean): void => {
       })
       if (inside.some(({ admittedMono: [low, high] }) => high - low > 3)) continue
       const starts = inside.map(({ mono, admittedMono: [low] }) => (exact ? mono : low)).sort((a, b) => a - b)
-      const broken = rateBroken(starts, perSecond, burst, exact ? 0 : WALL_MS)
+      const aheadS = aheadMs({ perSecond, burst }) / 1_000
+      const broken = rateBroken(starts, perSecond, burst, exact ? 0 : WALL_MS + aheadS)
       if (broken !== null) ledger.fail('I6', `${key}: ${perSecond}/s, burst ${burst}: ${broken}`)
     }
   }

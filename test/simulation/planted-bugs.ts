@@ -29,8 +29,8 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'a rate that is a fifth too fast',
     'src/guard/rate.ts',
-    'Math.max(state.nominalMono, nowMono - back) + intervalMs(limit)',
-    'Math.max(state.nominalMono, nowMono - back) + 0.8 * intervalMs(limit)',
+    'Math.max(state.nominalMono, atMono - back) + intervalMs(limit)',
+    'Math.max(state.nominalMono, atMono - back) + 0.8 * intervalMs(limit)',
   ),
   bug(
     'a burst of one more',
@@ -41,7 +41,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'the rate of a brand in a domain is not counted',
     'src/guard/admission.ts',
-    'const brand = countRate(ground, brandKey)',
+    'const brand = countRate(ground, brandKey, atMono)',
     'const brand = brandKey === ""',
   ),
   bug(

@@ -2,7 +2,7 @@
  * A guard's arithmetic alone, run over virtual time: arrivals, service times, late timers, and what a receiver would see.
  * `sabotage` breaks the guard on purpose before each decision: a law that no sabotage can break is no law.
  */
-import { type Ground, nextVerdict, releasePermit, releaseReserved, startGranted } from '#guard/admission.ts'
+import { type Ground, nextVerdict, releasePermit, releaseReserved, type Start, startGranted } from '#guard/admission.ts'
 import { ask, type BrandPermits, emptyPermits, grantNext, settle } from '#guard/brand-permits.ts'
 import { newConditions } from '#guard/conditions.ts'
 import { concurrencyOf, type LimitRow, limitKey } from '#guard/limits.ts'
@@ -168,7 +168,7 @@ class Model {
       const ground = this.config.sabotage === undefined ? honest : this.config.sabotage(this.queues, honest)
       if (ground === null) return this.now + 1_000
       const verdict = nextVerdict(this.queues, ground)
-      if (verdict.kind === 'start') this.start(verdict.start.due)
+      if (verdict.kind === 'start') this.start(verdict.start)
       else if (verdict.kind === 'ask') this.askFor(verdict.queue.brand, ground)
       else return verdict.kind === 'blocked' ? verdict.untilMono : Number.POSITIVE_INFINITY
     }
@@ -187,12 +187,13 @@ class Model {
       started.map(({ due }) => due.id),
       granted - started.length,
     )
-    for (const { due } of started) this.start(due)
+    for (const one of started) this.start(one)
   }
-  private start(due: Due): void {
+  /** Sent when its permit allows it, as the dispatch pool does. */
+  private start({ due, atMono }: Start): void {
     const serviceMs = this.services.get(due.id) ?? 0
-    this.starts.push({ due, atMs: this.now, serviceMs })
-    const atMs = this.now + serviceMs
+    this.starts.push({ due, atMs: atMono, serviceMs })
+    const atMs = atMono + serviceMs
     const place = this.ends.findIndex((end) => end.atMs > atMs)
     this.ends.splice(place === -1 ? this.ends.length : place, 0, { atMs, due })
     this.inFlightMax = Math.max(this.inFlightMax, this.ends.length)
