@@ -1,6 +1,6 @@
 /** Where a result was taken: without it a figure says nothing. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -37,3 +37,13 @@ export const describeMachine = (): Machine => ({
   packages: Object.fromEntries(['undici', 'piscina', 'better-sqlite3', 'ws'].map((name) => [name, versionOf(name)])),
   takenAt: new Date().toISOString(),
 })
+
+const PROC_STAT = '/proc/stat'
+/** `USER_HZ` of Linux. */
+const TICK_MS = 10
+/** Milliseconds of all cores together that a hypervisor has given to others since the start of the machine (proc(5), `steal`); null: nobody says. */
+export const stolenMs = (): number | null => {
+  if (!existsSync(PROC_STAT)) return null
+  const ticks = Number(readFileSync(PROC_STAT, 'utf8').split('\n')[0]?.trim().split(/ +/)[8])
+  return Number.isFinite(ticks) ? ticks * TICK_MS : null
+}

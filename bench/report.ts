@@ -41,12 +41,15 @@ const hotspotTable = ({ thread, busyMs, wallMs, top, files }: Hotspots): string 
     shares(files),
   ].join('\n')
 
+const stolenOf = ({ stolen }: Result): string =>
+  stolen === null ? '' : `, ${(stolen * 100).toFixed(1)} % of the cores taken away by the hypervisor`
+
 export const report = (result: Result): string => {
   const { machine } = result
   const setup = Object.entries(result.setup).map(([name, value]) => `${name} ${value}`)
   return [
     `${result.scenario}: ${result.measures}`,
-    `  size ${result.size} (${setup.join(', ')}), seed ${result.seed}, ${result.seconds.toFixed(1)} s`,
+    `  size ${result.size} (${setup.join(', ')}), seed ${result.seed}, ${result.seconds.toFixed(1)} s${stolenOf(result)}`,
     `  ${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, commit ${machine.commit}${machine.changed ? ' (changed)' : ''}`,
     '',
     table(

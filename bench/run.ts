@@ -3,7 +3,7 @@
 import { type CountingReceiver, startCountingReceiver } from '#test/support/counting-receiver.ts'
 import { type Daemon, freshDataDirectory, removeDirectory, startDaemon } from '#test/support/daemon.ts'
 import { Prng } from '#world/prng.ts'
-import { describeMachine, type Machine } from './machine.ts'
+import { describeMachine, type Machine, stolenMs } from './machine.ts'
 import { type Hotspots, profileFolder, readHotspots } from './profile.ts'
 import type { Bench, Measured, Scenario, Size } from './scenario.ts'
 
@@ -13,6 +13,8 @@ export interface Result extends Measured {
   readonly size: Size
   readonly seed: number
   readonly seconds: number
+  /** Share of the cores that the machine's hypervisor gave to others meanwhile, 0 to 1; null: nobody says. */
+  readonly stolen: number | null
   readonly machine: Machine
   /** Only with `--profile`: the top of each thread. */
   readonly hotspots: readonly Hotspots[]
@@ -66,13 +68,20 @@ export const runScenario = async (scenario: Scenario, options: RunOptions): Prom
   const resources: Resources = { daemons: [], receivers: [], folders: [] }
   const profiles = options.profile ? profileFolder() : null
   const startMono = performance.now()
+  const stolenBefore = stolenMs()
   const measured = await scenario
     .run(benchOf(options, resources, profiles))
     .finally(() => giveBack(resources, profiles !== null))
   const seconds = (performance.now() - startMono) / 1_000
   const hotspots = profiles === null ? [] : readHotspots(profiles)
   if (profiles !== null) removeDirectory(profiles)
+  const machine = describeMachine()
+  const stolenAfter = stolenMs()
+  const stolen =
+    stolenBefore === null || stolenAfter === null
+      ? null
+      : (stolenAfter - stolenBefore) / (seconds * 1_000 * machine.cores)
   const { name, measures } = scenario
   const { size, seed } = options
-  return { scenario: name, measures, size, seed, seconds, machine: describeMachine(), ...measured, hotspots }
+  return { scenario: name, measures, size, seed, seconds, stolen, machine, ...measured, hotspots }
 }

@@ -25,12 +25,13 @@ export interface RateState {
 
 /** Above this rate strict counting would lose more than a twentieth to late timers. */
 export const STRICT_PER_SECOND_MAX = 50
+export const isStrict = (limit: RateLimit): boolean => limit.perSecond <= STRICT_PER_SECOND_MAX
 /** How far back a start may be counted above it: the lateness of a timer. */
 export const NOMINAL_BACK_MS = 2
 
 /** So long before its instant a start above it is admitted: its mark is written meanwhile, and a timer that is late by less costs nothing. */
 export const ADMITTED_AHEAD_MS = 5
-export const aheadMs = (limit: RateLimit): number => (limit.perSecond > STRICT_PER_SECOND_MAX ? ADMITTED_AHEAD_MS : 0)
+export const aheadMs = (limit: RateLimit): number => (isStrict(limit) ? 0 : ADMITTED_AHEAD_MS)
 
 export const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
 
@@ -87,7 +88,7 @@ export const earliestAfter = (limit: RateLimit, state: RateState, reserved: numb
 /** Counts a start that is made at `atMono`, now or ahead. The caller has seen `earliestStart <= atMono`. */
 export const recordStart = (limit: RateLimit, state: RateState, atMono: number): void => {
   adopt(limit, state)
-  const back = limit.perSecond > STRICT_PER_SECOND_MAX ? NOMINAL_BACK_MS : 0
+  const back = isStrict(limit) ? 0 : NOMINAL_BACK_MS
   state.owed = 1 + Math.max(0, state.owed - (atMono - state.lastStartMono) / intervalMs(limit))
   state.nominalMono = Math.max(state.nominalMono, atMono - back) + intervalMs(limit)
   state.lastStartMono = atMono
