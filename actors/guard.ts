@@ -304,7 +304,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
         notePace(attemptId, state, ctx)
         listen({ attemptId, domain, brand, outcome }, state, ctx)
       }
-      endFlight(attemptId, state, ctx)
+      endFlight(attemptId, state, ctx, outcome !== null)
       return turn(state, ctx)
     },
     'permit-unused': ({ attemptId, brand, guard }, state, ctx) => {

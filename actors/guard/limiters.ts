@@ -5,7 +5,7 @@ import {
   brandLimiterOf,
   brandLimiterSpec,
 } from '#actors/brand-limiter.ts'
-import { releaseReserved, startGranted } from '#guard/admission.ts'
+import { answered, releaseReserved, startGranted } from '#guard/admission.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
 import { concurrencyOf } from '#guard/limits.ts'
 import { queueOf } from '#guard/queues.ts'
@@ -94,11 +94,9 @@ const startedPid = (message: Answer<'limiter-started', DynamicChildStarted, Bran
 /** A grant is used or returned in this turn (D-11). */
 export const onGranted = (granted: BrandGranted, state: State, ctx: Ctx): void => {
   const queue = queueOf(state.queues, granted.brand)
-  if (granted.answer) {
-    releaseReserved(state.queues, queue)
-    queue.parked = granted.count < granted.asked
-  } else queue.parked = false
   const ground = groundOf(state, ctx)
+  if (granted.answer) answered(state.queues, queue, { granted: granted.count, asked: granted.asked }, ground.nowMono)
+  else queue.parked = false
   const started = state.phase === 'open' ? startGranted(state.queues, queue, granted.count, ground) : []
   const admitted = started.map((start) => takeOff(start, granted.limiter, ground, state, ctx))
   if (granted.count > 0)

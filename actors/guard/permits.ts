@@ -55,15 +55,19 @@ export const notePace = (attemptId: AttemptId, state: State, ctx: Ctx): void => 
     state.wasQuick = isQuick(ctx.world.monoNow() - flight.admittedMono)
 }
 
-/** Unknown ids are ignored: the end of an attempt may be told twice. */
-export const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void => {
+/**
+ * Unknown ids are ignored: the end of an attempt may be told twice. `isAnswered`: its receiver has had it, and how long that took
+ * is told; what was handed back unsent says nothing of the receiver.
+ */
+export const endFlight = (attemptId: AttemptId, state: State, ctx: Ctx, isAnswered = false): void => {
   const flight = state.flights.get(attemptId)
   if (flight === undefined) return
   state.flights.delete(attemptId)
   if (flight.heldUntilMono !== null) state.holds -= 1
   const queue = queueOf(state.queues, flight.brand)
   const now = ctx.world.monoNow()
-  releasePermit(state.queues, queue, now, flight.heldUntilMono === null ? now - flight.admittedMono : null)
+  const isMeasured = isAnswered && flight.heldUntilMono === null
+  releasePermit(state.queues, queue, now, isMeasured ? now - flight.admittedMono : null)
   if (state.gone.size >= GONE_ATTEMPTS_MAX) state.gone.clear()
   if (state.refilling > 0) state.gone.add(attemptId)
   // Whether the brand has a limit now or not: its limiter may have learnt of this one from the pool.

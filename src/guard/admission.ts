@@ -113,9 +113,12 @@ export const concurrencyNow = (
 }
 
 /** The domain's own limits. */
-export const domainBlock = (queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved'>, ground: Ground): Block | null => {
+export const domainBlock = (
+  queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved' | 'exactUntilMono'>,
+  ground: Ground,
+): Block | null => {
   const { limits, conditions, nowMono } = ground
-  const { inFlight, reserved, keys } = queues
+  const { inFlight, reserved, keys, exactUntilMono } = queues
   if (isPaused(limits, NODE_PAUSE_KEY)) return { by: 'stopping', untilMono: FOREVER }
   if (isPaused(limits, keys.pause)) return { by: 'domain-paused', untilMono: FOREVER }
   const gate = gateOf(conditions.domain, inFlight, reserved, nowMono)
@@ -125,8 +128,19 @@ export const domainBlock = (queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved
   if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + ground.nodeAgainMs }
   const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
-  const untilMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved) - aheadMs(rate)
+  const atMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
+  const isLastSlot = inFlight + reserved + 1 >= permits || ground.nodeRoom <= reserved + 1
+  const untilMono = isLastSlot || nowMono < exactUntilMono ? atMono : atMono - aheadMs(rate)
   return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
+}
+/**
+ * What is admitted ahead of its instant holds slots meanwhile. Never the last one, or concurrency would seem to bind where the
+ * rate does, and brands would share by slots instead of by starts (D-20). And where a brand has just run into a limit of its own
+ * concurrency, nothing waits ahead for so long: its slots are for what is sent.
+ */
+const EXACT_MS = 1_000
+const stayExact = (queues: Queues, nowMono: number): void => {
+  queues.exactUntilMono = nowMono + EXACT_MS
 }
 /** When what is admitted now may be sent. */
 export const startAt = (domainKey: string, ground: Ground): number => {
@@ -152,13 +166,16 @@ export const shareBlock = (
   const share = conditions.shares.get(queue.brand)
   const gate = share === undefined ? null : gateOf(share, queue.inFlight, queue.reserved, nowMono)
   if (gate !== null) return gate
-  const permits = concurrencyOf(limits, queue.keys.inDomain)
-  if (permits !== null && queue.inFlight + queue.reserved >= permits)
-    return { by: 'brand-in-domain-concurrency', untilMono: FOREVER }
+  if (isShareFull(queue, limits)) return { by: 'brand-in-domain-concurrency', untilMono: FOREVER }
   const rate = rateOf(limits, queue.keys.rateInDomain)
   if (rate === null) return null
   const untilMono = earliestAfter(rate, rateState(ground, queue.keys.rateInDomain, rate), queue.reserved)
   return untilMono > atMono ? { by: 'brand-in-domain-rate', untilMono } : null
+}
+
+const isShareFull = (queue: Pick<BrandQueue, 'keys' | 'inFlight' | 'reserved'>, limits: LimitTable): boolean => {
+  const permits = concurrencyOf(limits, queue.keys.inDomain)
+  return permits !== null && queue.inFlight + queue.reserved >= permits
 }
 
 /** While the domain fails for this brand, first tries keep half of the starts and retries have a budget (D-21). */
@@ -248,10 +265,11 @@ const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undef
   ground.nodeRoom -= 1
   queues.inFlight += 1
   queue.inFlight += 1
+  if (isShareFull(queue, ground.limits)) stayExact(queues, ground.nowMono)
   const atMono = startAt(queues.keys.rate, ground)
   const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain, atMono)
   countTry(ground.conditions.budget, due.attempts > 0, ground.nowMono)
-  noteStarted(ground.conditions, queue.brand, ground.nowMono)
+  noteStarted(ground.conditions, queue.brand, atMono)
   return { due, enteredAt, rates, atMono }
 }
 const NO_RATES: readonly string[] = []
@@ -268,7 +286,18 @@ const countRate = (ground: Ground, key: string, atMono: number): boolean => {
   return true
 }
 
-/** The limiter's answer has come: what was reserved for this brand is free again. */
+/** The limiter's answer has come, `granted` of `asked` permits: what was reserved is free again, and with less the brand is parked. */
+export const answered = (
+  queues: Queues,
+  queue: BrandQueue,
+  { granted, asked }: { readonly granted: number; readonly asked: number },
+  nowMono: number,
+): void => {
+  releaseReserved(queues, queue)
+  queue.parked = granted < asked
+  if (queue.parked) stayExact(queues, nowMono)
+}
+/** What was reserved for this brand is free again. */
 export const releaseReserved = (queues: Queues, queue: BrandQueue): void => {
   queues.reserved -= queue.reserved
   queue.reserved = 0

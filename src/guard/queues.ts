@@ -34,6 +34,8 @@ export interface Queues {
   reserved: number
   /** What the guard last ran into decides how brands are chosen (D-20). */
   bound: 'rate' | 'concurrency'
+  /** Until then nothing is admitted ahead of its instant: a brand's own concurrency has bound. */
+  exactUntilMono: number
   /** How long an attempt takes here, smoothed; 0: not known yet. */
   serviceMs: number
 }
@@ -49,6 +51,7 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
   inFlight: 0,
   reserved: 0,
   bound: 'concurrency',
+  exactUntilMono: Number.NEGATIVE_INFINITY,
   serviceMs: 0,
 })
 

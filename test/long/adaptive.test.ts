@@ -10,7 +10,11 @@ describe('an adaptive domain before a backend that tells nobody its capacity', (
     const { client, receiver } = await openStage({ delayMs: SERVICE_MS, capacity: 16 })
     const { domain, url } = receiver
     await client.call('configureDomainConcurrencyLimit', { domain, limit: 400, adaptive: true })
-    await client.scheduleAll(Array.from({ length: 30_000 }, (_, n) => ({ url: `${url}/${n}`, retry: QUICK_RETRY })))
+    // Enough for all that follows: 100 s at each capacity, if it settles late.
+    for (let from = 0; from < 40_000; from += 10_000)
+      await client.scheduleAll(
+        Array.from({ length: 10_000 }, (_, n) => ({ url: `${url}/${from + n}`, retry: QUICK_RETRY })),
+      )
     await receiver.until({ arrivals: 1 })
     const watch = { receiver, serviceMs: SERVICE_MS, windowServices: 16 }
     for (const capacity of [16, 8, 16, 32, 16]) {

@@ -306,6 +306,47 @@ describe('fairness between brands', () => {
     expect(sharesFollow([1, 1, 1], anew)).toBe(false)
   })
 
+  /** Slots suffice for what is sent at 2,000 a second; what is admitted ahead of its instant would fill them. */
+  const fewSlots: readonly (readonly [string, readonly ModelLimit[]])[] = [
+    ['of the domain', [{ kind: 'concurrency', value: 10 }]],
+    [
+      'of one brand in the domain',
+      [
+        { kind: 'concurrency', value: 1_000 },
+        { kind: 'concurrency', brand: 'acme', value: 2 },
+      ],
+    ],
+    [
+      'of one brand',
+      [
+        { kind: 'concurrency', value: 1_000 },
+        { kind: 'concurrency', brand: 'acme', overall: true, value: 2 },
+      ],
+    ],
+  ]
+  const fastShares = (limits: readonly ModelLimit[], sabotage?: Sabotage): number[] => {
+    const config = {
+      ...saturated([1, 1, 1], [{ kind: 'rate', value: 2_000 }, ...limits], (brand) => (brand === 'acme' ? 1 : 4)),
+      latenessMs: [0.5],
+      endMs: 2_000,
+    }
+    const { starts } = runModel(sabotage === undefined ? config : { ...config, sabotage })
+    return BRANDS.map((brand) => starts.filter(({ due }) => due.brand === brand).length / starts.length)
+  }
+  it.each(fewSlots)(
+    'starts follow the weights where a fast rate binds, however few slots %s there are',
+    (_whose, limits) => {
+      for (const share of fastShares(limits)) expect(Math.abs(share - 1 / 3)).toBeLessThan(0.01)
+    },
+  )
+  it('would not, if slots were held ahead though a brand has run into its own', () => {
+    const careless: Sabotage = (queues, ground) => {
+      queues.exactUntilMono = Number.NEGATIVE_INFINITY
+      return ground
+    }
+    for (const [, limits] of fewSlots.slice(1)) expect(fastShares(limits, careless)[0]).toBeLessThan(0.3)
+  })
+
   const slotShares = (
     each: readonly number[],
     limit: number,

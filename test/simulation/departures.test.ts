@@ -155,4 +155,21 @@ describe('a store that stalls between the yes and the request', () => {
     expect(daemon.acknowledged.filter((id) => daemon.stateOf(id) !== 'delivered')).toEqual([])
     expect(daemon.runtime.whereis(guardOf(API))).toBeNull()
   })
+
+  it('what it does not send says nothing of how long its receiver takes', async () => {
+    const daemon = withMarks(() => 1)
+    daemon.network.script = (_order, { arrival }) =>
+      arrival === 40 ? { latencyMs: 20, status: 429, retryAfterMs: 3_000 } : { latencyMs: 20 }
+    await daemon.start()
+    await daemon.setLimit({ kind: 'rate', domain: API, value: 2_000 })
+    await daemon.setLimit({ kind: 'concurrency', domain: API, value: 500 })
+    await daemon.world.advance(1_500)
+    await daemon.schedule(times(400, () => ({})))
+    for (let waited = 0; waited < 1_000 && !daemon.events.some(({ type }) => type === 'guard.closed'); waited += 1)
+      await daemon.world.advance(1)
+    await daemon.world.advance(100)
+    expect(daemon.network.starts(API).length).toBeLessThan(400)
+    const figures = await daemon.runtime.call(guardOf(API), { type: 'show' })
+    expect(figures.serviceMs).toBeGreaterThanOrEqual(20)
+  })
 })

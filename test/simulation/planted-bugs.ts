@@ -17,8 +17,8 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'one more than the concurrency of a brand in a domain',
     'src/guard/admission.ts',
-    'queue.inFlight + queue.reserved >= permits)',
-    'queue.inFlight + queue.reserved > permits)',
+    'queue.inFlight + queue.reserved >= permits',
+    'queue.inFlight + queue.reserved > permits',
   ),
   bug(
     'one more than the concurrency of a brand',

@@ -2,7 +2,7 @@
  * A guard's arithmetic alone, run over virtual time: arrivals, service times, late timers, and what a receiver would see.
  * `sabotage` breaks the guard on purpose before each decision: a law that no sabotage can break is no law.
  */
-import { type Ground, nextVerdict, releasePermit, releaseReserved, type Start, startGranted } from '#guard/admission.ts'
+import { answered, type Ground, nextVerdict, releasePermit, type Start, startGranted } from '#guard/admission.ts'
 import { ask, type BrandPermits, emptyPermits, grantNext, settle } from '#guard/brand-permits.ts'
 import { newConditions } from '#guard/conditions.ts'
 import { concurrencyOf, type LimitRow, limitKey } from '#guard/limits.ts'
@@ -177,9 +177,9 @@ class Model {
     const queue = queueOf(this.queues, brand)
     const permits = this.permits.get(brand) ?? emptyPermits<string>()
     this.permits.set(brand, permits)
-    const granted = ask(permits, concurrencyOf(this.limits, queue.keys.overall), 'guard', queue.reserved)
-    queue.parked = granted < queue.reserved
-    releaseReserved(this.queues, queue)
+    const asked = queue.reserved
+    const granted = ask(permits, concurrencyOf(this.limits, queue.keys.overall), 'guard', asked)
+    answered(this.queues, queue, { granted, asked }, this.now)
     const started = startGranted(this.queues, queue, granted, ground)
     settle(
       permits,
