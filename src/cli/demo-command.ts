@@ -6,7 +6,8 @@ import { RealWorld } from '#world/real-world.ts'
 import { type DemoOptions, type Round, type RoundGiven, runRound } from './demo-round.ts'
 import { bar, cell, course, grouped, span } from './drawing.ts'
 import { type OwnDaemon, startOwnDaemon } from './own-daemon.ts'
-import { type GlobalOptions, type Surroundings, table } from './session.ts'
+import type { GlobalOptions, Surroundings } from './session.ts'
+import { table } from './table.ts'
 import { Screen, type Terminal } from './terminal.ts'
 import { readNumber, UsageError } from './usage.ts'
 
@@ -30,7 +31,11 @@ export const addDemoCommand = (program: Command, around: Surroundings): void => 
       const webhooks = within('--webhooks', options.webhooks, WEBHOOKS_MAX)
       const capacity = within('--capacity', options.capacity, CAPACITY_MAX)
       const rounds = await demo({ webhooks, capacity }, around, options.json === true)
-      around.out(options.json === true ? `${JSON.stringify({ rounds }, null, 2)}\n` : summary(rounds))
+      around.out(
+        options.json === true
+          ? `${JSON.stringify({ rounds }, null, 2)}\n`
+          : summary(rounds, around.terminal?.columns() ?? null),
+      )
     })
 }
 
@@ -118,7 +123,7 @@ const roundLines = (round: Round, width: number): readonly string[] => {
   ]
 }
 
-const summary = (rounds: readonly Round[]): string => {
+const summary = (rounds: readonly Round[], width: number | null): string => {
   if (rounds.length === 0) return 'stopped before the first round\n'
   const rows = rounds.map((one) => [
     titleOf(one.guarded),
@@ -129,5 +134,5 @@ const summary = (rounds: readonly Round[]): string => {
     grouped(one.openMost),
     span(one.tookMs),
   ])
-  return table(['', 'delivered', 'given up', 'requests', 'fell over', 'open at most', 'took'], rows)
+  return table(['', 'delivered', 'given up', 'requests', 'fell over', 'open at most', 'took'], rows, width)
 }

@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import type { Results } from '#client/node.ts'
 import { span } from './drawing.ts'
-import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
+import { type GlobalOptions, type Surroundings, withClient } from './session.ts'
+import { shortInstant, table } from './table.ts'
 import { UsageError } from './usage.ts'
 import { crowdInWords, limitInWords } from './words.ts'
 
@@ -20,10 +21,10 @@ export const addGuardCommands = (program: Command, around: Surroundings): void =
             options,
             around,
             (client) => client.listGuards({}),
-            ({ guards, crowd }) =>
+            ({ guards, crowd }, width) =>
               guards.length === 0
                 ? 'no guard is at work: nothing waits and nothing runs\n'
-                : `${crowd === undefined ? '' : `${crowdInWords(crowd)}\n\n`}${figuresText(guards)}`,
+                : `${crowd === undefined ? '' : `${crowdInWords(crowd)}\n\n`}${figuresText(guards, width)}`,
           )
         : withClient(options, around, (client) => client.getGuard({ domain }), guardText)
     })
@@ -75,9 +76,17 @@ const addPauses = (program: Command, around: Surroundings): void => {
 
 const of = (current: number, limit: number | null): string => `${current} of ${limit ?? 'any'}`
 
-const figuresText = (guards: readonly Figures[]): string =>
+const figuresText = (guards: readonly Figures[], width: number | null): string =>
   table(
-    ['domain', 'state', 'open', 'starts /s', 'waiting', 'oldest', 'drains in'],
+    [
+      { name: 'domain', least: 16 },
+      { name: 'state', least: 9 },
+      'open',
+      { name: 'starts /s', drop: 3 },
+      'waiting',
+      { name: 'oldest', short: shortInstant, drop: 1 },
+      { name: 'drains in', drop: 2 },
+    ],
     guards.map((one) => [
       one.domain,
       one.state,
@@ -87,9 +96,10 @@ const figuresText = (guards: readonly Figures[]): string =>
       one.oldestWaitingAt,
       one.drainMs === undefined ? undefined : span(one.drainMs),
     ]),
+    width,
   )
 
-const guardText = (guard: Results['getGuard']): string => {
+const guardText = (guard: Results['getGuard'], width: number | null): string => {
   const rows = guard.depths.map((one) => [one.brand, one.priority, one.first, one.retry, one.more ? 'and more' : ''])
   const held = guard.blockedOn === undefined ? '' : `held: ${limitInWords(guard.blockedOn)}\n`
   const closed = guard.closedUntil === undefined ? '' : `closed until ${guard.closedUntil}\n`
@@ -98,8 +108,8 @@ const guardText = (guard: Results['getGuard']): string => {
   const adaptive = guard.adaptive === undefined ? '' : `found a limit of ${guard.adaptive} by itself\n`
   const notes = `${held}${closed}${breaker}${adaptive}`
   const waiting =
-    rows.length === 0 ? '' : `\n${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows)}`
-  return `${figuresText([guard])}${notes === '' ? '' : `\n${notes}`}${waiting}`
+    rows.length === 0 ? '' : `\n${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows, width)}`
+  return `${figuresText([guard], width)}${notes === '' ? '' : `\n${notes}`}${waiting}`
 }
 
 const explainText = (one: Results['explainWebhook']): string => {

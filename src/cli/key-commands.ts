@@ -1,6 +1,7 @@
 /** `keys`, `keys create`, `keys revoke`; `brands`. */
 import type { Command } from 'commander'
-import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
+import { type GlobalOptions, type Surroundings, withClient } from './session.ts'
+import { shortInstant, table } from './table.ts'
 import { UsageError } from './usage.ts'
 
 interface KeyOptions extends GlobalOptions {
@@ -20,9 +21,16 @@ export const addKeyCommands = (program: Command, around: Surroundings): void => 
         options,
         around,
         (client) => client.listApiKeys(brand === undefined ? {} : { brand }),
-        (result) =>
+        (result, width) =>
           table(
-            ['id', 'role', 'brand', 'created', 'expires', 'revoked'],
+            [
+              'id',
+              'role',
+              { name: 'brand', least: 8 },
+              { name: 'created', short: shortInstant, drop: 3 },
+              { name: 'expires', short: shortInstant, drop: 2 },
+              { name: 'revoked', short: shortInstant, drop: 1 },
+            ],
             result.keys.map((key) => [
               key.id,
               key.role,
@@ -31,6 +39,7 @@ export const addKeyCommands = (program: Command, around: Surroundings): void => 
               key.expiresAt,
               key.revokedAt,
             ]),
+            width,
           ),
       )
     })
@@ -54,10 +63,14 @@ export const addKeyCommands = (program: Command, around: Surroundings): void => 
         command.optsWithGlobals<GlobalOptions>(),
         around,
         (client) => client.listBrands({}),
-        ({ brands }) =>
+        ({ brands }, width) =>
           table(
-            ['brand', 'created'],
+            [
+              { name: 'brand', least: 8 },
+              { name: 'created', short: shortInstant },
+            ],
             brands.map((one) => [one.brand, one.createdAt]),
+            width,
           ),
       ),
     )

@@ -1,7 +1,8 @@
 /** `limits`, `limits domain`, `limits brand`, `limits group`, `limits weight`, `limits backlog`, `limits breaker`. */
 import type { Command } from 'commander'
 import type { Client, ParamsIn, Results } from '#client/node.ts'
-import { type GlobalOptions, type Surroundings, table, withClient } from './session.ts'
+import { type GlobalOptions, type Surroundings, withClient } from './session.ts'
+import { table } from './table.ts'
 import { readDuration, readLimit, readNumber, UsageError } from './usage.ts'
 
 interface LimitOptions extends GlobalOptions {
@@ -28,8 +29,11 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         options,
         around,
         (client) => client.getLimits(filter),
-        (result) =>
-          [limitsText(result.limits), ...(result.groups === undefined ? [] : [groupsText(result.groups)])].join('\n'),
+        (result, width) =>
+          [
+            limitsText(result.limits, width),
+            ...(result.groups === undefined ? [] : [groupsText(result.groups, width)]),
+          ].join('\n'),
       )
     })
   limits
@@ -50,12 +54,7 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
       if (options.burst !== undefined && options.rate === undefined)
         throw new UsageError('--burst needs --rate: it says how many of these may start at once')
       const limits = domainLimitsOf(domain, options)
-      return withClient(
-        options,
-        around,
-        (client) => setDomain(client, limits),
-        (all) => limitsText(all),
-      )
+      return withClient(options, around, (client) => setDomain(client, limits), limitsText)
     })
   limits
     .command('brand [brand]')
@@ -69,7 +68,7 @@ export const addLimitCommands = (program: Command, around: Surroundings): void =
         options,
         around,
         (client) => client.configureBrandConcurrencyLimit(params),
-        (one) => limitsText([one]),
+        (one, width) => limitsText([one], width),
       )
     })
   addGroup(limits, around)
@@ -91,18 +90,21 @@ const addGroup = (limits: Command, around: Surroundings): void => {
         options,
         around,
         (client) => client.configureDomainGroup({ group, members: [...members] }),
-        (one) =>
+        (one, width) =>
           [
-            groupsText([one]),
+            groupsText([one], width),
             ...one.resting.map((domain) => `limits of ${domain} do not count while it is in the group\n`),
           ].join(''),
       )
     })
 }
-const groupsText = (groups: readonly Group[]): string =>
+/** `admin key_a25e…`: the beginning tells whose it was. */
+const SET_BY = { name: 'set by', least: 12, drop: 1 } as const
+const groupsText = (groups: readonly Group[], width: number | null): string =>
   table(
-    ['domain', 'members', 'version', 'set by'],
+    [{ name: 'domain', least: 16 }, { name: 'members', least: 16 }, { name: 'version', drop: 2 }, SET_BY],
     groups.map((one) => [one.domain, one.members.join(' ') || 'none', one.version, one.setBy]),
+    width,
   )
 
 const addWeight = (limits: Command, around: Surroundings): void => {
@@ -118,7 +120,7 @@ const addWeight = (limits: Command, around: Surroundings): void => {
         options,
         around,
         (client) => client.configureBrandWeight(params),
-        (one) => limitsText([one]),
+        (one, width) => limitsText([one], width),
       )
     })
 }
@@ -133,7 +135,7 @@ const addBacklog = (limits: Command, around: Surroundings): void => {
         command.optsWithGlobals<GlobalOptions>(),
         around,
         (client) => client.configureBrandBacklog(params),
-        (one) => limitsText([one]),
+        (one, width) => limitsText([one], width),
       )
     })
 }
@@ -172,10 +174,18 @@ const closureOf = (text: string): (typeof CLOSURES)[number] => {
   if (closure !== undefined) return closure
   throw new UsageError(`--closure must be ${CLOSURES.join(', ')}; got ${JSON.stringify(text)}`)
 }
-const breakerText = (one: Results['configureBreaker']): string =>
+const breakerText = (one: Results['configureBreaker'], width: number | null): string =>
   table(
-    ['domain', 'breaker', 'opens for', 'a 429 closes', 'retries per first try', 'version'],
+    [
+      { name: 'domain', least: 16 },
+      'breaker',
+      'opens for',
+      'a 429 closes',
+      'retries per first try',
+      { name: 'version', drop: 1 },
+    ],
     [[one.domain, one.enabled ? 'on' : 'off', `${one.openMs} ms`, one.closure, one.retryBudget, one.version]],
+    width,
   )
 
 interface DomainLimits {
@@ -203,9 +213,20 @@ const setDomain = async (client: Client, { concurrency, rate }: DomainLimits): P
   return said.slice(-1)
 }
 
-const limitsText = (limits: readonly Limits[]): string =>
+const limitsText = (limits: readonly Limits[], width: number | null): string =>
   table(
-    ['domain', 'brand', 'concurrency', 'rate /s', 'burst', 'weight', 'backlog', 'adaptive', 'version', 'set by'],
+    [
+      { name: 'domain', least: 16 },
+      { name: 'brand', least: 8 },
+      'concurrency',
+      'rate /s',
+      { name: 'burst', drop: 6 },
+      { name: 'weight', drop: 5 },
+      { name: 'backlog', drop: 4 },
+      { name: 'adaptive', drop: 3 },
+      { name: 'version', drop: 2 },
+      SET_BY,
+    ],
     limits.map((one) => [
       one.domain ?? 'all',
       one.brand ?? 'all',
@@ -218,4 +239,5 @@ const limitsText = (limits: readonly Limits[]): string =>
       one.version,
       one.concurrency?.setBy ?? one.rate?.setBy,
     ]),
+    width,
   )

@@ -1,8 +1,6 @@
 /** How a command reaches the daemon: where, with which key, and how it shows what it got. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Table from 'cli-table3'
-import colors from 'picocolors'
 import { type Client, connect } from '#client/node.ts'
 import type { OnQuit, Terminal } from './terminal.ts'
 import { UsageError } from './usage.ts'
@@ -52,16 +50,16 @@ const DATA_DEFAULT = './hookpulse-data'
 /** A person waits in front of it: a daemon that is not there should be told soon. */
 const TRIES = 3
 
-/** Runs `work` with a connection and shows its result: as JSON for programs, as `show` says for people. */
+/** Runs `work` with a connection and shows its result: as JSON for programs, as `show` says for people. `width`: of the terminal, if there is one. */
 export const withClient = <R>(
   options: GlobalOptions,
   around: Surroundings,
   work: (client: Client) => Promise<R>,
-  show: (result: R) => string,
+  show: (result: R, width: number | null) => string,
 ): Promise<void> =>
   withConnection(options, around, async (client) => {
     const result = await work(client)
-    around.out(options.json === true ? `${json(result, 2)}\n` : show(result))
+    around.out(options.json === true ? `${json(result, 2)}\n` : show(result, around.terminal?.columns() ?? null))
   })
 
 /** For commands that print by themselves. */
@@ -95,38 +93,6 @@ const keyOf = (options: GlobalOptions, around: Surroundings): string => {
       `no key: give --key, set HOOKPULSE_KEY, or name the daemon's --data directory (${path} is not readable)`,
     )
   }
-}
-
-type Cell = string | number | null | undefined
-export const table = (head: readonly string[], rows: readonly (readonly Cell[])[]): string => {
-  if (rows.length === 0) return 'none\n'
-  const drawn = new Table({
-    head: head.map((text) => colors.bold(text)),
-    style: { head: [], border: [], compact: true },
-    chars: PLAIN,
-  })
-  for (const row of rows)
-    drawn.push(row.map((cell) => (cell === null || cell === undefined ? '-' : printable(String(cell)))))
-  return `${drawn.toString()}\n`
-}
-
-/** Columns by space alone: easy to read, easy to cut. */
-const PLAIN = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: ' ',
 }
 
 /** What a receiver or another client said must not move the cursor. */

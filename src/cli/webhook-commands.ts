@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import type { Client, ParamsIn, Results } from '#client/node.ts'
 import { LIST_LIMIT_DEFAULT } from '#config/limits.ts'
-import { type GlobalOptions, printable, type Surroundings, table, withClient } from './session.ts'
+import { type GlobalOptions, printable, type Surroundings, withClient } from './session.ts'
+import { shortInstant, shortUrl, table } from './table.ts'
 import { readDuration, readHeaders, readJson, readNumber, UsageError } from './usage.ts'
 import { addFilter, type FilterOptions, filterOf } from './webhook-filter.ts'
 
@@ -111,10 +112,18 @@ const listed = async (client: Client, filter: ParamsIn<'listWebhooks'>): Promise
   return cursor === undefined ? { webhooks } : { webhooks, nextCursor: cursor }
 }
 
-const listText = ({ webhooks, nextCursor }: Results['listWebhooks']): string =>
+const listText = ({ webhooks, nextCursor }: Results['listWebhooks'], width: number | null): string =>
   table(
-    ['id', 'state', 'at', 'attempts', 'last', 'url'],
+    [
+      'id',
+      'state',
+      { name: 'at', short: shortInstant, drop: 3 },
+      { name: 'attempts', drop: 1 },
+      { name: 'last', least: 9, drop: 2 },
+      { name: 'url', short: shortUrl, least: 10 },
+    ],
     webhooks.map((one) => [one.id, one.state, one.at, one.attemptCount, one.lastStatus ?? one.lastError, one.url]),
+    width,
   ) + (nextCursor === undefined ? '' : 'there are more; narrow the filter or raise --limit\n')
 
 const addShow = (program: Command, around: Surroundings): void => {
@@ -129,12 +138,16 @@ const addShow = (program: Command, around: Surroundings): void => {
           const [webhook, { attempts }] = await Promise.all([client.getWebhook({ id }), client.getAttempts({ id })])
           return { webhook, attempts }
         },
-        ({ webhook, attempts }) => showText(webhook, attempts),
+        ({ webhook, attempts }, width) => showText(webhook, attempts, width),
       ),
     )
 }
 
-const showText = (webhook: Results['getWebhook'], attempts: Results['getAttempts']['attempts']): string => {
+const showText = (
+  webhook: Results['getWebhook'],
+  attempts: Results['getAttempts']['attempts'],
+  width: number | null,
+): string => {
   const lines = Object.entries(webhook).map(([name, value]) => {
     const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
     return `${name.padEnd(14)} ${printable(text)}\n`
@@ -148,6 +161,14 @@ const showText = (webhook: Results['getWebhook'], attempts: Results['getAttempts
     one.networkMs,
     one.excerpt?.slice(0, 60),
   ])
-  const head = ['attempt', 'started', 'result', 'timer ms', 'guard ms', 'network ms', 'answer']
-  return `${lines.join('')}\n${rows.length === 0 ? 'no attempt yet\n' : table(head, rows)}`
+  const head = [
+    'attempt',
+    { name: 'started', short: shortInstant },
+    'result',
+    { name: 'timer ms', drop: 1 },
+    { name: 'guard ms', drop: 2 },
+    { name: 'network ms', drop: 3 },
+    { name: 'answer', least: 10, drop: 4 },
+  ]
+  return `${lines.join('')}\n${rows.length === 0 ? 'no attempt yet\n' : table(head, rows, width)}`
 }

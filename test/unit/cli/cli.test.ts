@@ -227,6 +227,19 @@ describe('the command line', () => {
     expect(out).toMatch(/├─ store-keeper/)
   })
 
+  it('fits lists, guards and limits into a terminal of 80 columns, and leaves nothing out where there is none', async () => {
+    const url = 'http://a-long-name.of-a-backend.example.com:8443/hooks/orders/created'
+    const { out: scheduled } = await run('schedule', url, '--in', '1h', '--tag', 'wide')
+    await run('limits', 'domain', new URL(url).host, '--concurrency', '1000', '--rate', '2000', '--brand', 'somebody')
+    const terminal = { rows: () => 24, columns: () => 80, write: () => undefined }
+    for (const argv of [['list', '--tag', 'wide'], ['guards', new URL(url).host], ['limits'], ['keys']]) {
+      const fitted = stripVTControlCharacters((await runIn({ terminal }, ...argv)).out)
+      for (const line of fitted.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
+    }
+    expect((await runIn({ terminal }, 'list', '--tag', 'wide')).out).toContain(scheduled.split(' ')[0])
+    expect((await run('list', '--tag', 'wide')).out).toContain(url)
+  })
+
   it('shows guards', async () => {
     expect((await run('guards', 'nobody.example')).out).toMatch(/nobody\.example +idle +0 of 10/)
     expect((await run('guards')).code).toBe(0)
