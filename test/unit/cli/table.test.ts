@@ -35,7 +35,7 @@ describe('a table', () => {
   it('leaves out first what matters least, then cuts what may be cut, and is never wider than its terminal', () => {
     expect(linesAt(80)[1]).toBe(`${ID}  11-23 13:09:35  2      connect_re…  api.yourser…`)
     expect(linesAt(72)[1]).toBe(`${ID}  11-23 13:09:35  connect_re…  api.yourse…`)
-    expect(linesAt(60)[1]).toBe(`${ID}  11-23 13:09:35  api.yourse…`)
+    expect(linesAt(60)[1]).toBe(`${ID}  11-23 13:09:35  api.yourser…`)
     for (let width = 42; width <= 200; width += 1)
       for (const line of linesAt(width)) expect(line.length, `${width}: ${line}`).toBeLessThanOrEqual(width)
   })
