@@ -10,7 +10,7 @@ export interface BacklogRow {
   /** Null: never. */
   readonly countedMono: number | null
   readonly admitted: number
-  /** Webhooks that finish in a second, by the last two counts; null: not known. */
+  /** Webhooks that finish in a second, smoothed; null: not known. */
   readonly perSecond: number | null
 }
 export const newBacklog = (bound: number): BacklogRow => ({
@@ -28,12 +28,21 @@ export const unfinished = ({ scheduled, waiting, executing, retrying }: Counts):
 export const isStale = ({ countedMono }: BacklogRow, nowMono: number): boolean =>
   countedMono === null || nowMono - countedMono >= BACKLOG_COUNT_MS
 
+/** What finished so long ago hardly counts any more: a brand that stands still is not promised the pace that it had. */
+const PACE_MS = 30_000
+/** Slower than this nothing is promised. */
+const PACE_MIN = 0.001
+
 /** A fresh count. What finished since the last one tells how fast it drains. */
 export const recount = (row: BacklogRow, counted: number, nowMono: number): BacklogRow => {
-  const finished = row.counted + row.admitted - counted
-  const seconds = row.countedMono === null ? 0 : (nowMono - row.countedMono) / 1_000
-  const perSecond = seconds > 0 && finished > 0 ? finished / seconds : row.perSecond
+  const sinceMs = row.countedMono === null ? 0 : nowMono - row.countedMono
+  const finished = Math.max(0, row.counted + row.admitted - counted)
+  const perSecond = sinceMs > 0 ? paceOf(row.perSecond, (finished / sinceMs) * 1_000, sinceMs) : row.perSecond
   return { bound: row.bound, counted, countedMono: nowMono, admitted: 0, perSecond }
+}
+const paceOf = (before: number | null, perSecond: number, sinceMs: number): number | null => {
+  const pace = before === null ? perSecond : perSecond + (before - perSecond) * Math.exp(-sinceMs / PACE_MS)
+  return pace < PACE_MIN ? null : pace
 }
 
 /** With `count` more, or null: they are beyond the bound. */
