@@ -44,6 +44,14 @@ export const configureDomainGroup = async (
 const readMember = (text: string, at: number): Member => {
   const field = `members[${at}]`
   const wild = text.startsWith('*.')
+  if (text.replace(/^\*\./, '').includes('*'))
+    throw new Refusal(
+      'INVALID_PARAMS',
+      `${field} ${JSON.stringify(text)}: a wildcard is a whole beginning, like "*.acme.com"`,
+      {
+        field,
+      },
+    )
   const parsed = parseDomain(wild ? text.slice(2) : text, field)
   if (!parsed.ok) throw refused(parsed.refusal)
   if (wild && /^(\d|\[)/.test(parsed.domain) && !/[a-z]/.test(parsed.domain.replace(/:\d+$/, '')))

@@ -91,6 +91,10 @@ describe('a domain group', () => {
     expect(await wrong({ group: 'Not A Name', members: [] })).toMatchObject({ code: 'INVALID_PARAMS', field: 'group' })
     expect(await wrong({ group: 'x', members: ['*.10.0.0.1'] })).toMatchObject({ field: 'members[0]' })
     expect(await wrong({ group: 'x', members: ['ok.com', '*'] })).toMatchObject({ field: 'members[1]' })
+    expect(await wrong({ group: 'x', members: ['a.*.com'] })).toMatchObject({
+      field: 'members[0]',
+      message: 'members[0] "a.*.com": a wildcard is a whole beginning, like "*.acme.com"',
+    })
     expect(await wrong({ group: 'x', members: ['group:payments'] })).toMatchObject({ field: 'members[0]' })
     expect(await wrong({ group: 'x' })).toMatchObject({ code: 'INVALID_PARAMS', field: 'members' })
     // An own limit that rests may be taken away.
