@@ -114,11 +114,11 @@ export const concurrencyNow = (
 
 /** The domain's own limits. */
 export const domainBlock = (
-  queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved' | 'exactUntilMono'>,
+  queues: Pick<Queues, 'keys' | 'inFlight' | 'reserved' | 'ring' | 'exactUntilMono'>,
   ground: Ground,
 ): Block | null => {
   const { limits, conditions, nowMono } = ground
-  const { inFlight, reserved, keys, exactUntilMono } = queues
+  const { inFlight, reserved, keys, ring, exactUntilMono } = queues
   if (isPaused(limits, NODE_PAUSE_KEY)) return { by: 'stopping', untilMono: FOREVER }
   if (isPaused(limits, keys.pause)) return { by: 'domain-paused', untilMono: FOREVER }
   const gate = gateOf(conditions.domain, inFlight, reserved, nowMono)
@@ -130,7 +130,7 @@ export const domainBlock = (
   if (rate === null) return null
   const atMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
   const isLastSlot = inFlight + reserved + 1 >= permits || ground.nodeRoom <= reserved + 1
-  const untilMono = isLastSlot || nowMono < exactUntilMono ? atMono : atMono - aheadMs(rate)
+  const untilMono = isLastSlot || nowMono < exactUntilMono ? atMono : atMono - aheadMs(rate, ring.queues.length)
   return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
 }
 /**

@@ -31,7 +31,11 @@ export const NOMINAL_BACK_MS = 2
 
 /** So long before its instant a start above it is admitted: its mark is written meanwhile, and a timer that is late by less costs nothing. */
 export const ADMITTED_AHEAD_MS = 5
-export const aheadMs = (limit: RateLimit): number => (isStrict(limit) ? 0 : ADMITTED_AHEAD_MS)
+/** Where several brands wait: whatever is given ahead, a webhook of yet another brand comes after it. Less of the rate outlasts a stalled core. */
+export const SHARED_AHEAD_MS = 2
+/** `brands`: how many have work that waits. */
+export const aheadMs = (limit: RateLimit, brands: number): number =>
+  isStrict(limit) ? 0 : brands > 1 ? SHARED_AHEAD_MS : ADMITTED_AHEAD_MS
 
 export const intervalMs = (limit: RateLimit): number => 1_000 / limit.perSecond
 

@@ -5,9 +5,10 @@
 import { GUARD_REST_MS_MAX } from '#config/limits.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
 import { type Block, domainBlock, type Ground, shareBlock } from './admission.ts'
+import { emptyRing } from './fairness.ts'
 import { brandKeys, type DomainKeys, domainKeys, settingOf } from './limits.ts'
 
-const NONE_OF_IT = { inFlight: 0, reserved: 0, exactUntilMono: Number.NEGATIVE_INFINITY } as const
+const NONE_OF_IT = { inFlight: 0, reserved: 0, ring: emptyRing(), exactUntilMono: Number.NEGATIVE_INFINITY } as const
 
 /** What keeps a domain with nothing in flight from starting anything, as far as the tables tell; null: nothing. `brand`: the only one that waits there, or null. */
 export const restBlock = (domain: Domain, brand: Brand | null, ground: Ground): Block | null => {

@@ -313,14 +313,14 @@ describe('fairness between brands', () => {
       'of one brand in the domain',
       [
         { kind: 'concurrency', value: 1_000 },
-        { kind: 'concurrency', brand: 'acme', value: 2 },
+        { kind: 'concurrency', brand: 'acme', value: 1 },
       ],
     ],
     [
       'of one brand',
       [
         { kind: 'concurrency', value: 1_000 },
-        { kind: 'concurrency', brand: 'acme', overall: true, value: 2 },
+        { kind: 'concurrency', brand: 'acme', overall: true, value: 1 },
       ],
     ],
   ]
@@ -345,6 +345,28 @@ describe('fairness between brands', () => {
       return ground
     }
     for (const [, limits] of fewSlots.slice(1)) expect(fastShares(limits, careless)[0]).toBeLessThan(0.3)
+  })
+
+  it('a single webhook of another brand waits one round of a fast rate at most, though starts are admitted ahead', () => {
+    const perSecond = 500
+    const config = saturated(
+      [1, 1, 1],
+      [
+        { kind: 'rate', value: perSecond },
+        { kind: 'concurrency', value: 100 },
+      ],
+      () => 5,
+    )
+    const singles = Array.from({ length: 40 }, (_, n) => ({ atMs: 200 + n * 33.3, brand: 'dawn', serviceMs: 5 }))
+    const { starts } = runModel({
+      ...config,
+      arrivals: [...config.arrivals, ...singles],
+      latenessMs: [0.5],
+      endMs: 2_000,
+    })
+    const waits = starts.filter(({ due }) => due.brand === 'dawn').map(({ due, atMs }) => atMs - due.nextAt)
+    expect(waits).toHaveLength(40)
+    expect(Math.max(...waits)).toBeLessThanOrEqual(((BRANDS.length + 1) * 1_000) / perSecond)
   })
 
   const slotShares = (
