@@ -16,6 +16,8 @@ import { earliestStart, intervalMs, neverStarted, recordStart } from './rate.ts'
 export const DEPARTURE_EARLY_MS = 5
 /** Departures may lag so far behind admissions for good; what lies beyond holds the guard back, because it is no jitter. */
 export const DEPARTURE_LAG_MS = 100
+/** What would wait here for longer goes back to its guard: a rate that has been lowered would hold slots, and hold back what comes after it is raised. */
+export const DEPARTURE_HOLD_MS_MAX = 1_000
 /** While they lag, admissions are slowed down by this share of an interval each, until they do not. */
 const HEAL_SHARE = 0.01
 
@@ -37,14 +39,14 @@ export const isCalledBack = (conditions: Conditions | undefined, brand: Brand, n
 
 /**
  * When an attempt that may be sent from `fromMono` on may be sent under the rates of its permit: now, or a monotonic instant ahead,
- * which is kept for it. Infinity: a rate has become 0 meanwhile. Where it must wait for longer than its guard has said, the guard
- * that counts under the same keys is held back as well.
+ * which is kept for it. Infinity: not now, it goes back to its guard; a rate has become 0 meanwhile, or so low that it would be kept
+ * for too long. Where it must wait for longer than its guard has said, the guard that counts under the same keys is held back as well.
  */
 export const departAt = (rates: readonly string[], fromMono: number, ground: DepartureGround): number => {
   const soonest = Math.max(ground.nowMono, fromMono)
   let at = soonest
   for (const key of rates) at = Math.max(at, earliestOf(key, ground))
-  if (at === Number.POSITIVE_INFINITY) return at
+  if (at - soonest > DEPARTURE_HOLD_MS_MAX) return Number.POSITIVE_INFINITY
   for (const key of rates) recordDeparture(key, at, soonest, ground)
   return at
 }

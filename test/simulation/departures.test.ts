@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
-import { DEPARTURE_EARLY_MS, DEPARTURE_LAG_MS } from '#guard/departure.ts'
+import { DEPARTURE_EARLY_MS, DEPARTURE_HOLD_MS_MAX, DEPARTURE_LAG_MS } from '#guard/departure.ts'
 import { NOMINAL_BACK_MS } from '#guard/rate.ts'
 import type { WriteOp } from '#store/store.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
@@ -171,5 +171,29 @@ describe('a store that stalls between the yes and the request', () => {
     expect(daemon.network.starts(API).length).toBeLessThan(400)
     const figures = await daemon.runtime.call(guardOf(API), { type: 'show' })
     expect(figures.serviceMs).toBeGreaterThanOrEqual(20)
+  })
+
+  it('a rate that is lowered for a moment holds nothing back once it is what it was', async () => {
+    const daemon = withMarks(() => 20)
+    await daemon.start()
+    const rate = { kind: 'rate', domain: API } as const
+    await daemon.setLimit({ ...rate, value: 2_000 })
+    await daemon.setLimit({ kind: 'concurrency', domain: API, value: 100 })
+    await daemon.world.advance(1_500)
+    await daemon.schedule(times(4_000, () => ({})))
+    await daemon.world.advance(300)
+    // Forty are on their way to the pool.
+    await daemon.setLimit({ ...rate, value: 0.2 })
+    await daemon.world.advance(600)
+    const slowed = daemon.network.starts(API).length
+    await daemon.setLimit({ ...rate, value: 2_000 })
+    await daemon.world.advance(4_000)
+    const starts = daemon.network.starts(API)
+    expect(slowed).toBeLessThan(800)
+    expect(starts).toHaveLength(4_000)
+    // 0.9 s to the rise, 1.8 s for what is left, and what was held at the pool.
+    expect((starts.at(-1) ?? 0) - (starts[0] ?? 0)).toBeLessThan(2_700 + DEPARTURE_HOLD_MS_MAX)
+    expect(broken(starts, 2_000, 1, DEPARTURE_EARLY_MS + NOMINAL_BACK_MS)).toBe(0)
+    expect(daemon.events.filter(({ type }) => type === 'attempt.in-doubt')).toEqual([])
   })
 })
