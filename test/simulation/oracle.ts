@@ -74,7 +74,7 @@ export const judgeRates = (ledger: Ledger, exact: boolean): void => {
     const [kind, domain, brand] = key.split(' ')
     if (kind !== 'rate') continue
     // A mark is written so long before its instant at the most, where its domain has a fast rate.
-    const aheadMsMax = Math.max(0, ...ledger.limits.rateSegments(`rate ${domain} *`).map(aheadMs))
+    const aheadMsMax = Math.max(0, ...ledger.limits.rateSegments(`rate ${domain} *`).map((rate) => aheadMs(rate, 1)))
     const slackS = exact ? 0 : WALL_MS + aheadMsMax / 1_000
     const ofBrand = [...ledger.arrivals.values()].filter((one) => brand === '*' || one.brand === brand)
     for (const { perSecond, burst, fromMono, toMono, hosts } of stretches(key, domain ?? '', ledger)) {
