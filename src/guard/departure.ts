@@ -46,7 +46,10 @@ export const departAt = (rates: readonly string[], fromMono: number, ground: Dep
   const soonest = Math.max(ground.nowMono, fromMono)
   let at = soonest
   for (const key of rates) at = Math.max(at, earliestOf(key, ground))
-  if (at - soonest > DEPARTURE_HOLD_MS_MAX) return Number.POSITIVE_INFINITY
+  if (at - soonest > DEPARTURE_HOLD_MS_MAX) {
+    for (const key of rates) if (earliestOf(key, ground) - soonest > DEPARTURE_HOLD_MS_MAX) takeBack(key, ground)
+    return Number.POSITIVE_INFINITY
+  }
   for (const key of rates) recordDeparture(key, at, soonest, ground)
   return at
 }
@@ -56,6 +59,12 @@ const earliestOf = (key: string, { limits, departures }: DepartureGround): numbe
   if (rate.perSecond === 0) return Number.POSITIVE_INFINITY
   const state = departures.get(key)
   return state === undefined ? Number.NEGATIVE_INFINITY : earliestStart(rate, state) - DEPARTURE_EARLY_MS
+}
+/** Its start was counted and is not made: what has been sent is what counts, or a slow rate would lose a whole interval. */
+const takeBack = (key: string, { rates, departures }: DepartureGround): void => {
+  const counted = rates.get(key)
+  const sent = departures.get(key)
+  if (counted !== undefined && sent !== undefined) Object.assign(counted, sent)
 }
 const recordDeparture = (
   key: string,

@@ -173,6 +173,19 @@ describe('a store that stalls between the yes and the request', () => {
     expect(figures.serviceMs).toBeGreaterThanOrEqual(20)
   })
 
+  it('costs a slow rate no more than the stall, though what comes too soon after it goes back to its guard', async () => {
+    const daemon = withMarks(stalling([1_000, 3_000]))
+    await daemon.start()
+    await daemon.setLimit({ kind: 'rate', domain: API, value: 0.05 })
+    await daemon.world.advance(25_000)
+    await daemon.schedule(times(3, () => ({})))
+    await daemon.world.advance(60_000)
+    const starts = daemon.network.starts(API)
+    expect(starts).toHaveLength(3)
+    expect(broken(starts, 0.05, 1, DEPARTURE_EARLY_MS + 1)).toBe(0)
+    expect((starts[2] ?? 0) - (starts[0] ?? 0)).toBeLessThan(40_100)
+  })
+
   it('a rate that is lowered for a moment holds nothing back once it is what it was', async () => {
     const daemon = withMarks(() => 20)
     await daemon.start()
