@@ -102,14 +102,21 @@ const rateState = (ground: Ground, key: string, limit: RateLimit): RateState => 
 export const concurrencyNow = (
   queues: Pick<Queues, 'keys'>,
   ground: Ground,
-): { readonly permits: number; readonly by: 'domain-concurrency' | 'adaptive-concurrency' } => {
+): {
+  readonly permits: number
+  readonly by: 'domain-concurrency' | 'adaptive-concurrency'
+  /** It is found by what is open: see `./adaptive.ts`. */
+  readonly isAdaptive: boolean
+} => {
   const { limits, conditions } = ground
-  const adaptive = settingOf(limits, queues.keys.adaptive, 0) > 0
-  const set = adaptive
+  const isAdaptive = settingOf(limits, queues.keys.adaptive, 0) > 0
+  const set = isAdaptive
     ? (concurrencyOf(limits, queues.keys.concurrency) ?? ADAPTIVE_CEILING)
     : domainConcurrencyOf(limits, queues.keys.concurrency)
-  const found = adaptive ? Math.floor(conditions.adaptive?.limit ?? ADAPTIVE_START) : set
-  return found < set ? { permits: found, by: 'adaptive-concurrency' } : { permits: set, by: 'domain-concurrency' }
+  const found = isAdaptive ? Math.floor(conditions.adaptive?.limit ?? ADAPTIVE_START) : set
+  return found < set
+    ? { permits: found, by: 'adaptive-concurrency', isAdaptive }
+    : { permits: set, by: 'domain-concurrency', isAdaptive }
 }
 
 /** The domain's own limits. */
@@ -123,20 +130,21 @@ export const domainBlock = (
   if (isPaused(limits, keys.pause)) return { by: 'domain-paused', untilMono: FOREVER }
   const gate = gateOf(conditions.domain, inFlight, reserved, nowMono)
   if (gate !== null) return gate
-  const { permits, by } = concurrencyNow(queues, ground)
+  const { permits, by, isAdaptive } = concurrencyNow(queues, ground)
   if (inFlight + reserved >= permits) return { by, untilMono: FOREVER }
   if (ground.nodeRoom <= reserved) return { by: 'node-capacity', untilMono: nowMono + ground.nodeAgainMs }
   const rate = rateOf(limits, keys.rate)
   if (rate === null) return null
   const atMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
   const isLastSlot = inFlight + reserved + 1 >= permits || ground.nodeRoom <= reserved + 1
-  const untilMono = isLastSlot || nowMono < exactUntilMono ? atMono : atMono - aheadMs(rate, ring.queues.length)
+  const isExact = isAdaptive || isLastSlot || nowMono < exactUntilMono
+  const untilMono = isExact ? atMono : atMono - aheadMs(rate, ring.queues.length)
   return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
 }
 /**
  * What is admitted ahead of its instant holds slots meanwhile. Never the last one, or concurrency would seem to bind where the
  * rate does, and brands would share by slots instead of by starts (D-20). And where a brand has just run into a limit of its own
- * concurrency, nothing waits ahead for so long: its slots are for what is sent.
+ * concurrency, nothing waits ahead for so long: its slots are for what is sent. Nor where a limit is found by how many are open.
  */
 const EXACT_MS = 1_000
 const stayExact = (queues: Queues, nowMono: number): void => {
