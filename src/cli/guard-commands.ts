@@ -5,7 +5,7 @@ import { span } from './drawing.ts'
 import { type GlobalOptions, type Surroundings, withClient } from './session.ts'
 import { shortInstant, table } from './table.ts'
 import { UsageError } from './usage.ts'
-import { crowdInWords, limitInWords } from './words.ts'
+import { crowdInWords, limitInWords, pausedInWords } from './words.ts'
 
 type Figures = Results['listGuards']['guards'][number]
 
@@ -106,7 +106,7 @@ const guardText = (guard: Results['getGuard'], width: number | null): string => 
   const { state, until } = guard.breaker
   const breaker = state === 'closed' ? '' : `breaker ${state}${until === undefined ? '' : ` until ${until}`}\n`
   const adaptive = guard.adaptive === undefined ? '' : `found a limit of ${guard.adaptive} by itself\n`
-  const notes = `${held}${closed}${breaker}${adaptive}`
+  const notes = `${held}${pausedInWords(guard.paused)}${closed}${breaker}${adaptive}`
   const waiting =
     rows.length === 0 ? '' : `\n${table(['brand', 'priority', 'first tries', 'retries', 'on disk'], rows, width)}`
   return `${figuresText([guard], width)}${notes === '' ? '' : `\n${notes}`}${waiting}`
@@ -125,5 +125,5 @@ const explainText = (one: Results['explainWebhook']): string => {
       : [`place ${one.position.lane} in its lane, ${one.position.domain} at ${one.domain}`]),
     ...(one.expectedAt === undefined ? [] : [`expected to start at ${one.expectedAt}`]),
   ]
-  return `${lines.join('\n')}\n`
+  return `${lines.join('\n')}\n${pausedInWords(one.paused)}`
 }

@@ -237,7 +237,7 @@ const limitsText = (limits: readonly Limits[], width: number | null): string =>
       one.backlog,
       one.adaptive === undefined ? undefined : one.adaptive ? 'yes' : 'no',
       one.version,
-      one.concurrency?.setBy ?? one.rate?.setBy,
+      one.setBy ?? one.concurrency?.setBy ?? one.rate?.setBy,
     ]),
     width,
   )

@@ -1,5 +1,6 @@
 import type { Results } from '#client/node.ts'
 import { grouped } from './drawing.ts'
+import { printable } from './session.ts'
 
 /** What stands in a webhook's way, in words. A name that is not here is shown as it came: the daemon may be newer. */
 const LIMITS: Readonly<Record<string, string>> = {
@@ -26,3 +27,7 @@ export const crowdInWords = (crowd: NonNullable<Results['listGuards']['crowd']>)
   const who = `${grouped(waiting)}${more ? ' or more' : ''} domains wait for a guard`
   return `${who}: ${grouped(guards.limit)} may live at once; ${grouped(placesPerSecond)} got one in the last second; since ${since}`
 }
+
+/** Who holds it, since when and why, as a line; nothing where nobody does. */
+export const pausedInWords = (paused: Results['explainWebhook']['paused']): string =>
+  paused === undefined ? '' : `paused by ${printable(paused.setBy)}, since ${paused.setAt}\n`

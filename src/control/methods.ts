@@ -23,6 +23,7 @@ import {
   isShownLimit,
   keyView,
   limitsView,
+  pausedView,
   placeView,
   processNode,
   waitingView,
@@ -101,9 +102,15 @@ const ASKING: { readonly [M in AskingMethod]: Method<M> } = {
     const { state, domain, nextAttemptAt } = webhookView(record, backend.now())
     const isWaiting = record.nextAt !== null && (state === 'waiting' || state === 'held')
     const waiting = isWaiting ? await backend.explain(dueOf(record, record.nextAt)) : null
-    if (waiting !== null) return { id, state, domain, ...waitingView(waiting) }
+    const keys = [
+      { domain: keyOf(domain, backend), brand: null },
+      { domain: null, brand: record.brand },
+    ]
+    const paused = isWaiting ? pausedView(backend.limits(), keys) : {}
+    if (waiting !== null) return { id, state, domain, ...waitingView(waiting), ...paused }
     const place = isWaiting ? await backend.place(domain, record.brand) : null
-    if (place !== null && record.nextAt !== null) return { id, state, domain, ...placeView(place, record.nextAt) }
+    if (place !== null && record.nextAt !== null)
+      return { id, state, domain, ...placeView(place, record.nextAt), ...paused }
     const isToCome = state === 'scheduled' || state === 'retrying'
     return { id, state, domain, ...(isToCome && nextAttemptAt !== undefined ? { expectedAt: nextAttemptAt } : {}) }
   },

@@ -18,7 +18,7 @@ import type {
   OverloadView,
   TrafficView,
 } from './results.ts'
-import { limitsView } from './views.ts'
+import { limitsView, pausedView } from './views.ts'
 
 /** Queues are counted to here: "100,000 or more" (D-28). */
 const DEPTH_CAP = 100_000
@@ -129,6 +129,7 @@ export const guardView = async (domain: Domain, caller: Caller, backend: Backend
     },
     ...(shown?.adaptive == null ? {} : { adaptive: shown.adaptive }),
     ...blockedOn(shown, figures),
+    ...pausedView(limits, [{ domain, brand: null }]),
     limits: [...byKey.values()].map(limitsView),
     ...(group === undefined ? {} : { members: group.members }),
   }

@@ -91,6 +91,9 @@ export interface LimitsView {
   readonly backlog?: number
   /** Counts the changes of all limits of this key. */
   readonly version: number
+  /** Who made the last of them, and when. */
+  readonly setBy?: string
+  readonly setAt?: Text
 }
 export interface BreakerView {
   readonly domain: string
@@ -198,6 +201,7 @@ export interface GuardView extends DomainFigures {
   /** The limit that the guard has found by itself, where it may. */
   readonly adaptive?: number
   readonly blockedOn?: string
+  readonly paused?: PausedBy
   readonly limits: readonly LimitsView[]
   /** Of a domain group, to admins. */
   readonly members?: readonly string[]
@@ -207,12 +211,19 @@ export interface GuardList {
   readonly guards: readonly DomainFigures[]
   readonly crowd?: CrowdView
 }
+/** Who paused it, and when; `setBy` ends with the reason, if one was given. */
+export interface PausedBy {
+  readonly setBy: string
+  readonly setAt: Text
+}
 export interface Explanation {
   readonly id: string
   readonly state: WebhookState
   readonly domain: string
   /** The limit that holds it now, and whose; left out: nothing but its turn, or its instant. */
   readonly blockedOn?: { readonly limit: string; readonly key: string }
+  /** Its domain, or its brand, is paused. */
+  readonly paused?: PausedBy
   readonly since?: Text
   /** Where its domain waits for a place among the live guards: how many domains get one before it, and how many a second got one lately. */
   readonly place?: { readonly ahead: number; readonly perSecond: number }

@@ -4,7 +4,16 @@ import type { StoredKey, StoredLimit, WebhookRecord } from '#store/store.ts'
 import type { AttemptRecord, Due, Instant, LimitKind } from '#webhook/webhook.ts'
 import type { PlaceRow, ProcessRow, Waiting } from './backend.ts'
 import { formatInstant } from './instant.ts'
-import type { AttemptView, Explanation, KeyView, LimitsView, LimitView, ProcessNode, WebhookView } from './results.ts'
+import type {
+  AttemptView,
+  Explanation,
+  KeyView,
+  LimitsView,
+  LimitView,
+  PausedBy,
+  ProcessNode,
+  WebhookView,
+} from './results.ts'
 
 /** Bytes of a receiver's answer as text; what is no UTF-8 is shown as U+FFFD. */
 const excerptDecoder = new TextDecoder('utf-8')
@@ -62,10 +71,26 @@ export const attemptView = (attempt: AttemptRecord): AttemptView => ({
 /** Kinds of stored limits that a client sees as limits; the others are conditions of a guard. */
 const SHOWN: ReadonlySet<string> = new Set(['concurrency', 'rate', 'adaptive', 'weight', 'backlog'])
 export const isShownLimit = (limit: StoredLimit): boolean => SHOWN.has(limit.kind)
+/** Of the first of these that a person has paused: a domain for all, or a brand everywhere. */
+export const pausedView = (
+  limits: Iterable<StoredLimit>,
+  keys: readonly Pick<StoredLimit, 'domain' | 'brand'>[],
+): { readonly paused?: PausedBy } => {
+  const pauses = [...limits].filter(({ kind, value }) => kind === 'pause' && value === 1)
+  for (const { domain, brand } of keys) {
+    const pause = pauses.find((row) => row.domain === domain && row.brand === brand)
+    if (pause !== undefined) return { paused: { setBy: pause.setBy, setAt: formatInstant(pause.setAt) } }
+  }
+  return {}
+}
 
 /** The limits of one key (a domain, a brand, a brand in a domain), from its stored limits. */
 export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
   const shown = stored.filter(isShownLimit)
+  const latest = shown.reduce<StoredLimit | null>(
+    (last, one) => (last === null || one.setAt >= last.setAt ? one : last),
+    null,
+  )
   const of = (kind: LimitKind): StoredLimit | undefined => shown.find((limit) => limit.kind === kind)
   const [concurrency, rate, adaptive, weight, backlog] = [
     of('concurrency'),
@@ -85,6 +110,7 @@ export const limitsView = (stored: readonly StoredLimit[]): LimitsView => {
     ...(weight?.value == null ? {} : { weight: weight.value }),
     ...(backlog?.value == null ? {} : { backlog: backlog.value }),
     version: shown.reduce((sum, limit) => sum + limit.version, 0),
+    ...(latest === null ? {} : { setBy: latest.setBy, setAt: formatInstant(latest.setAt) }),
   }
 }
 

@@ -240,6 +240,19 @@ describe('the command line', () => {
     expect((await run('list', '--tag', 'wide')).out).toContain(url)
   })
 
+  it('says who has paused a domain, and why', async () => {
+    const domain = '10.5.5.8:8080'
+    await run('pause', domain, '--reason', 'moving house')
+    const id = (await run('schedule', `http://${domain}/`)).out.split(' ')[0] ?? ''
+    for (const argv of [
+      ['guards', domain],
+      ['explain', id],
+    ])
+      await expect.poll(async () => (await run(...argv)).out).toMatch(/paused by admin key_\S+: moving house, since 20/)
+    await run('cancel', id)
+    await run('resume', domain)
+  })
+
   it('shows guards', async () => {
     expect((await run('guards', 'nobody.example')).out).toMatch(/nobody\.example +idle +0 of 10/)
     expect((await run('guards')).code).toBe(0)

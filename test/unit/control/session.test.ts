@@ -160,7 +160,8 @@ describe('a session', () => {
       const domain = 'API.limits.com.:443'
       const set = await client.call('configureDomainConcurrencyLimit', { domain, limit: 3 })
       const limit = { value: 3, version: 1, setBy: expect.stringContaining('admin'), setAt: expect.any(String) }
-      expect(set).toEqual({ domain: 'api.limits.com', concurrency: limit, rate: null, version: 1 })
+      const { setBy, setAt } = limit
+      expect(set).toEqual({ domain: 'api.limits.com', concurrency: limit, rate: null, version: 1, setBy, setAt })
       const rated = await client.call('configureRateLimit', { domain, requestsPerSecond: 0.2, burst: 2 })
       expect(rated).toMatchObject({ concurrency: { value: 3 }, rate: { value: 0.2, burst: 2 }, version: 2 })
       expect(await client.call('getLimits', { domain })).toEqual({ limits: [rated] })
@@ -181,7 +182,11 @@ describe('a session', () => {
       await expect.poll(async () => (await client.call<{ state: string }>('getGuard', { domain })).state).toBe('paused')
       expect(await stateOf(id)).not.toBe('delivered')
       expect(await client.call('getLimits', { domain })).toEqual({ limits: [] })
+      const paused = { setBy: expect.stringMatching(/^admin .*: release$/), setAt: expect.any(String) }
+      expect(await client.call('getGuard', { domain })).toMatchObject({ paused })
+      expect(await client.call('explainWebhook', { id })).toMatchObject({ paused })
       expect(await client.call('resumeDomain', { domain })).toEqual({ domain, paused: false })
+      expect(await client.call('getGuard', { domain })).not.toHaveProperty('paused')
       await expect.poll(() => stateOf(id)).toBe('delivered')
       const acme = await connectControl(stage.url, stage.brandKey('acme').key)
       expect(await acme.call('pauseBrand')).toEqual({ brand: 'acme', paused: true })
@@ -208,7 +213,8 @@ describe('a session', () => {
     })
     it('weighs brands, everywhere or at one domain, and takes only what is a weight', async () => {
       const set = await client.call('configureBrandWeight', { brand: 'heavy', weight: 3 })
-      expect(set).toEqual({ brand: 'heavy', concurrency: null, rate: null, weight: 3, version: 1 })
+      const changed = { version: 1, setBy: expect.stringContaining('admin'), setAt: expect.any(String) }
+      expect(set).toEqual({ brand: 'heavy', concurrency: null, rate: null, weight: 3, ...changed })
       const at = await client.call('configureBrandWeight', { brand: 'heavy', domain: 'x.com', weight: 0.5 })
       expect(at).toMatchObject({ domain: 'x.com', brand: 'heavy', weight: 0.5 })
       expect(await client.call('configureBrandWeight', { brand: 'heavy', weight: null })).not.toHaveProperty('weight')
