@@ -33,7 +33,8 @@ export const groundOf = (state: State, ctx: Ctx): Ground => {
   const nowAt = ctx.world.wallNow()
   const touchedMono = lastTouch(groupsOf(ctx), state.domain)?.mono ?? Number.NEGATIVE_INFINITY
   const unknownSinceMono = Math.max(known.lastStartMono, touchedMono)
-  return { limits, rates, unknownSinceMono, conditions, ...roomOf(state, ctx), nowMono, nowAt }
+  const limitsVersion = limits.version
+  return { limits, limitsVersion, rates, unknownSinceMono, conditions, ...roomOf(state, ctx), nowMono, nowAt }
 }
 
 /**

@@ -33,7 +33,7 @@ export const listen = ({ attemptId, domain, brand, outcome }: Ended, state: Stat
     outcome,
     latencyMs: nowMono - flight.admittedMono,
     inFlight: state.flights.size,
-    othersWait: state.queues.ring.queues.some((queue) => queue.brand !== brand && queue.size > 0),
+    othersWait: state.queues.ring.places.some((queue) => queue !== null && queue.brand !== brand && queue.size > 0),
     nowMono,
   })
   for (const change of changes) tellChange(change, key, state, ctx)

@@ -9,6 +9,7 @@ import { passTime, saysNothing } from '#guard/conditions.ts'
 import { endedHolds, nextHoldEnd } from '#guard/flights.ts'
 import { keepPace } from '#guard/node-load.ts'
 import { restMs as restMsOf } from '#guard/resting.ts'
+import { brandsIn } from '#guard/ring.ts'
 import {
   CONDITIONS_TABLE,
   type ConditionsRow,
@@ -153,7 +154,7 @@ const noticeRest = (state: State, ctx: Ctx): void => {
 }
 const RESTING: RestingRow = { parkedBrand: null }
 const parkedOf = ({ block, queues }: State): RestingRow | null => {
-  const only = queues.ring.queues.length === 1 ? queues.ring.queues[0] : undefined
+  const only = queues.ring.size === 1 ? [...brandsIn(queues.ring)][0] : undefined
   return block?.by === 'brand-concurrency' && only !== undefined ? { parkedBrand: only.brand } : null
 }
 

@@ -85,8 +85,10 @@ const NOTHING_HEARD: Conditions = newConditions()
 export const groundsIn = (ctx: Ctx): ((domain: Domain) => Ground) => {
   const rates = ctx.table<string, RatesRow>(RATES_TABLE)
   const conditions = ctx.table<Domain, ConditionsRow>(CONDITIONS_TABLE)
+  const limits = ctx.table<string, LimitsRow>(LIMITS_TABLE)
   const ground: Omit<Ground, 'conditions'> = {
-    limits: ctx.table<string, LimitsRow>(LIMITS_TABLE),
+    limits,
+    limitsVersion: limits.version,
     rates: { get: (key) => rates.get(key), set: () => undefined },
     unknownSinceMono: Number.NEGATIVE_INFINITY,
     nodeRoom: Number.POSITIVE_INFINITY,

@@ -3,7 +3,7 @@ import type { Due, Instant } from '#webhook/webhook.ts'
 import { ADAPTIVE_CEILING, ADAPTIVE_START } from './adaptive.ts'
 import { accrue, type BrandQueue, peekNext, type RetryShare, takeNext } from './brand-queue.ts'
 import { type Conditions, fails, gateOf, noteStarted } from './conditions.ts'
-import { type Candidate, creditSlots, nextByInFlight, nextByRound, sweepRing } from './fairness.ts'
+import { type Candidate, creditSlots, nextByInFlight, nextByRound, nextInTurn } from './fairness.ts'
 import {
   concurrencyOf,
   domainConcurrencyOf,
@@ -25,6 +25,7 @@ import {
   unknownHistory,
 } from './rate.ts'
 import { countTry, nextRetry, RETRY_SHARE_DEFAULT } from './retry-budget.ts'
+import { noteEmptied, sweepRing, weighRing } from './ring.ts'
 
 /** What can stand in the way of a start, as `explainWebhook` and events name it. */
 export type LimitName =
@@ -47,6 +48,8 @@ export type LimitName =
 /** What an admission reads; nothing of it is kept. */
 export interface Ground {
   readonly limits: LimitTable
+  /** Changes with every row of them. */
+  readonly limitsVersion: number
   /** Outlives the guard; a missing row means that nobody knows. */
   readonly rates: RateTable
   /** A missing row's history counts as `burst` starts made then (D-10). */
@@ -138,7 +141,7 @@ export const domainBlock = (
   const atMono = earliestAfter(rate, rateState(ground, keys.rate, rate), reserved)
   const isLastSlot = inFlight + reserved + 1 >= permits || ground.nodeRoom <= reserved + 1
   const isExact = isAdaptive || isLastSlot || nowMono < exactUntilMono
-  const untilMono = isExact ? atMono : atMono - aheadMs(rate, ring.queues.length)
+  const untilMono = isExact ? atMono : atMono - aheadMs(rate, ring.size)
   return untilMono > nowMono ? { by: 'domain-rate', untilMono } : null
 }
 /**
@@ -202,10 +205,24 @@ export const nextVerdict = (queues: Queues, ground: Ground): Verdict => {
     queues.bound = block.by === 'domain-rate' ? 'rate' : 'concurrency'
     return { kind: 'blocked', ...block }
   }
+  sweepRing(queues.ring)
+  const inTurn = queues.bound === 'rate' ? whoseTurn(queues, ground) : undefined
+  if (inTurn !== undefined) return begin(queues, inTurn, ground)
   const { candidates, blocked } = whoCanStart(queues, ground)
   const chosen = choose(queues, candidates, ground)
   if (chosen === undefined) return blocked === null ? NOTHING : { kind: 'blocked', ...blocked }
   return begin(queues, chosen.queue, ground)
+}
+
+/** Where the rate binds, the round goes on without a look at all brands. */
+const whoseTurn = (queues: Queues, ground: Ground): BrandQueue | undefined => {
+  weighRing(queues.ring, ground.limits, ground.limitsVersion)
+  const atMono = startAt(queues.keys.rate, ground)
+  return nextInTurn(
+    queues.ring,
+    (queue) =>
+      queue.size > queue.reserved && blockOfNext(queues, queue, ground, atMono) === null && queue.size > queue.reserved,
+  )
 }
 
 const choose = (queues: Queues, candidates: readonly Candidate[], ground: Ground): Candidate | undefined => {
@@ -221,16 +238,18 @@ const whoCanStart = (
   const candidates: Candidate[] = []
   let blocked: Block | null = null
   const atMono = startAt(queues.keys.rate, ground)
-  sweepRing(queues.ring)
-  for (const [at, queue] of queues.ring.queues.entries()) {
-    if (queue.size <= queue.reserved) continue
-    const block = brandBlock(queue, ground, atMono) ?? headBlock(queues, queue, ground)
+  for (const [at, queue] of queues.ring.places.entries()) {
+    if (queue === null || queue.size <= queue.reserved) continue
+    const block = blockOfNext(queues, queue, ground, atMono)
     if (queue.size <= queue.reserved) continue
     if (block === null) candidates.push({ queue, weight: weightOf(ground.limits, queue.keys), at })
     else blocked = earlier(blocked, block)
   }
   return { candidates, blocked }
 }
+/** What stands in the way of the brand's next webhook. It may have none left afterwards: those that have expired go. */
+const blockOfNext = (queues: Queues, queue: BrandQueue, ground: Ground, atMono: number): Block | null =>
+  brandBlock(queue, ground, atMono) ?? headBlock(queues, queue, ground)
 const headBlock = (queues: Queues, queue: BrandQueue, ground: Ground): Block | null =>
   freshHead(queues, queue, ground) || queue.size === 0
     ? null
@@ -267,6 +286,7 @@ const begin = (queues: Queues, queue: BrandQueue, ground: Ground): Verdict => {
 const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undefined => {
   const due = takeNext(queue, retryShare(queues, queue, ground))
   if (due === undefined) return undefined
+  noteEmptied(queues.ring, queue)
   const enteredAt = queues.waiting.get(due.id)?.enteredAt ?? due.nextAt
   queues.waiting.delete(due.id)
   accrue(queue, ground.nowMono)

@@ -31,7 +31,10 @@ export interface BrandQueue {
   asking: boolean
   /** The brand-limiter has none: nothing is asked until it says so. */
   parked: boolean
-  inRing: boolean
+  /** In the ring of the brands that have work; -1: not in it. */
+  place: number
+  /** As the ring has weighed it. */
+  weight: number
   /** Starts that it is owed by the round (deficit round robin). */
   deficit: number
   /** Slots, in parts, that it is owed where concurrency binds; between -1 and 1. */
@@ -62,7 +65,8 @@ export const emptyBrandQueue = (domain: Domain, brand: Brand): BrandQueue => {
     reserved: 0,
     asking: false,
     parked: false,
-    inRing: false,
+    place: -1,
+    weight: 0,
     deficit: 0,
     credit: 0,
     heldSlotMs: 0,

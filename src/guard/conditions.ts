@@ -29,6 +29,8 @@ export interface Condition {
 export interface Conditions {
   readonly domain: Condition
   readonly shares: Map<Brand, Condition>
+  /** No breaker of a share becomes half-open before: until then time does nothing to any of them, however many there are. */
+  sharesPassMono: number
   readonly budget: RetryBudget
   adaptive: Adaptive | null
 }
@@ -40,6 +42,7 @@ export const newCondition = (): Condition => ({
 export const newConditions = (): Conditions => ({
   domain: newCondition(),
   shares: new Map(),
+  sharesPassMono: Number.POSITIVE_INFINITY,
   budget: emptyBudget(),
   adaptive: null,
 })
@@ -206,6 +209,7 @@ const breakFor = (
     return
   }
   const change = recordOutcome(share.breaker, failed, policy.breaker, nowMono)
+  expectPass(conditions, share)
   if (change !== 'opened' || !concernsAll(conditions, heard, (one) => one.breaker.lastOpenedMono)) {
     if (change !== null) changes.push(breakerChange(change, share.breaker, brand, cause))
     return
@@ -234,11 +238,13 @@ export const restore = (
   leftMs: number,
   nowMono: number,
 ): void => {
-  const { closure, breaker } = brand === null ? conditions.domain : shareOf(conditions, brand)
+  const condition = brand === null ? conditions.domain : shareOf(conditions, brand)
+  const { closure, breaker } = condition
   if (what === 'closed') {
     // One that is over would be taken for a refusal that names no time.
     if (leftMs > 0) close(closure, leftMs, nowMono)
   } else openBreaker(breaker, { enabled: true, openMs: leftMs }, nowMono)
+  expectPass(conditions, condition)
 }
 
 const SWITCHED_OFF = 'switched off'
@@ -262,9 +268,16 @@ export const passTime = (conditions: Conditions, nowMono: number): readonly Cond
   const cause = 'its time is over'
   if (pass(conditions.domain.breaker, nowMono) !== null)
     changes.push(breakerChange('half-opened', conditions.domain.breaker, null, cause))
-  for (const [brand, { breaker }] of conditions.shares)
-    if (pass(breaker, nowMono) !== null) changes.push(breakerChange('half-opened', breaker, brand, cause))
+  if (nowMono < conditions.sharesPassMono) return changes
+  conditions.sharesPassMono = Number.POSITIVE_INFINITY
+  for (const [brand, share] of conditions.shares) {
+    if (pass(share.breaker, nowMono) !== null) changes.push(breakerChange('half-opened', share.breaker, brand, cause))
+    expectPass(conditions, share)
+  }
   return changes
+}
+const expectPass = (conditions: Conditions, { breaker }: Condition): void => {
+  if (breaker.state === 'open') conditions.sharesPassMono = Math.min(conditions.sharesPassMono, breaker.openUntilMono)
 }
 
 export interface Gate {
@@ -300,7 +313,10 @@ export const fails = (conditions: Conditions, brand: Brand): boolean => {
 /** Several hosts have become one backend, or one has become several: what stood in the way of any stands in the way of all (D-13). */
 export const mergeConditions = (into: Conditions, from: Conditions): void => {
   mergeCondition(into.domain, from.domain)
-  for (const [brand, share] of from.shares) mergeCondition(shareOf(into, brand), share)
+  for (const [brand, share] of from.shares) {
+    mergeCondition(shareOf(into, brand), share)
+    expectPass(into, shareOf(into, brand))
+  }
 }
 const mergeCondition = (into: Condition, { closure, breaker, lastAttemptMono }: Condition): void => {
   if (closure.untilMono > into.closure.untilMono) Object.assign(into.closure, closure)

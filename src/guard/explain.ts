@@ -15,6 +15,7 @@ import { countBefore, laneSize } from './lane.ts'
 import { concurrencyOf, type DomainKeys, isPaused, type LimitTable, rateOf, settingOf, weightOf } from './limits.ts'
 import type { Queues } from './queues.ts'
 import { earliestStart, type RateLimit } from './rate.ts'
+import { brandsIn } from './ring.ts'
 
 export interface Assumptions {
   /** Starts of the domain that come first. */
@@ -87,7 +88,7 @@ export const aheadInDomain = (queues: Queues, brand: Brand, ahead: number, limit
   const mine = queues.brands.get(brand)
   const weight = mine === undefined ? 1 : weightOf(limits, mine.keys)
   let sum = ahead
-  for (const queue of queues.ring.queues) {
+  for (const queue of brandsIn(queues.ring)) {
     if (queue.brand === brand) continue
     sum += Math.min(queue.size, Math.round(((ahead + 0.5) * weightOf(limits, queue.keys)) / weight))
   }

@@ -4,42 +4,7 @@
  * Work-conserving: only brands that can start now take part, and nothing is saved up by those that cannot (D-11).
  */
 import { accrue, type BrandQueue } from './brand-queue.ts'
-
-/** The brands with waiting work, in the order of the round. */
-export interface Ring {
-  readonly queues: BrandQueue[]
-  /** The one that was served last. */
-  cursor: number
-}
-export const emptyRing = (): Ring => ({ queues: [], cursor: -1 })
-
-export const joinRing = (ring: Ring, queue: BrandQueue): void => {
-  if (queue.inRing) return
-  queue.inRing = true
-  queue.deficit = 0
-  queue.credit = 0
-  queue.heldSlotMs = 0
-  ring.queues.push(queue)
-}
-
-/** Drops the brands without waiting work; they come back with an empty account. */
-export const sweepRing = (ring: Ring): void => {
-  let kept = 0
-  let cursor = ring.cursor
-  for (let at = 0; at < ring.queues.length; at += 1) {
-    const queue = ring.queues[at]
-    if (queue === undefined) continue
-    if (queue.size > 0) {
-      ring.queues[kept] = queue
-      kept += 1
-      continue
-    }
-    queue.inRing = false
-    if (at <= ring.cursor) cursor -= 1
-  }
-  ring.queues.length = kept
-  ring.cursor = Math.max(-1, cursor)
-}
+import type { Ring } from './ring.ts'
 
 /** A brand that can start now, and its weight. */
 export interface Candidate {
@@ -72,6 +37,44 @@ export const nextByRound = (ring: Ring, candidates: readonly Candidate[]): Candi
   return undefined
 }
 
+/**
+ * The same choice without a look at all brands, from a ring that is weighed: the round goes on from where it is to the brand whose turn it is.
+ * That needs the greatest weight among those that can start, so one of the heaviest must be found that can. Undefined: none was found
+ * in a few looks, and nothing has changed.
+ */
+export const nextInTurn = (ring: Ring, canStart: (queue: BrandQueue) => boolean): BrandQueue | undefined => {
+  if (!findsHeaviest(ring, canStart)) return undefined
+  for (let step = 1; step <= ring.places.length; step += 1) {
+    const at = (ring.cursor + step) % ring.places.length
+    const queue = ring.places[at] ?? null
+    if (queue === null || !canStart(queue)) continue
+    queue.deficit += queue.weight / ring.heaviest
+    if (queue.deficit < 1 - ROUNDING) continue
+    queue.deficit -= 1
+    ring.cursor = at
+    return queue
+  }
+  throw new Error(`none of ${ring.size} brands has its turn`)
+}
+/** Beyond this most brands are held back by limits of their own. */
+const LOOKS_MAX = 32
+const findsHeaviest = (ring: Ring, canStart: (queue: BrandQueue) => boolean): boolean => {
+  let looks = 0
+  for (let step = 1; step <= ring.places.length && looks < LOOKS_MAX; step += 1) {
+    const queue = ring.places[(ring.cursor + step) % ring.places.length] ?? null
+    if (queue === null) continue
+    if (queue.weight === ring.heaviest && canStart(queue)) return true
+    looks += 1
+  }
+  looks = 0
+  for (const queue of ring.byWeight.get(ring.heaviest) ?? []) {
+    if (canStart(queue)) return true
+    looks += 1
+    if (looks === LOOKS_MAX) return false
+  }
+  return false
+}
+
 const serve = (ring: Ring, candidate: Candidate): Candidate => {
   ring.cursor = candidate.at
   return candidate
@@ -97,7 +100,7 @@ const slotsOf = (queue: BrandQueue): number => queue.inFlight + queue.reserved
  * did not, at most one, in units of the time that an attempt takes. Those that cannot start save nothing up (D-11).
  */
 export const creditSlots = (ring: Ring, candidates: readonly Candidate[], serviceMs: number, nowMono: number): void => {
-  for (const queue of ring.queues) accrue(queue, nowMono)
+  for (const queue of ring.places) if (queue !== null) accrue(queue, nowMono)
   let slotMs = 0
   let weights = 0
   for (const { queue, weight } of candidates) {
@@ -108,5 +111,5 @@ export const creditSlots = (ring: Ring, candidates: readonly Candidate[], servic
     const owed = (slotMs * weight) / weights - queue.heldSlotMs
     queue.credit = Math.max(-1, Math.min(1, queue.credit + owed / Math.max(serviceMs, 1)))
   }
-  for (const queue of ring.queues) queue.heldSlotMs = 0
+  for (const queue of ring.places) if (queue !== null) queue.heldSlotMs = 0
 }

@@ -10,9 +10,9 @@ import {
   type WebhookId,
 } from '#webhook/webhook.ts'
 import { type BrandQueue, emptyBrandQueue, isForgettable, windowOf } from './brand-queue.ts'
-import { emptyRing, joinRing, type Ring, sweepRing } from './fairness.ts'
 import { compareDue, headOf, laneSize, removeFrom, tailOf, takeTail } from './lane.ts'
 import { type DomainKeys, domainKeys } from './limits.ts'
+import { brandsIn, emptyRing, joinRing, noteEmptied, type Ring, sweepRing } from './ring.ts'
 import { fill, markMore, offer, type Window } from './window.ts'
 
 /** One webhook that waits here, and when it came into the guard's hands: the start of the guard's share of its lateness. */
@@ -60,7 +60,7 @@ export const emptyQueues = (domain: Domain, windowMax: number): Queues => ({
  * Windows that were larger shrink as they are served.
  */
 export const windowMaxOf = ({ windowMax, ring, waiting }: Queues, window: Window): number => {
-  const share = Math.floor(GUARD_ROWS_MAX / Math.max(1, ring.queues.length))
+  const share = Math.floor(GUARD_ROWS_MAX / Math.max(1, ring.size))
   const room = GUARD_ROWS_MAX - waiting.size + laneSize(window.lane)
   return Math.min(windowMax, Math.max(LANE_WINDOW_MIN, Math.min(share, room)))
 }
@@ -142,6 +142,7 @@ const remember = (queues: Queues, queue: BrandQueue, due: Due, enteredAt: Instan
 const forget = (queues: Queues, queue: BrandQueue, due: Due): void => {
   queues.waiting.delete(due.id)
   queue.size -= 1
+  noteEmptied(queues.ring, queue)
 }
 
 /** Cancelled or replaced: true if it was waiting here. */
@@ -168,7 +169,7 @@ export const caughtUp = (queues: Queues, window: Window): void => {
 /** The instant of the oldest waiting webhook. */
 export const oldestWaiting = (queues: Queues): number | null => {
   let oldest: number | null = null
-  for (const queue of queues.ring.queues)
+  for (const queue of brandsIn(queues.ring))
     for (const window of queue.windows) {
       const head = headOf(window.lane)
       if (head !== undefined && (oldest === null || head.nextAt < oldest)) oldest = head.nextAt
@@ -179,5 +180,6 @@ export const oldestWaiting = (queues: Queues): number | null => {
 /** Forgets brands that have nothing here any more. */
 export const sweepBrands = (queues: Queues): void => {
   sweepRing(queues.ring)
-  for (const [brand, queue] of queues.brands) if (!queue.inRing && isForgettable(queue)) queues.brands.delete(brand)
+  for (const [brand, queue] of queues.brands)
+    if (queue.place === -1 && isForgettable(queue)) queues.brands.delete(brand)
 }

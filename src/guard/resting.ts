@@ -5,8 +5,8 @@
 import { GUARD_REST_MS_MAX } from '#config/limits.ts'
 import type { Brand, Domain } from '#webhook/webhook.ts'
 import { type Block, domainBlock, type Ground, shareBlock } from './admission.ts'
-import { emptyRing } from './fairness.ts'
 import { brandKeys, type DomainKeys, domainKeys, settingOf } from './limits.ts'
+import { emptyRing } from './ring.ts'
 
 const NONE_OF_IT = { inFlight: 0, reserved: 0, ring: emptyRing(), exactUntilMono: Number.NEGATIVE_INFINITY } as const
 

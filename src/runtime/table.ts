@@ -5,5 +5,7 @@ export interface Table<K, V> {
   set(key: K, value: V): void
   delete(key: K): boolean
   readonly size: number
+  /** Counts each `set` and `delete`, from one owner to the next: what was made of the rows may be kept as long as it stays. */
+  readonly version: number
   entries(): IterableIterator<[K, V]>
 }

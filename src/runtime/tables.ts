@@ -6,6 +6,7 @@ class NodeTable implements Table<unknown, unknown> {
   private readonly name: string
   private rows = new Map<unknown, unknown>()
   private gone = false
+  version = 0
   owner: Process
   heir: string | null
 
@@ -26,9 +27,11 @@ class NodeTable implements Table<unknown, unknown> {
     return this.live().has(key)
   }
   set(key: unknown, value: unknown): void {
+    this.version += 1
     this.live().set(key, value)
   }
   delete(key: unknown): boolean {
+    this.version += 1
     return this.live().delete(key)
   }
   get size(): number {

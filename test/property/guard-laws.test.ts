@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Ground } from '#guard/admission.ts'
 import type { Queues } from '#guard/queues.ts'
 import { earliestStart, neverStarted, type RateLimit, type RateState, recordStart } from '#guard/rate.ts'
+import { brandsIn } from '#guard/ring.ts'
 import { type Arrival, type ModelConfig, type ModelLimit, type ModelRun, runModel } from '#test/support/guard-model.ts'
 import { rateViolations } from '#test/support/guard-stage.ts'
 import type { Due, Priority } from '#webhook/webhook.ts'
@@ -435,7 +436,8 @@ describe('fairness between brands', () => {
   })
   it('it would delay it for longer, if the brand that came first were always served first', () => {
     const firstCome: Sabotage = (queues, ground) => {
-      for (const queue of queues.ring.queues.slice(1)) queue.parked = queues.ring.queues[0]?.size !== 0
+      const [first, ...others] = brandsIn(queues.ring)
+      for (const queue of others) queue.parked = first?.size !== 0
       return ground
     }
     expect(singleStartsAt(firstCome)).toBeGreaterThan(1_150)

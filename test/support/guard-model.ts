@@ -152,6 +152,7 @@ class Model {
   private ground(): Ground {
     return {
       limits: this.limits,
+      limitsVersion: 1,
       rates: this.rates,
       unknownSinceMono: Number.NEGATIVE_INFINITY,
       conditions: this.conditions,

@@ -410,6 +410,33 @@ describe('what JavaScript adds', () => {
   )
 
   it(
+    'D-10 a table has another version after each change, and after nothing else, whoever owns it',
+    inT(async (t, env) => {
+      t.register('heir', t.self)
+      const owner = await t.gen.pid({
+        init: (_a, p) => {
+          p.ctx.createTable('rates', { heir: 'heir' })
+          return ['ok', null]
+        },
+      })
+      const table = env.runtime.table<string, number>('rates')
+      const versions = [table.version]
+      const look = (): void => void versions.push(env.runtime.table('rates').version)
+      table.set('a', 1)
+      look()
+      table.set('a', 2)
+      look()
+      table.delete('a')
+      look()
+      expect(new Set(versions).size).toBe(4)
+      expect([table.get('a'), table.has('a'), table.size]).toEqual([undefined, false, 0])
+      t.exitSignal(owner, 'kill')
+      look()
+      expect(versions.at(-1)).toBe(versions.at(-2))
+    }),
+  )
+
+  it(
     'R4 R5 a call costs the same with a long backlog',
     inT(async (t) => {
       const server = await t.gen.pid({ handleCall: (m, _f, s) => ['reply', m, s] })

@@ -53,6 +53,7 @@ it.each(CASES)(
       )
     const ground: Ground = {
       limits: tableOf([{ kind: 'rate', value: 1_000 / INTERVAL_MS }, ...limits]),
+      limitsVersion: 1,
       rates: new Map<string, RateState>(),
       unknownSinceMono: Number.NEGATIVE_INFINITY,
       conditions: newConditions(),

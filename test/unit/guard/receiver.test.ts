@@ -4,11 +4,15 @@ import { closedBreaker, isFailing, nextAllowed, noteStart, pass, recordOutcome }
 import { close, isClosed, open, rampUp } from '#guard/closure.ts'
 import {
   type ConditionPolicy,
+  type Conditions,
   forgetShares,
   gateOf,
   type Heard,
   hear,
+  mergeConditions,
   newConditions,
+  passTime,
+  restore,
   saysNothing,
 } from '#guard/conditions.ts'
 import { countTry, emptyBudget, nextRetry } from '#guard/retry-budget.ts'
@@ -164,6 +168,36 @@ describe('what a receiver has said', () => {
     forgetShares(conditions, 3_700_001)
     expect(conditions.shares.size).toBe(0)
     expect(saysNothing(conditions, 3_700_001)).toBe(true)
+  })
+})
+
+describe('the breakers of shares', () => {
+  const halfOpened = (conditions: Conditions, nowMono: number): readonly (string | null)[] =>
+    passTime(conditions, nowMono).map(({ brand }) => brand)
+  const failTenTimes = (conditions: Conditions, brand: string, nowMono: number): void => {
+    for (let n = 0; n < 10; n += 1) hear(conditions, POLICY, heard(500, { brand, nowMono, othersWait: true }))
+  }
+  /** Opened at 0 and at 70 s, 30 s each. */
+  const twoOpen = (): Conditions => {
+    const conditions = newConditions()
+    failTenTimes(conditions, 'acme', 0)
+    failTenTimes(conditions, 'bolt', 70_000)
+    return conditions
+  }
+  it('become half-open each at its instant, and once more where the probe fails', () => {
+    const conditions = twoOpen()
+    expect([halfOpened(conditions, 29_999), halfOpened(conditions, 30_000)]).toEqual([[], ['acme']])
+    expect([halfOpened(conditions, 99_999), halfOpened(conditions, 100_000)]).toEqual([[], ['bolt']])
+    hear(conditions, POLICY, heard(500, { nowMono: 140_000, othersWait: true }))
+    expect([halfOpened(conditions, 199_999), halfOpened(conditions, 200_000)]).toEqual([[], ['acme']])
+  })
+  it('do so as well where another guard, or another process, has heard of them', () => {
+    const merged = newConditions()
+    mergeConditions(merged, twoOpen())
+    expect(halfOpened(merged, 100_000)).toEqual(['acme', 'bolt'])
+    const restored = newConditions()
+    restore(restored, 'breaker-opened', 'acme', 5_000, 1_000)
+    expect([halfOpened(restored, 5_999), halfOpened(restored, 6_000)]).toEqual([[], ['acme']])
   })
 })
 
