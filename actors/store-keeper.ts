@@ -20,9 +20,9 @@ import type { From } from '#runtime/from.ts'
 import { type Answer, type Call, type Name, name, type SystemInfo } from '#runtime/protocol.ts'
 import type { ReadQuery, ReadResult, StoreErrorCode, WriteOp, WriteResult } from '#store/store.ts'
 import type { Brand } from '#webhook/webhook.ts'
-import { answerWith, settle } from './store-keeper/answers.ts'
-import { writingOf } from './store-keeper/asking.ts'
+import { answerWith } from './store-keeper/answers.ts'
 import { StoreHolding, type StoreKeeperArgs } from './store-keeper/holding.ts'
+import { writeLast } from './store-keeper/last-writes.ts'
 import { backedUp, takeRead } from './store-keeper/reads.ts'
 import { CRASHED, openAgain, opened, reopen } from './store-keeper/reopening.ts'
 import { flush, takeWrite } from './store-keeper/roads.ts'
@@ -30,7 +30,6 @@ import {
   type Ctx,
   type Opened,
   type ReadOutcome,
-  ROADS,
   type Road,
   road,
   type State,
@@ -118,7 +117,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
       openedMono: Number.NEGATIVE_INFINITY,
       reopenMs: STORE_RETRY_MS,
       flushSent: false,
-      isFailing: false,
+      failing: 'no' as const,
       crowded: new Set<Brand>(),
     }
     const rides = { markedMono: Number.NEGATIVE_INFINITY, ride: 'none' as const }
@@ -168,13 +167,7 @@ export const storeKeeperActor: Behaviour<StoreKeeperProtocol, StoreKeeperArgs, S
 
   /** What is known but not written would be in doubt after the next start: written now. `ctx.own` closes the store then. */
   async terminate(_reason, state, ctx) {
-    const { store } = state.holding
-    if (state.doomed !== null) return
-    for (const name of ROADS) {
-      const { underWay, writing, waiting } = state.roads[name]
-      if (underWay !== null && writing !== null) settle(state, ctx, underWay, await writing)
-      if (waiting.length > 0 && store !== null) settle(state, ctx, waiting, await writingOf(store, waiting))
-    }
+    if (state.doomed === null) await writeLast(state, ctx)
   },
 }
 

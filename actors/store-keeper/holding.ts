@@ -21,7 +21,6 @@ export class StoreHolding {
   readonly #args: StoreKeeperArgs
   readonly #world: World
   readonly #ended: Ended
-  /** An open under way: at a death it is awaited and closed. */
   #opening: Promise<unknown> = Promise.resolve()
   /** Its keeper is dead: nothing is opened any more. */
   #closed = false
@@ -57,6 +56,10 @@ export class StoreHolding {
     })
     this.#opening = reopening
     return reopening
+  }
+  /** An open under way, or the last: at a death it is awaited and closed. Never rejects. */
+  get opening(): Promise<unknown> {
+    return this.#opening
   }
   async close(): Promise<void> {
     this.#closed = true

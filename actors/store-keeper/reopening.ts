@@ -5,7 +5,7 @@ import { hold } from './answers.ts'
 import { isHopeless } from './holding.ts'
 import { flush } from './roads.ts'
 import { type Ctx, type Opened, ROADS, type State } from './state.ts'
-import { complain } from './telling.ts'
+import { complain, openedAgain, report } from './telling.ts'
 import { noteFailure, whyDoomed } from './trouble.ts'
 
 /** The store is gone or cannot be trusted: close it, open it again; what was under way waits at the head of its road. */
@@ -44,8 +44,12 @@ export const openAgain = (state: State, ctx: Ctx): void => {
 export const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
   const { endedEarly } = state
   state.endedEarly = false
-  if (outcome.ok && endedEarly) return openLater(state, ctx)
+  if (outcome.ok && endedEarly) {
+    report(state, ctx, 'it ended as soon as it was opened')
+    return openLater(state, ctx)
+  }
   if (outcome.ok) {
+    openedAgain(state)
     state.phase = 'open'
     state.isDown = false
     state.openedMono = ctx.world.monoNow()
@@ -53,6 +57,8 @@ export const opened = (state: State, ctx: Ctx, outcome: Opened): void => {
     return
   }
   if (outcome.hopeless) return doom(state, ctx, `the store cannot be opened again: ${outcome.detail}`)
+  // Each time, as at boot: the delay between two tries bounds how often.
+  report(state, ctx, outcome.detail)
   state.isDown = true
   for (const name of ROADS) hold(state.roads[name], ctx, state.roads[name].waiting.splice(0), 'closed')
   ctx.sendAfter(state.reopenMs, { type: 'open-again' })

@@ -54,8 +54,8 @@ export interface State {
   markedMono: number
   /** Outcomes wait for the next mark; `over`: they have waited long enough. */
   ride: 'none' | 'on' | 'over'
-  /** Said once per streak of failures. */
-  isFailing: boolean
+  /** No write has succeeded since the last failure: it has been told, or the store has been told to be open since. */
+  failing: 'no' | 'told' | 'opened'
   /** Brands near the bound of their dead letters, that were told of. */
   crowded: ReadonlySet<Brand>
 }

@@ -14,6 +14,8 @@ interface Failure {
   readonly detail: string
 }
 
+/** Whether a store that answers so is closed and opened again; with the others nothing of the group is durable, and the store is sound. */
+export const isLeft = (code: StoreErrorCode): boolean => code !== 'full' && code !== 'busy' && code !== 'invalid'
 /** After these nothing that the page cache says may be believed; a thread that died for another reason is no word about the disk. */
 const isOfDisk = (code: StoreErrorCode): boolean => code === 'io' || code === 'corrupt'
 

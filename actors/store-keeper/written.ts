@@ -7,6 +7,7 @@ import { reopen } from './reopening.ts'
 import { flush, isAppendRoad, rowsOf } from './roads.ts'
 import type { Ctx, Pending, Road, State, Written } from './state.ts'
 import { complain, recovered } from './telling.ts'
+import { isLeft } from './trouble.ts'
 
 export const written = (state: State, ctx: Ctx, name: Road, incarnation: number, outcome: Written): void => {
   const road = state.roads[name]
@@ -39,7 +40,7 @@ export const failed = (
     road.waiting.unshift(...group.filter((_, i) => i !== why.op))
     return
   }
-  if (why.failed === 'full' || why.failed === 'busy' || why.failed === 'invalid') {
+  if (!isLeft(why.failed)) {
     complain(state, ctx, why.detail)
     hold(road, ctx, group, why.failed)
     if (road.waiting.length === 0 || name !== 'urgent') return

@@ -66,6 +66,26 @@ const markOf = (n: number) =>
   ({ type: 'mark-started', id: idOf(n), attempt: 1, token: `t${n}`, startedAt: LATER }) as const
 const cancelOf = (n: number) => ({ type: 'cancel', id: idOf(n), brand: null, at: 1 }) as const
 
+const outcomeOf = (n: number) =>
+  ({
+    type: 'record-outcome',
+    id: idOf(n),
+    token: `t${n}`,
+    attempt: {
+      number: 1,
+      startedAt: LATER,
+      endedAt: LATER,
+      status: 200,
+      error: null,
+      excerpt: null,
+      timerMs: 0,
+      guardMs: 0,
+      networkMs: 1,
+      inDoubt: false,
+    },
+    next: { state: 'delivered', finishedAt: LATER },
+  }) as const
+
 /** A store that behaves as said where it is said, else as the one in memory. */
 const changed =
   (open: OpenStore, change: (store: Store) => Partial<Store>): OpenStore =>
@@ -310,6 +330,67 @@ describe('the store-keeper', () => {
     expect(await ask(appendOf(2))).toMatchObject({ ok: true })
   })
 
+  it('tells that it takes no writes whenever it had told that it is open: who is asked whether he is ready knows it from there', async () => {
+    let losses = 0
+    const { world, events, ask } = await stage({
+      afterWrite: () => {
+        losses -= 1
+        if (losses >= 0) throw new StoreError('closed', 'the answer is lost')
+      },
+    })
+    await ask(appendOf(1))
+    losses = 2
+    const mark = ask(markOf(1))
+    await world.settle()
+    await world.advance(STORE_RETRY_MS_MAX)
+    expect(await mark).toMatchObject({ ok: true })
+    expect(events).toEqual([
+      'store.opened open 1',
+      'store.failed closed: the answer is lost',
+      'store.opened open 2',
+      'store.failed closed: the answer is lost',
+      'store.opened open 3',
+      'store.opened writes again',
+    ])
+  })
+
+  it('tells of every try to open that fails, with its reason, never more than STORE_RETRY_MS_MAX apart (SUPV-02)', async () => {
+    let isGone = false
+    const tries: number[] = []
+    const { world, disk, events } = await stage({
+      beforeOpen: () => {
+        if (!isGone) return
+        tries.push(world.monoNow())
+        throw new StoreError('io', 'no such device')
+      },
+    })
+    isGone = true
+    disk.crash('device lost')
+    await world.advance(60_000)
+    const waits = tries.slice(1).map((mono, index) => mono - (tries[index] ?? 0))
+    expect(Math.max(...waits)).toBe(STORE_RETRY_MS_MAX)
+    expect(tries.length).toBeGreaterThan(60_000 / STORE_RETRY_MS_MAX)
+    expect(events.slice(1)).toEqual(['store.failed device lost', ...tries.map(() => 'store.failed no such device')])
+    isGone = false
+    await world.advance(STORE_RETRY_MS_MAX)
+    expect(events.at(-1)).toMatch(/^store.opened open/)
+  })
+
+  it('tells of a store that ended before it was taken into use', async () => {
+    let isDoomed = false
+    const held = await stage({}, (store) => {
+      if (isDoomed) held.disk.crash('its thread died at once')
+      isDoomed = false
+      return { close: () => store.close() }
+    })
+    isDoomed = true
+    held.disk.crash('thread died')
+    await held.world.settle()
+    expect(held.events.at(-1)).toBe('store.failed it ended as soon as it was opened')
+    await held.world.advance(STORE_RETRY_MS_MAX)
+    expect(await held.ask(appendOf(1))).toMatchObject({ ok: true })
+  })
+
   it('refuses the one operation that can never be taken, and writes the others', async () => {
     const { world, ask } = await stage()
     const bad = { type: 'append', count: 1, rows: new Uint8Array([1]) } as const
@@ -372,25 +453,6 @@ describe('the store-keeper', () => {
 })
 
 describe('outcomes', () => {
-  const outcomeOf = (n: number) =>
-    ({
-      type: 'record-outcome',
-      id: idOf(n),
-      token: `t${n}`,
-      attempt: {
-        number: 1,
-        startedAt: LATER,
-        endedAt: LATER,
-        status: 200,
-        error: null,
-        excerpt: null,
-        timerMs: 0,
-        guardMs: 0,
-        networkMs: 1,
-        inDoubt: false,
-      },
-      next: { state: 'delivered', finishedAt: LATER },
-    }) as const
   const started = async (...numbers: readonly number[]) => {
     const staged = await stage()
     const appended = staged.ask(appendOf(...numbers))
@@ -456,6 +518,81 @@ describe('outcomes', () => {
     await world.settle()
     await stopped
     expect(groups.at(-1)).toEqual(['record-outcome'])
+  })
+})
+
+describe('a store that is gone when the store-keeper stops', () => {
+  it('waits for its next try: it is opened at once, and what is known is written', async () => {
+    let isLost = false
+    const { world, disk, runtime, ask } = await stage({
+      afterWrite: () => {
+        if (isLost) throw new StoreError('closed', 'the answer is lost')
+      },
+      beforeWrite: () => {
+        if (isLost) throw new StoreError('closed', 'the thread is gone')
+      },
+    })
+    await ask(appendOf(1))
+    await ask(markOf(1))
+    isLost = true
+    void ask(outcomeOf(1))
+    await world.advance(1_000)
+    expect(disk.byId.get(idOf(1))?.state).toBe('live')
+    isLost = false
+    const stopped = runtime.stop('root', 'shutdown')
+    await world.settle()
+    await stopped
+    expect(disk.byId.get(idOf(1))?.state).toBe('delivered')
+  })
+
+  it.each(['closed', 'io'] as const)(
+    'goes with the group that was under way (%s): it is written once more',
+    async (code) => {
+      let release = (): void => undefined
+      let fails = false
+      const { world, disk, events, runtime, ask } = await stage({
+        beforeWrite: (group) => {
+          if (!fails || group[0]?.type !== 'record-outcome') return
+          fails = false
+          return new Promise<void>((_, reject) => {
+            release = () => reject(new StoreError(code, 'the thread is gone'))
+          })
+        },
+      })
+      await ask(appendOf(1))
+      await ask(markOf(1))
+      fails = true
+      void ask(outcomeOf(1))
+      await world.advance(1_000)
+      const stopped = runtime.stop('root', 'shutdown')
+      await world.settle()
+      release()
+      await world.settle()
+      await stopped
+      expect(disk.byId.get(idOf(1))?.state).toBe('delivered')
+      // Its page cache may claim what is not on disk (D7).
+      expect(events.at(-1)).toBe('store.opened open 2')
+    },
+  )
+
+  it('and cannot be opened: it ends all the same', async () => {
+    let isGone = false
+    const { world, disk, runtime, ask } = await stage({
+      beforeOpen: () => {
+        if (isGone) throw new StoreError('io', 'no such device')
+      },
+    })
+    await ask(appendOf(1))
+    isGone = true
+    disk.crash('device lost')
+    await world.settle()
+    const mark = ask(markOf(1)).catch(String)
+    await world.settle()
+    const stopped = runtime.stop('root', 'shutdown')
+    await world.settle()
+    await stopped
+    expect(await mark).toContain('shutdown')
+    expect(disk.byId.get(idOf(1))?.attempts).toBe(0)
   })
 })
 
