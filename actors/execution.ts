@@ -92,6 +92,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
   version: 1,
   mailbox: FEW,
   init(args, ctx) {
+    ctx.trapExit(true)
     const attempt = args.admitted.due.attempts + 1
     const attemptId = attemptIdOf(args.admitted.due.id, attempt)
     const state: State = {
@@ -133,11 +134,22 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
         ask(state, ctx)
         return keep
       case 'EXIT':
+        return message.reason === 'normal' ? keep : stop(message.reason, state)
       case 'timeout':
         return keep
       default:
         return message satisfies never
     }
+  },
+
+  /**
+   * Ended in order while its mark waits for the store: it alone knows that nothing was sent. The mark may be on disk, or be written
+   * yet, and the next process would find an attempt in doubt that never was: it is taken back behind it, in the same queue.
+   */
+  terminate(reason, state, ctx) {
+    if (reason !== 'shutdown' || state.phase !== 'marking' || state.args.takeUp !== null) return
+    state.phase = 'handing-back'
+    ask(state, ctx)
   },
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
+import { shutDown } from '#main/shutdown.ts'
 import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
 import { applyOp } from '#store/memory/memory-writes.ts'
 import { StoreError } from '#store/store.ts'
@@ -243,5 +244,38 @@ describe('an outcome that is recorded a second time, with another throw of the d
     await daemon.world.advance(30_000)
     expect(nextAts).toHaveLength(1)
     expect(daemon.network.arrivals.map(({ at }) => at).slice(1)).toEqual(nextAts)
+  })
+})
+
+describe('a stop while the store loses its answers', () => {
+  it('takes back the marks of attempts that were never sent: nothing is in doubt in the next process', async () => {
+    let isLosing = false
+    const daemon = new VirtualDaemon({
+      faults: {
+        afterWrite(group) {
+          if (isLosing && group.some(({ type }) => type === 'mark-started'))
+            throw new StoreError('closed', 'written, and the answer is lost')
+        },
+      },
+    })
+    await daemon.start()
+    const ids = await daemon.schedule(Array.from({ length: 3 }, () => ({ inMs: 1_000 })))
+    isLosing = true
+    // Its last try lies 100 ms back, the next is farther away than anything that a stop waits for.
+    await daemon.world.advance(7_400)
+    expect(daemon.disk.started.size).toBe(ids.length)
+    const stopping = shutDown(daemon.runtime)
+    await daemon.world.advance(1)
+    isLosing = false
+    await daemon.world.advance(20_000)
+    await stopping
+    expect(daemon.network.arrivals).toHaveLength(0)
+    expect(daemon.disk.started.size).toBe(0)
+    await daemon.crash()
+    await daemon.start()
+    await daemon.world.advance(30_000)
+    expect(ids.map((id) => daemon.stateOf(id))).toEqual(ids.map(() => 'delivered'))
+    expect(inDoubt(daemon)).toBe(0)
+    expect(daemon.network.arrivals.map(({ attempt }) => attempt)).toEqual(ids.map(() => 1))
   })
 })
