@@ -267,4 +267,10 @@ export const PLANTED: readonly PlantedBug[] = [
     "return { level: LEVELS[rank(before.level) - 1] ?? 'none', cause, calmSinceMono: nowMono }",
     'return { level: before.level, cause, calmSinceMono: nowMono }',
   ),
+  bug(
+    'a store that could not be opened is tried again after half a minute',
+    'actors/store-keeper/reopening.ts',
+    "'closed')\n  ctx.sendAfter(state.reopenMs, {",
+    "'closed')\n  ctx.sendAfter(30_000, {",
+  ),
 ]

@@ -2,7 +2,6 @@
  * One seed, from its options to the verdict: a phase with faults, then everything heals and all that was accepted must come
  * to its end, then the daemon must be as it was at its start. Only virtual time passes; the same options give the same run.
  */
-import { WRITES_AGAIN } from '#actors/store-keeper/telling.ts'
 import { MemoryDisk } from '#store/memory/memory-disk.ts'
 import type { Event } from '#telemetry/events.ts'
 import { VirtualWorld } from '#world/virtual-world.ts'
@@ -212,7 +211,7 @@ class Simulation {
     this.#trace.add(`event ${JSON.stringify(event, withoutBytes)}`)
     // A supervisor that has given up takes its children with it.
     if (event.type === 'store.failed') this.#stalls.storeFailed()
-    if (event.type === 'store.opened') this.#stalls.storeOpened(event.detail === WRITES_AGAIN)
+    if (event.type === 'store.opened') this.#stalls.storeOpened()
     if (event.type === 'process.restarted' && !HARMLESS.has(event.name)) this.#ledger.doubt()
     if (event.type === 'attempt.in-doubt') this.#ledger.doubted.add(event.attemptId)
     if (event.type === 'attempt.in-doubt' && !this.#ledger.mayDoubt(event.attemptId))
@@ -357,7 +356,7 @@ class Simulation {
     this.#healed = true
     this.#store.healed = true
     this.#network.healed = true
-    this.#stalls.trouble()
+    this.#stalls.heals()
     this.#clients.heal()
     const from = this.#world.monoNow()
     let progress = from

@@ -35,21 +35,22 @@ export class StallWatch {
     this.#troubledMono = this.#world.monoNow()
     this.#ledger.troubles.push(this.#troubledMono)
   }
+  /** It is told of every store that is given up and of every opening that fails: the next try is so far away at most. */
   storeFailed(): void {
     this.#triedByMono = this.#world.monoNow() + STORE_RETRY_MS_MAX
   }
-  /** It may fail again at its first write: then nothing more is said. */
-  storeOpened(writes: boolean): void {
-    if (writes) this.#storeWorks()
-    else if (this.#triedByMono !== Number.NEGATIVE_INFINITY) this.storeFailed()
-  }
-  processStarts(): void {
-    this.#storeWorks()
-    this.trouble()
-  }
-  #storeWorks(): void {
+  storeOpened(): void {
     if (this.#triedByMono !== Number.NEGATIVE_INFINITY) this.trouble()
     this.#triedByMono = Number.NEGATIVE_INFINITY
+  }
+  processStarts(): void {
+    this.storeOpened()
+    this.trouble()
+  }
+  /** From here on no try fails. A disk that was full or busy is told of once, and tried in silence: the last try may be of just now. */
+  heals(): void {
+    this.trouble()
+    if (this.#triedByMono !== Number.NEGATIVE_INFINITY) this.storeFailed()
   }
   isTroubled(withinMs: number): boolean {
     return this.#world.monoNow() - Math.max(this.#troubledMono, this.#triedByMono) < withinMs
