@@ -70,9 +70,12 @@ const arm = (now: Instant, state: State, ctx: Ctx): void => {
 const noticeStep = (now: Instant, state: State, ctx: Ctx): void => {
   const mono = ctx.world.monoNow()
   const stepMs = now - state.wallSeen - (mono - state.monoSeen)
+  // The earliest that it can have shown since it was looked at last.
+  const lowest = state.wallSeen + stepMs
   state.wallSeen = now
   state.monoSeen = mono
-  if (stepMs < -STEP_BACK_MS) stepBack(state.horizon, now)
+  // Whoever asked meanwhile for what is due, as for a guard that has died, did not see what has become due since.
+  if (stepMs < -STEP_BACK_MS) stepBack(state.horizon, lowest)
   if (Math.abs(stepMs) <= STEP_MS) return
   state.events.emit({ type: 'clock.stepped', at: now, stepMs })
   if (state.wake !== null) ctx.cancelTimer(state.wake.ref)

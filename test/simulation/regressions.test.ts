@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
+import { WAKE_MAX_MS } from '#config/limits.ts'
 import { shutDown } from '#main/shutdown.ts'
 import { admitRow, createHorizon, mergePage, stepBack, takeDue, wishPage } from '#schedule/horizon.ts'
 import { applyOp } from '#store/memory/memory-writes.ts'
@@ -208,6 +209,30 @@ describe('a clock that steps back', () => {
     const starts = daemon.network.arrivals.filter(({ webhookId }) => webhookId === later)
     expect(starts).toHaveLength(1)
     expect(starts[0]?.atMono).toBeGreaterThanOrEqual(dueMono)
+  })
+  it('as a guard dies with what was due: it is found as soon as the step is seen, although it is due again by then', async () => {
+    let steps: 'before' | 'stepped' | 'lost' = 'before'
+    const daemon = new VirtualDaemon({
+      faults: {
+        beforeRead({ type }) {
+          if (steps !== 'stepped' || type !== 'due-lanes') return
+          steps = 'lost'
+          daemon.runtime.exit('guards', 'kill')
+        },
+      },
+    })
+    await daemon.start()
+    const [id = ''] = await daemon.schedule([{ inMs: 900 }])
+    daemon.onEvent = ({ type }) => {
+      if (steps !== 'before' || type !== 'guard.started') return
+      steps = 'stepped'
+      daemon.world.stepWall(-41)
+    }
+    await daemon.world.advance(900)
+    expect(steps).toBe('lost')
+    await daemon.world.advance(WAKE_MAX_MS + 100)
+    expect(daemon.stateOf(id)).toBe('delivered')
+    expect(daemon.network.arrivals).toHaveLength(1)
   })
   it('makes the horizon read again what it took for past', () => {
     const row = { brand: 'acme', domain: 'a.example', priority: 'normal' as const, attempts: 0, timeoutMs: 1_000 }
