@@ -29,7 +29,7 @@ import {
   onIsolated,
   startCarrier,
 } from './dispatch-pool/carriers.ts'
-import { departureOf, holdUntil, isRefused, send, sendEarly } from './dispatch-pool/departures.ts'
+import { departureOf, isRefused, sendAt, sendEarly } from './dispatch-pool/departures.ts'
 import { ended, handBack, refuse, reported } from './dispatch-pool/endings.ts'
 import { endIncarnation, inFlight, register, registerGuard, standing } from './dispatch-pool/incarnations.ts'
 import { executor, type State } from './dispatch-pool/state.ts'
@@ -171,8 +171,7 @@ export const dispatchPoolActor: Behaviour<DispatchPoolProtocol, DispatchPoolArgs
       const held = { order, permit, execution, under: standing(permit, ctx) }
       state.held.set(order.attemptId, held)
       state.refused.delete(order.attemptId)
-      if (atMono > ctx.world.monoNow()) holdUntil(atMono, held, state, ctx)
-      else send(held, state, ctx)
+      sendAt(atMono, held, state, ctx)
       return keep
     },
     regrouped: (_message, state, ctx) => {

@@ -19,10 +19,11 @@ import { type Behaviour, type CastResult, keep, ok, stop } from '#runtime/behavi
 import type { Context } from '#runtime/context.ts'
 import type { Pid } from '#runtime/pid.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import type { HandedBack, LonelyDeaths, Marked, OutcomeRecorded, Series } from '#store/store.ts'
 import type { Events } from '#telemetry/events.ts'
 import { errorClassOf, isDelivered, isInDoubt } from '#webhook/outcome.ts'
-import { type AttemptId, type AttemptRecord, attemptIdOf } from '#webhook/webhook.ts'
+import { type AttemptId, type AttemptRecord, attemptIdOf, type Due, type Instant } from '#webhook/webhook.ts'
 
 /** An execution that takes up a lost one's work: what the pool reported, `in-doubt` if nobody can, `unsent` if it never got that far. */
 export type TakeUp =
@@ -100,7 +101,7 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       attemptId,
       attempt,
       phase: 'marking',
-      startedAt: ctx.world.wallNow(),
+      startedAt: markInstant(args.admitted.due, ctx),
       series: null,
       lonelyDeaths: null,
       record: null,
@@ -151,6 +152,12 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
     state.phase = 'handing-back'
     ask(state, ctx)
   },
+}
+
+/** One that is admitted ahead is marked as of its instant; not one whose instant the clock has gone back from, or that has another one now. */
+const markInstant = ({ nextAt }: Due, ctx: Ctx): Instant => {
+  const now = ctx.world.wallNow()
+  return nextAt > now && nextAt <= handedBy(now) ? nextAt : now
 }
 
 const rows = (ctx: Ctx) => ctx.table<string, RunningExecution>(EXECUTIONS_TABLE)

@@ -12,10 +12,11 @@ import { MANY } from '#actors/mailboxes.ts'
 import { FIGURES_MS, LANE_WINDOW_MAX } from '#config/limits.ts'
 import type { LimitName } from '#guard/admission.ts'
 import { noPressure } from '#guard/backpressure.ts'
+import { dropEarly, noneEarly } from '#guard/early.ts'
 import type { Assumptions, Depth, GuardState } from '#guard/explain.ts'
 import type { Hold } from '#guard/flights.ts'
 import { NO_LOAD, reportLoad } from '#guard/node-load.ts'
-import { dropWaiting, emptyQueues, type HeadPage, offerDue, wantMore, windowAt } from '#guard/queues.ts'
+import { dropWaiting, emptyQueues, type HeadPage, wantMore, windowAt } from '#guard/queues.ts'
 import { emptyCounter } from '#guard/start-counter.ts'
 import {
   bookIn,
@@ -53,7 +54,7 @@ import {
 } from '#webhook/webhook.ts'
 import { figures } from './guard/figures.ts'
 import { answerCounting, countBacklog, explain, onRanked } from './guard/foresight.ts'
-import { onHead, onLanes, readAgain } from './guard/lanes.ts'
+import { onHead, onLanes, readAgain, takeEarlyIn, takeIn } from './guard/lanes.ts'
 import { onGranted, onLimiterStarted, tellHolding } from './guard/limiters.ts'
 import { endFlight, notePace, takeHolds } from './guard/permits.ts'
 import { heedPolicy, listen } from './guard/receiver.ts'
@@ -82,7 +83,9 @@ export interface Permit {
   readonly limiter: number | null
   /** When it came into the guard's hands; its `nextAt` where it waited in the store until a refill. */
   readonly enteredAt: Instant
-  /** From when on it may be sent: its admission, or a little later what the rate of its domain has given it (`../src/guard/rate.ts`). */
+  /** The instant of its webhook. Not a byte is sent before it, whatever the clock has done since. */
+  readonly dueAt: Instant
+  /** From when on it may be sent: its admission, or a little later: its instant, or what the rate of its domain has given it (`../src/guard/rate.ts`). */
   readonly admittedAt: Instant
   /** The same on the monotonic clock. */
   readonly admittedMono: number
@@ -106,7 +109,7 @@ export interface GuardProtocol {
         Predicted
       >
     | Call<{ readonly type: 'show' }, GuardShown>
-  readonly cast: /** From the scheduler: these are due. `more`: lanes of which the store holds due rows that were not told. */
+  readonly cast: /** From the scheduler: these are due, or will be within HANDED_AHEAD_MS. `more`: lanes of which the store holds due rows that were not told. */
     | { readonly type: 'due'; readonly entries: readonly Due[]; readonly more: readonly LaneKey[] }
     /** From the dispatch pool: the request is finished or its socket destroyed; the permit is back. */
     | {
@@ -248,6 +251,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       incarnation: 0,
       round: 0,
       queues: emptyQueues(args.domain, LANE_WINDOW_MAX),
+      early: noneEarly(),
       flights: new Map(),
       holds: 0,
       loading: 0,
@@ -295,6 +299,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   cast: {
     due: ({ entries, more }, state, ctx) => {
       const now = ctx.world.wallNow()
+      takeEarlyIn(now, state)
       for (const due of entries) takeTold(due, now, state, ctx)
       for (const lane of more) takeMore(lane, state)
       return turn(state, ctx)
@@ -337,7 +342,7 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
       return turn(state, ctx)
     },
     withdrawn: ({ id }, state, ctx) => {
-      const attempts = state.queues.waiting.get(id)?.due.attempts
+      const attempts = (state.queues.waiting.get(id)?.due ?? dropEarly(state.early, id))?.attempts
       if (attempts !== undefined && state.refilling > 0) state.gone.add(attemptIdOf(id, attempts + 1))
       dropWaiting(state.queues, id)
       return turn(state, ctx)
@@ -389,10 +394,10 @@ export const guard: Behaviour<GuardProtocol, GuardArgs, State> = {
   },
 }
 
-const takeTold = (due: Due, now: Instant, { flights, queues }: State, ctx: Context<GuardProtocol>): void => {
+const takeTold = (due: Due, now: Instant, state: State, ctx: Context<GuardProtocol>): void => {
   try {
     ctx.world.failpoint('guard.took')
-    if (!flights.has(attemptIdOf(due.id, due.attempts + 1))) offerDue(queues, due, now)
+    if (!state.flights.has(attemptIdOf(due.id, due.attempts + 1))) takeIn(due, now, state)
   } catch (error) {
     throw suspicion({ of: 'webhook', due }, error)
   }

@@ -15,6 +15,7 @@ import { type Behaviour, keep, ok, reply } from '#runtime/behaviour.ts'
 import type { DynamicChildStarted } from '#runtime/dynamic-supervisor.ts'
 import { type Answer, type Call, type Name, name } from '#runtime/protocol.ts'
 import type { ChildInfo } from '#runtime/supervisor.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { abandonLane, abandonPage, admitRow, createHorizon, mergeLane, mergePage, sizeOf } from '#schedule/horizon.ts'
 import { emptyWaitlist, lengthOf, wake } from '#schedule/waitlist.ts'
 import type { Append, Appended, Cancelled, Replay, Replayed, Reschedule, Rescheduled } from '#store/store.ts'
@@ -192,12 +193,12 @@ export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> 
   },
   cast: {
     'retry-due': ({ due }, state, ctx) => {
-      admitRow(state.horizon, due, ctx.world.wallNow())
+      admitRow(state.horizon, due, handedBy(ctx.world.wallNow()))
       tick(state, ctx)
       return keep
     },
     'handed-back': ({ due }, state, ctx) => {
-      admitRow(state.horizon, due, ctx.world.wallNow())
+      admitRow(state.horizon, due, handedBy(ctx.world.wallNow()))
       tick(state, ctx)
       return keep
     },
@@ -292,7 +293,7 @@ export const schedulerActor: Behaviour<SchedulerProtocol, SchedulerArgs, State> 
         return keep
       case 'page':
         if (message.ok && message.value.ok)
-          mergePage(state.horizon, message.value.value.rows, message.value.value.edge, ctx.world.wallNow())
+          mergePage(state.horizon, message.value.value.rows, message.value.value.edge, handedBy(ctx.world.wallNow()))
         else abandonPage(state.horizon)
         tick(state, ctx, message.ok && message.value.ok)
         return keep

@@ -9,6 +9,7 @@ export const lostPermit = (due: Due, attempt: number, startedAt: Instant, ctx: C
   brand: due.brand,
   guard: 0,
   limiter: null,
+  dueAt: due.nextAt,
   enteredAt: startedAt,
   admittedAt: startedAt,
   admittedMono: ctx.world.monoNow(),

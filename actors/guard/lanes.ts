@@ -3,13 +3,40 @@ import type { GuardProtocol } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { LANE_WINDOW_LOW_SHARE, PAGE_ROWS_MAX } from '#config/limits.ts'
 import { hasExpired } from '#guard/admission.ts'
+import { dropEarly, keepEarly, takeDue } from '#guard/early.ts'
 import { laneSize } from '#guard/lane.ts'
-import { caughtUp, fillWindow, type HeadPage, queueOf, wantMore, windowAt, windowMaxOf } from '#guard/queues.ts'
+import {
+  caughtUp,
+  dropWaiting,
+  fillWindow,
+  type HeadPage,
+  offerDue,
+  queueOf,
+  wantMore,
+  windowAt,
+  windowMaxOf,
+} from '#guard/queues.ts'
 import type { Window } from '#guard/window.ts'
 import type { Answer } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { type AttemptId, attemptIdOf, type Brand, type Due, type Instant, type LaneKey } from '#webhook/webhook.ts'
 import { AGAIN_MS, type Ctx, type LanePage, type Read, type State, scheduler } from './state.ts'
 import { suspicion } from './suspects.ts'
+
+/** One that is not due yet waits beside the lanes: it must not stand before one that is. */
+export const takeIn = (due: Due, now: Instant, { queues, early }: State): void => {
+  if (due.nextAt > now) {
+    dropWaiting(queues, due.id)
+    return keepEarly(early, due)
+  }
+  dropEarly(early, due.id)
+  offerDue(queues, due, now)
+}
+
+/** Those that have become due stand with the others from now on. */
+export const takeEarlyIn = (now: Instant, { early, queues }: State): void => {
+  for (let due = takeDue(early, now); due !== undefined; due = takeDue(early, now)) offerDue(queues, due, due.nextAt)
+}
 
 /** Reads which lanes have due rows, then the head of each. */
 export const load = (state: State, ctx: Ctx): void => {
@@ -26,7 +53,7 @@ const loadLater = (state: State, ctx: Ctx): void => {
 }
 
 const requestLanes = (after: LaneKey | null, state: State, ctx: Ctx): void => {
-  const now = ctx.world.wallNow()
+  const now = handedBy(ctx.world.wallNow())
   const query = { type: 'due-lanes', now, domain: state.domain, after, limit: PAGE_ROWS_MAX } as const
   ctx.request(storeKeeper, query, 'lanes', state.round)
 }
@@ -66,7 +93,7 @@ const laneKeyOf = ({ brand, priority, kind }: Window, { domain }: State): LaneKe
 const requestHead = (window: Window, loads: boolean, state: State, ctx: Ctx): void => {
   window.refilling = true
   state.refilling += 1
-  const until = ctx.world.wallNow()
+  const until = handedBy(ctx.world.wallNow())
   const lane = laneKeyOf(window, state)
   const data = { lane, until, round: state.round, loads }
   const limit = Math.min(PAGE_ROWS_MAX, windowMaxOf(state.queues, window) + state.flights.size)
@@ -105,12 +132,18 @@ const mergeHead = (window: Window, page: HeadPage, until: Instant, state: State,
   const now = ctx.world.wallNow()
   const { taken, left } = takePage(window, page, now, state, ctx)
   const all = !page.more && !left && !window.stale
-  if (!all && !window.stale && taken === 0) state.againMono = ctx.world.monoNow() + AGAIN_MS
+  if (!all && !window.stale && taken === 0) state.againMono = headAgainMono(page, now, ctx)
   window.stale = false
   if (!all) return
   caughtUp(state.queues, window)
   const lane = laneKeyOf(window, state)
-  ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: Math.min(until, now) })
+  ctx.cast(scheduler, { type: 'lane-caught-up', lane, upTo: Math.min(until, handedBy(now)) })
+}
+
+/** Where the rest of the head is not due yet, there is nothing new to read before it is. */
+const headAgainMono = ({ rows }: HeadPage, now: Instant, ctx: Ctx): number => {
+  const soon = rows.find(({ nextAt }) => nextAt > now)
+  return soon === undefined ? ctx.world.monoNow() + AGAIN_MS : ctx.world.monoAt(soon.nextAt)
 }
 
 const takePage = (
@@ -127,8 +160,11 @@ const takePage = (
       ctx.world.failpoint('guard.took')
       const attemptId = attemptIdOf(due.id, due.attempts + 1)
       const isHeld = state.flights.has(attemptId) || state.gone.has(attemptId)
-      // Not due any more where the clock has stepped back since the head was asked for.
-      return isHeld || due.nextAt > now || hasExpired(due, now)
+      // Where the clock has stepped back since the head was asked for, it is the horizon's again.
+      if (isHeld || due.nextAt > handedBy(now) || hasExpired(due, now)) return true
+      if (due.nextAt <= now) dropEarly(state.early, due.id)
+      else keepEarly(state.early, due)
+      return due.nextAt > now
     })
   } catch (error) {
     throw inHand === undefined ? error : suspicion({ of: 'webhook', due: inHand }, error)

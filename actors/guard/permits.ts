@@ -3,6 +3,7 @@ import { brandLimiterOf } from '#actors/brand-limiter.ts'
 import { type Admitted, guardKeyIn } from '#actors/guard.ts'
 import { GONE_ATTEMPTS_MAX } from '#config/limits.ts'
 import { concurrencyNow, type Ground, releasePermit, type Start, takeUpPermit } from '#guard/admission.ts'
+import { dropEarly } from '#guard/early.ts'
 import { isQuick } from '#guard/node-load.ts'
 import { dropWaiting, queueOf } from '#guard/queues.ts'
 import { countStart } from '#guard/start-counter.ts'
@@ -41,7 +42,8 @@ const permitFor = (
       guard: state.incarnation,
       limiter,
       enteredAt,
-      admittedAt: ctx.world.wallNow() + Math.round(atMono - ground.nowMono),
+      dueAt: due.nextAt,
+      admittedAt: Math.max(due.nextAt, ctx.world.wallNow() + Math.round(atMono - ground.nowMono)),
       admittedMono: atMono,
       rates,
     },
@@ -84,10 +86,12 @@ export const voidFlight = (attemptId: AttemptId, state: State, ctx: Ctx): void =
 }
 
 /** It was told as due before this guard knew that it is in flight: started a second time, its permit would be counted twice. */
-const dropTold = (attemptId: AttemptId, { queues }: State): void => {
+const dropTold = (attemptId: AttemptId, { queues, early }: State): void => {
   const id = attemptId.slice(0, attemptId.lastIndexOf('.'))
-  const told = queues.waiting.get(id)
-  if (told !== undefined && attemptIdOf(id, told.due.attempts + 1) === attemptId) dropWaiting(queues, id)
+  const told = queues.waiting.get(id)?.due ?? early.byId.get(id)
+  if (told === undefined || attemptIdOf(id, told.attempts + 1) !== attemptId) return
+  dropWaiting(queues, id)
+  dropEarly(early, id)
 }
 
 export const takeUp = (

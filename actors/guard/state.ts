@@ -7,6 +7,7 @@ import type { SchedulerProtocol } from '#actors/scheduler.ts'
 import type { StoreFailed } from '#actors/store-keeper.ts'
 import type { Block } from '#guard/admission.ts'
 import type { Pressure } from '#guard/backpressure.ts'
+import type { Early } from '#guard/early.ts'
 import type { Flights } from '#guard/flights.ts'
 import type { Queues } from '#guard/queues.ts'
 import type { StartCounter } from '#guard/start-counter.ts'
@@ -50,6 +51,8 @@ export interface State extends GuardArgs {
   /** Counts the registrations: an answer to an older one is dropped. */
   round: number
   readonly queues: Queues
+  /** In its hands and not due yet. */
+  readonly early: Early
   readonly flights: Flights
   holds: number
   /** Lane heads that the start still waits for; `lanesRead`: there are no others. */

@@ -3,9 +3,11 @@
 import type { Admitted, GuardProtocol } from '#actors/guard.ts'
 import { FIGURES_MS, GUARD_IDLE_MS, GUARD_WAKE_MIN_MS } from '#config/limits.ts'
 import { type Ground, nextVerdict } from '#guard/admission.ts'
+import { isAtEase, startAhead } from '#guard/ahead.ts'
 import { endDueMono } from '#guard/backpressure.ts'
 import type { BrandQueue } from '#guard/brand-queue.ts'
 import { passTime, saysNothing } from '#guard/conditions.ts'
+import { firstEarly, isNoneEarly, takeEarly } from '#guard/early.ts'
 import { endedHolds, nextHoldEnd } from '#guard/flights.ts'
 import { keepPace } from '#guard/node-load.ts'
 import { restMs as restMsOf } from '#guard/resting.ts'
@@ -26,7 +28,7 @@ import type { Domain } from '#webhook/webhook.ts'
 import { endPressure, tellPressure, writeFigures } from './figures.ts'
 import { forgetIfMany } from './forgetting.ts'
 import { groundOf, roomOf } from './ground.ts'
-import { load, refill } from './lanes.ts'
+import { load, refill, takeEarlyIn } from './lanes.ts'
 import { askLimiter } from './limiters.ts'
 import { endFlight, takeOff } from './permits.ts'
 import { tellChange } from './receiver.ts'
@@ -54,10 +56,10 @@ export const owedTurn = (state: State, ctx: Ctx): Result => {
   if (isReplaced(state, ctx)) return retire(state, ctx)
   return stepOrEnd(state, ctx)
 }
-/** Where others wait for a place, a guard with nothing to do ends at once. */
+/** Where others wait for a place, a guard with nothing to do ends at once; what it would have soon is told to the next one. */
 const stepOrEnd = (state: State, ctx: Ctx): Result => {
   step(state, ctx)
-  return hasNothing(state) && isCrowded(ctx) && ctx.mailboxLength() === 0 ? end(state, ctx) : keep
+  return isAtRest(state) && !hasWork(state) && isCrowded(ctx) && ctx.mailboxLength() === 0 ? end(state, ctx) : keep
 }
 
 const step = (state: State, ctx: Ctx): void => {
@@ -68,7 +70,11 @@ const step = (state: State, ctx: Ctx): void => {
   for (const change of passTime(ground.conditions, ground.nowMono)) tellChange(change, state.domain, state, ctx)
   const admitted: Admitted[] = []
   state.block = null
-  if (state.phase === 'open') admit(admitted, ground, state, ctx)
+  takeEarlyIn(ground.nowAt, state)
+  if (state.phase === 'open') {
+    admit(admitted, ground, state, ctx)
+    if (!isCrowded(ctx)) admitAhead(admitted, ground, state, ctx)
+  }
   if (admitted.length > 0 || waitsForNode(state)) roomOf(state, ctx)
   if (admitted.length > 0) {
     ctx.cast(executor, { type: 'start', admitted })
@@ -98,6 +104,17 @@ const admit = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): vo
   for (const queue of asking) askLimiter(queue, state, ctx)
 }
 
+/** Those that are not due yet, in order, up to the first that has to wait. */
+const admitAhead = (admitted: Admitted[], ground: Ground, state: State, ctx: Ctx): void => {
+  const { early, queues } = state
+  for (let due = firstEarly(early); due !== undefined && isAtEase(queues, ground); due = firstEarly(early)) {
+    const start = startAhead(queues, due, ctx.world.monoAt(due.nextAt), ground)
+    if (start === null) return
+    takeEarly(early)
+    admitted.push(takeOff(start, null, ground, state, ctx))
+  }
+}
+
 export const onWake = (state: State, ctx: Ctx): Result => {
   if (isReplaced(state, ctx)) return retire(state, ctx)
   const now = ctx.world.monoNow()
@@ -119,7 +136,8 @@ const again = (state: State, ctx: Ctx): void => {
 const isAtRest = (state: State): boolean =>
   state.phase === 'open' && state.flights.size === 0 && state.refilling === 0 && state.queues.reserved === 0
 const isCrowded = (ctx: Ctx): boolean => ctx.table<string, CrowdRow>(CROWD_TABLE).has(CROWD)
-const hasWork = ({ queues }: State): boolean => queues.waiting.size > 0 || queues.hungry.size > 0
+const hasWork = ({ queues, early }: State): boolean =>
+  queues.waiting.size > 0 || queues.hungry.size > 0 || !isNoneEarly(early)
 const hasNothing = (state: State): boolean => isAtRest(state) && !hasWork(state)
 const isIdle = (state: State): boolean => hasNothing(state) && state.pressure.limit === null
 
@@ -177,6 +195,8 @@ const arm = (now: number, state: State, ctx: Ctx): void => {
   let at = Math.min(state.againMono, endDueMono(state.pressure))
   if (state.block !== null) at = Math.min(at, state.block.untilMono)
   if (state.holds > 0) at = Math.min(at, nextHoldEnd(state.flights))
+  const early = firstEarly(state.early)
+  if (early !== undefined) at = Math.min(at, ctx.world.monoAt(early.nextAt))
   if (state.figuresStale) at = Math.min(at, state.figuresMono + FIGURES_MS)
   if (isIdle(state)) at = Math.min(at, state.idleSinceMono + GUARD_IDLE_MS)
   if (at === NEVER || (state.wake !== null && state.wake.atMono <= at)) return

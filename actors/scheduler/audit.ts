@@ -2,6 +2,7 @@
 import { guardKeyIn } from '#actors/guard.ts'
 import { AUDIT_MS, WAKE_MAX_MS } from '#config/limits.ts'
 import type { Answer } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { stepBack } from '#schedule/horizon.ts'
 import { forgetCrashes } from './crashes.ts'
 import { scan, scanLater } from './scan.ts'
@@ -15,7 +16,7 @@ const WIDE_AUDIT_EACH = 6
 export const onRecovered = (state: State, ctx: Ctx): void => {
   state.recovered = true
   // The horizon begins where the scan ends, also if the clock has gone back meanwhile.
-  stepBack(state.horizon, ctx.world.wallNow())
+  stepBack(state.horizon, handedBy(ctx.world.wallNow()))
   scan(null, true, ctx)
   tick(state, ctx)
 }

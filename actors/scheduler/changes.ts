@@ -3,6 +3,7 @@ import { guardFor } from '#actors/guard.ts'
 import type { NewDue, Retimed } from '#actors/scheduler.ts'
 import { type StoreFailed, storeKeeper } from '#actors/store-keeper.ts'
 import type { Answer } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { admitRow, type Horizon, isBefore, remove } from '#schedule/horizon.ts'
 import type { Appended, Cancelled } from '#store/store.ts'
 import type { Instant } from '#webhook/webhook.ts'
@@ -29,7 +30,7 @@ export const onAppended = (
       if (appended.duplicates[i] === true) continue
       const head = heads[i] as NewDue
       const seq = appended.seqs[i] as number
-      if (reaches(state.horizon, head.nextAt, seq)) admitRow(state.horizon, { ...head, seq }, now)
+      if (reaches(state.horizon, head.nextAt, seq)) admitRow(state.horizon, { ...head, seq }, handedBy(now))
     }
     state.events.emit({ type: 'webhook.scheduled', at: now, count: heads.length, brand: heads[0]?.brand ?? 'default' })
   }
@@ -88,7 +89,7 @@ export const onRetimed = (
   const now = ctx.world.wallNow()
   remove(state.horizon, due.id)
   if (due.nextAt > now) ctx.cast(guardFor(ctx, due.domain), { type: 'withdrawn', id: due.id })
-  admitRow(state.horizon, due, now)
+  admitRow(state.horizon, due, handedBy(now))
   const type = op.type === 'replay' ? 'webhook.replayed' : 'webhook.rescheduled'
   state.events.emit({ type, at: now, id: due.id, domain: due.domain, brand: due.brand, nextAt: due.nextAt })
   tick(state, ctx)

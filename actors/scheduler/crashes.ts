@@ -3,6 +3,7 @@ import { executor } from '#actors/executor.ts'
 import { suspectOf } from '#actors/guard/suspects.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { type ExitReason, isBenign } from '#runtime/exit.ts'
+import { handedBy } from '#schedule/handed.ts'
 import type { Domain } from '#webhook/webhook.ts'
 import type { Crashes, Ctx, State } from './state.ts'
 
@@ -48,7 +49,7 @@ const accuse = (reason: ExitReason, suspects: Map<string, number>, ctx: Ctx): vo
   const { suspect } = named
   if (suspect.of === 'webhook') ctx.cast(executor, { type: 'quarantine', due: suspect.due, detail })
   else {
-    const until = ctx.world.wallNow()
+    const until = handedBy(ctx.world.wallNow())
     ctx.request(storeKeeper, { type: 'lane', lane: suspect.lane, after: null, until, limit: 1 }, 'accused', detail)
   }
 }

@@ -47,10 +47,11 @@ export const noteCrowd = (state: State, ctx: Ctx): void => {
   if (pressure.clearSinceMono !== null && state.crowdTick === null)
     state.crowdTick = ctx.sendAfter(Math.max(0, endDueMono(pressure) - ctx.world.monoNow()), { type: 'crowd' })
 }
-const flag = (isCrowded: boolean, ctx: Ctx): void => {
+export const isCrowded = (ctx: Ctx): boolean => ctx.table<string, CrowdRow>(CROWD_TABLE).has(CROWD)
+const flag = (isFull: boolean, ctx: Ctx): void => {
   const table = ctx.table<string, CrowdRow>(CROWD_TABLE)
-  if (isCrowded === table.has(CROWD)) return
-  if (isCrowded) table.set(CROWD, { sinceAt: ctx.world.wallNow() })
+  if (isFull === table.has(CROWD)) return
+  if (isFull) table.set(CROWD, { sinceAt: ctx.world.wallNow() })
   else table.delete(CROWD)
 }
 /** By name; of the others nobody knows how many there are. */

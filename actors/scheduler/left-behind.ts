@@ -4,6 +4,7 @@ import { storeKeeper } from '#actors/store-keeper.ts'
 import { PAGE_ROWS_MAX, WAKE_MAX_MS } from '#config/limits.ts'
 import { RESTING_TABLE, type RestingRow } from '#guard/tables.ts'
 import type { Answer, Down } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { joinLine } from '#schedule/waitlist.ts'
 import type { Domain, Instant, LaneKey } from '#webhook/webhook.ts'
 import { isCrash, parkFor } from './crashes.ts'
@@ -38,7 +39,7 @@ export const unpark = (domain: Domain, state: State, ctx: Ctx): void => {
 }
 
 const askLeftBehind = (domain: Domain, ctx: Ctx, after: LaneKey | null = null): void => {
-  const now = ctx.world.wallNow()
+  const now = handedBy(ctx.world.wallNow())
   const query = { type: 'due-lanes', now, domain, after, limit: PAGE_ROWS_MAX } as const
   ctx.request(storeKeeper, query, 'left-behind', { domain, now })
 }

@@ -3,6 +3,7 @@ import { guardKeyIn, guardOf } from '#actors/guard.ts'
 import { storeKeeper } from '#actors/store-keeper.ts'
 import { PAGE_ROWS_MAX } from '#config/limits.ts'
 import type { Answer } from '#runtime/protocol.ts'
+import { handedBy } from '#schedule/handed.ts'
 import { goOn, takeCircle, wantsCircle } from '#schedule/waitlist.ts'
 import type { Domain, LaneKey } from '#webhook/webhook.ts'
 import type { Ctx, Lanes, Read, State } from './state.ts'
@@ -12,7 +13,8 @@ export const lookForUnlisted = (state: State, ctx: Ctx): void => {
   if (state.isCircling || state.quiesced || !wantsCircle(state.list)) return
   state.isCircling = true
   const after = goOn(state.list)
-  ctx.request(storeKeeper, { type: 'due-lanes', now: ctx.world.wallNow(), after, limit: PAGE_ROWS_MAX }, 'unlisted')
+  const now = handedBy(ctx.world.wallNow())
+  ctx.request(storeKeeper, { type: 'due-lanes', now, after, limit: PAGE_ROWS_MAX }, 'unlisted')
 }
 
 /** Lanes that say nothing cost little: then the next page is read at once. After a failed read the next tick asks again. */

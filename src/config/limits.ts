@@ -3,6 +3,10 @@
 /** Scheduler: entries held in memory ahead of time. ~200 bytes each (reliability.md O3). */
 export const HORIZON_ENTRIES_MAX = 10_000
 export const HORIZON_AHEAD_MS = 60_000
+/** Webhooks are handed to their guards so long before they are due: a started mark is on disk within it, unless the disk or the machine stalls. */
+export const HANDED_AHEAD_MS = 10
+/** Those that are due within so long are handed over together. */
+export const HANDED_TOGETHER_MS = 3
 /** In a crowd it skips what it has not read this long after it was due: those who wait for a place find it in the store anyway. */
 export const HORIZON_BEHIND_MS_MAX = 500
 /** Rows of one read in the store's thread: keeps a transaction and a message under ~5 ms (D-15, D-16). */

@@ -75,7 +75,7 @@ export interface Start {
   readonly enteredAt: Instant
   /** Keys of the rates that it was counted under. */
   readonly rates: readonly string[]
-  /** Monotonic instant from which on it may be sent: now, or what its domain's rate says, a little ahead. */
+  /** Monotonic instant from which on it may be sent: now, or a little ahead, when it is due or what its domain's rate says. */
   readonly atMono: number
 }
 export interface Block {
@@ -289,16 +289,19 @@ const start = (queues: Queues, queue: BrandQueue, ground: Ground): Start | undef
   noteEmptied(queues.ring, queue)
   const enteredAt = queues.waiting.get(due.id)?.enteredAt ?? due.nextAt
   queues.waiting.delete(due.id)
+  return countStart(queues, queue, { due, enteredAt, atMono: startAt(queues.keys.rate, ground) }, ground)
+}
+/** Counts a start against every limit. The caller has seen that each of them allows it. */
+export const countStart = (queues: Queues, queue: BrandQueue, one: Omit<Start, 'rates'>, ground: Ground): Start => {
   accrue(queue, ground.nowMono)
   ground.nodeRoom -= 1
   queues.inFlight += 1
   queue.inFlight += 1
   if (isShareFull(queue, ground.limits)) stayExact(queues, ground.nowMono)
-  const atMono = startAt(queues.keys.rate, ground)
-  const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain, atMono)
-  countTry(ground.conditions.budget, due.attempts > 0, ground.nowMono)
-  noteStarted(ground.conditions, queue.brand, atMono)
-  return { due, enteredAt, rates, atMono }
+  const rates = countRates(ground, queues.keys.rate, queue.keys.rateInDomain, one.atMono)
+  countTry(ground.conditions.budget, one.due.attempts > 0, ground.nowMono)
+  noteStarted(ground.conditions, queue.brand, one.atMono)
+  return { ...one, rates }
 }
 const NO_RATES: readonly string[] = []
 const countRates = (ground: Ground, domainKey: string, brandKey: string, atMono: number): readonly string[] => {

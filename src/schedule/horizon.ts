@@ -189,7 +189,7 @@ export const remove = (horizon: Horizon, id: WebhookId): boolean => {
   return true
 }
 
-/** What is due at `now`, in order, taken out. Never early: the wall clock decides. Throws where the horizon has lost count of itself. */
+/** What is due by `now`, in order, taken out. Throws where the horizon has lost count of itself. */
 export const takeDue = (horizon: Horizon, now: Instant): Due[] => {
   if (sizeOf(horizon) !== horizon.known.size)
     throw new Error(`the horizon holds ${sizeOf(horizon)} entries and knows ${horizon.known.size}`)
@@ -213,6 +213,14 @@ export const handOver = (horizon: Horizon, now: Instant): LaneKey[] => {
     handed.push(lane.lane)
   }
   return handed
+}
+
+/** When the next of them will be due; Infinity: nobody knows of one. */
+export const nextHandOver = (horizon: Horizon): Instant => {
+  let next = Number.POSITIVE_INFINITY
+  for (const [text, { handed, reading, cut }] of horizon.cutLanes)
+    if (!handed && reading === null && !horizon.laneCounts.has(text)) next = Math.min(next, cut.nextAt)
+  return next
 }
 
 export interface PageWish {

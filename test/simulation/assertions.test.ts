@@ -84,6 +84,7 @@ const CASES: readonly Case[] = [
         brand: BRAND,
         guard: 1,
         limiter: null,
+        dueAt: 0,
         enteredAt: 0,
         admittedAt: 0,
         admittedMono: 0,

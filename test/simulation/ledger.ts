@@ -57,6 +57,7 @@ export class Ledger {
   /** Webhooks whose request has killed or hung a thread. */
   readonly poison = new Set<WebhookId>()
   readonly #marks = new Map<AttemptId, readonly [number, number]>()
+  readonly #markedAhead = new Map<AttemptId, { readonly startedAt: number; readonly mono: number }>()
   #steppedBackAt = Number.NEGATIVE_INFINITY
   readonly #zombies = new Set<AttemptId>()
   readonly #wasDue = new Set<string>()
@@ -104,7 +105,11 @@ export class Ledger {
   /** A mark is asked for, perhaps not for the first time. */
   marking(attemptId: AttemptId, startedAt: number): void {
     const now = this.#world.monoNow()
-    const mono = now - (this.#world.wallNow() - startedAt)
+    // One that is not due yet is marked as of its instant; asked for again, it is still the same start.
+    if (startedAt > this.#world.wallNow() && this.#markedAhead.get(attemptId)?.startedAt !== startedAt)
+      this.#markedAhead.set(attemptId, { startedAt, mono: now })
+    const ahead = this.#markedAhead.get(attemptId)
+    const mono = ahead?.startedAt === startedAt ? ahead.mono : now - (this.#world.wallNow() - startedAt)
     const stepped = this.lastStepMono > Math.min(mono, now) - STEP_SLACK_MS
     const low = stepped ? now - STEP_SLACK_MS : mono - ADMISSION_SLACK_MS
     this.#marks.set(attemptId, [low, Math.min(now, stepped ? now : mono + ADMISSION_SLACK_MS)])

@@ -59,8 +59,8 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'due five milliseconds early',
     'actors/scheduler/wake-up.ts',
-    'tellDue(takeDue(state.horizon, now), now, state, ctx)',
-    'tellDue(takeDue(state.horizon, now + 5), now, state, ctx)',
+    'tellDue(takeDue(state.horizon, toldBy(now, ctx)), now, state, ctx)',
+    'tellDue(takeDue(state.horizon, toldBy(now, ctx) + 5), now, state, ctx)',
   ),
   bug(
     'nothing is read at the start of a scheduler',
@@ -71,7 +71,7 @@ export const PLANTED: readonly PlantedBug[] = [
   bug(
     'a retry is not taken into the horizon',
     'actors/scheduler.ts',
-    "    'retry-due': ({ due }, state, ctx) => {\n      admitRow(state.horizon, due, ctx.world.wallNow())",
+    "    'retry-due': ({ due }, state, ctx) => {\n      admitRow(state.horizon, due, handedBy(ctx.world.wallNow()))",
     "    'retry-due': ({ due: _due }, state, ctx) => {",
   ),
   bug(

@@ -1,6 +1,6 @@
 /** D-17 in virtual time: webhooks that end the whole process, and those that only were there. */
 import { expect, it } from 'vitest'
-import { LONELY_DEATHS_MAX } from '#config/limits.ts'
+import { HANDED_AHEAD_MS, LONELY_DEATHS_MAX } from '#config/limits.ts'
 import { VirtualDaemon } from '#test/support/virtual-daemon.ts'
 import { DEFAULT_RETRY_POLICY } from '#webhook/retry.ts'
 
@@ -11,6 +11,9 @@ const PATIENT = {
   initialDelayMs: 1_000,
   jitter: 0,
 } as const
+
+/** Further apart than webhooks are admitted ahead: no death comes between somebody's started mark and its instant. */
+const STEP_MS = 2 * HANDED_AHEAD_MS
 
 /** A service manager around a daemon that dies 20 ms after a poisonous request: with a report that says whose heap it was, or without. */
 const withPoison = (poisons: number, leavesReport: boolean) => {
@@ -24,8 +27,8 @@ const withPoison = (poisons: number, leavesReport: boolean) => {
     return { never: true }
   }
   const live = async (ms: number): Promise<void> => {
-    for (let passed = 0; passed < ms; passed += 20) {
-      await daemon.world.advance(20)
+    for (let passed = 0; passed < ms; passed += STEP_MS) {
+      await daemon.world.advance(STEP_MS)
       if (dying === null) continue
       deaths.push(dying)
       const run = `run-${deaths.length}`
@@ -39,7 +42,7 @@ const withPoison = (poisons: number, leavesReport: boolean) => {
     await daemon.start()
     const ids = await daemon.schedule(
       Array.from({ length: neighbours + poisons }, (_, n) => ({
-        inMs: 100 + n,
+        inMs: 100 + STEP_MS * n,
         retry: PATIENT,
         domain: `d${n % 7}.com`,
       })),

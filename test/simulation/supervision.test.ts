@@ -96,6 +96,7 @@ it('SUPV-05: an assertion on the state of the dispatch-pool fails: it dies, what
     guard: 0,
     limiter: null,
     rates: [],
+    dueAt: 0,
     enteredAt: 0,
     admittedAt: 0,
     admittedMono: 0,

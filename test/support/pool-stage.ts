@@ -155,6 +155,7 @@ export class PoolStage {
       brand: 'acme',
       guard,
       limiter: null,
+      dueAt: 0,
       enteredAt: 0,
       admittedAt: 0,
       admittedMono: 0,
