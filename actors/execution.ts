@@ -170,13 +170,13 @@ const learn = (known: TakeUp, state: State, ctx: Ctx): void => {
 /** Asks whatever the phase is about; every question may be asked twice (D-3). */
 const ask = (state: State, ctx: Ctx): void => {
   const { token, admitted } = state.args
-  const { id, seq } = admitted.due
+  const { id, seq, nextAt: dueAt } = admitted.due
   switch (state.phase) {
     case 'marking':
       ctx.world.failpoint('execution.marking')
       return ctx.request(
         storeKeeper,
-        { type: 'mark-started', id, seq, attempt: state.attempt, token, startedAt: state.startedAt },
+        { type: 'mark-started', id, seq, attempt: state.attempt, token, startedAt: state.startedAt, dueAt },
         'marked',
         null,
         Number.POSITIVE_INFINITY,

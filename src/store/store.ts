@@ -147,7 +147,7 @@ interface Whose {
  * Compare-and-set: live, `attempt - 1` attempts made, not started; or already started with this token (D-3). Not synced.
  * The token of the start that was handed back last never starts again (`other-attempt`): what was given back as unsent stays
  * unsent. A row whose `expiresAt` is not after `startedAt` ends as `expired`, and one whose bytes are damaged as `quarantined`:
- * `not-live`, with `ended`, also when the same mark is sent again. `not-due`: it has a later instant (rescheduled, or the clock went back);
+ * `not-live`, with `ended`, also when the same mark is sent again. `not-due`: it has another instant (rescheduled), or a later one (the clock went back);
  * nothing is changed.
  */
 export interface MarkStarted extends Whose {
@@ -156,6 +156,8 @@ export interface MarkStarted extends Whose {
   /** Names this start; unique for ever. */
   readonly token: string
   readonly startedAt: Instant
+  /** As of which instant it is started: where it has another one now it is not due, since `startedAt` may be of a clock that has gone back since. */
+  readonly dueAt?: Instant
 }
 /** `request` is a view into the buffer of the whole group's answers: copy it before posting it to another thread. */
 export type Marked =

@@ -56,6 +56,35 @@ describe('a webhook that is given another instant', () => {
     expect(arrivalsOf(daemon, ids[2] ?? '')[0]).toBeGreaterThanOrEqual(at)
   })
 
+  it('while its mark waits and the clock goes back, is not sent before it, though it was due by the clock of its mark', async () => {
+    let release = (): void => undefined
+    const daemon = new VirtualDaemon({
+      faults: {
+        beforeWrite(group) {
+          if (daemon.disk.started.size > 0 || !group.some(({ type }) => type === 'mark-started')) return
+          return new Promise<void>((resolve) => {
+            release = resolve
+          })
+        },
+      },
+    })
+    await daemon.start()
+    const [id = ''] = await daemon.schedule([{ inMs: 1_000 }])
+    await daemon.world.advance(1_000)
+    daemon.world.stepWall(-5_000)
+    const at = daemon.world.wallNow() + 3_000
+    expect(await reschedule(daemon, id, at)).toBe('rescheduled')
+    release()
+    await daemon.world.advance(2_900)
+    expect(arrivalsOf(daemon, id)).toEqual([])
+    release()
+    await daemon.world.advance(200)
+    release()
+    await daemon.world.advance(200)
+    expect(arrivalsOf(daemon, id)).toHaveLength(1)
+    expect(arrivalsOf(daemon, id)[0]).toBeGreaterThanOrEqual(at)
+  })
+
   it('later, at the moment when it is being started, is either running, or waits for its new instant', async () => {
     for (let delayMs = 0; delayMs < 12; delayMs++) {
       const daemon = new VirtualDaemon({

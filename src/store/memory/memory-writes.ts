@@ -150,7 +150,8 @@ const markStarted = (disk: MemoryDisk, op: MarkStarted): Marked => {
     if (row.attempts !== op.attempt - 1 || row.backToken === op.token) return { ok: false, why: 'other-attempt' }
     if (row.expiresAt !== null && row.expiresAt <= op.startedAt)
       return { ok: false, why: 'not-live', ended: endExpired(disk, row, op.startedAt) }
-    if (row.nextAt > op.startedAt) return { ok: false, why: 'not-due', nextAt: row.nextAt }
+    if (row.nextAt > op.startedAt || row.nextAt !== (op.dueAt ?? row.nextAt))
+      return { ok: false, why: 'not-due', nextAt: row.nextAt }
     disk.place(row, { ...row, attempts: op.attempt, started: { token: op.token, at: op.startedAt, alone: false } })
   }
   return { ok: true, request: Uint8Array.from(row.request), ...seriesOf(row), lonelyDeaths: row.lonelyDeaths }

@@ -56,7 +56,7 @@ export const packGroup = (ops: readonly WriteOp[]): PackedGroup<WriteOp> => {
   const to = new Writer(room)
   const others: WriteOp[] = []
   for (const op of ops) {
-    if (op.type === 'mark-started' && op.seq !== undefined) packMark(op, op.seq, to)
+    if (op.type === 'mark-started' && op.seq !== undefined && op.dueAt !== undefined) packMark(op, op.seq, op.dueAt, to)
     else if (op.type === 'record-outcome' && op.seq !== undefined && op.lonelyDeaths === undefined)
       packOutcome(op, op.seq, to)
     else if (isCopied(op)) packAppend(op, to)
@@ -179,11 +179,12 @@ const packAppend = ({ count, rows }: Append, to: Writer): void => {
   to.bytes(rows)
 }
 
-const packMark = ({ id, attempt, token, startedAt }: MarkStarted, seq: number, to: Writer): void => {
+const packMark = ({ id, attempt, token, startedAt }: MarkStarted, seq: number, dueAt: Instant, to: Writer): void => {
   to.u8(MARK)
   to.f64(seq)
   to.u32(attempt)
   to.f64(startedAt)
+  to.f64(dueAt)
   to.text(id)
   to.text(token)
 }
@@ -192,7 +193,8 @@ const unpackMark = (from: Reader): Required<MarkStarted> => {
   const seq = from.f64()
   const attempt = from.u32()
   const startedAt = from.f64()
-  return { type: 'mark-started', id: from.text(), seq, attempt, token: from.text(), startedAt }
+  const dueAt = from.f64()
+  return { type: 'mark-started', id: from.text(), seq, attempt, token: from.text(), startedAt, dueAt }
 }
 
 const packOutcome = ({ id, token, attempt, next }: RecordOutcome, seq: number, to: Writer): void => {

@@ -103,7 +103,8 @@ export class LiveRows {
       if (live.attempts !== op.attempt - 1 || live.back === op.token) return { ok: false, why: 'other-attempt' }
       if (live.expiresAt !== null && live.expiresAt <= op.startedAt)
         return this.#endUnsent('expired', op, live, changes)
-      if (live.nextAt > op.startedAt) return { ok: false, why: 'not-due', nextAt: live.nextAt }
+      if (live.nextAt > op.startedAt || live.nextAt !== (op.dueAt ?? live.nextAt))
+        return { ok: false, why: 'not-due', nextAt: live.nextAt }
       // Damaged bytes are never sent, never tried again, and stop nobody (reliability.md D9).
       if (!isWhole(body)) return this.#endUnsent('quarantined', op, live, changes)
       this.#starts.add(live, op.token, op.startedAt)

@@ -216,6 +216,19 @@ describe.each(ENGINES)('a $name store', (engine) => {
       expect(await counts()).toMatchObject({ executing: 0, scheduled: 2 })
       expect(await start(store, idOf(1), 1, 't', T0 + 50)).toMatchObject({ ok: true })
     })
+    it.each([{ seq: 1 }, {}])(
+      'starts nothing as of an instant that it has not any more, whatever the clock said then (%o)',
+      async (hint) => {
+        await append(store, newWebhook(1, { at: T0 }))
+        const [rescheduled] = await store.write([
+          { type: 'reschedule', id: idOf(1), brand: null, at: T0 + 50, now: T0 - 10 },
+        ])
+        expect(rescheduled).toMatchObject({ outcome: 'rescheduled' })
+        const mark = { type: 'mark-started', id: idOf(1), ...hint, attempt: 1, token: 't', startedAt: T0 + 90 } as const
+        expect(await store.write([{ ...mark, dueAt: T0 }])).toEqual([{ ok: false, why: 'not-due', nextAt: T0 + 50 }])
+        expect(await store.write([{ ...mark, dueAt: T0 + 50 }])).toMatchObject([{ ok: true }])
+      },
+    )
     it('answers several marks of one group each with its own request', async () => {
       await append(store, ...[1, 2, 3].map((n) => newWebhook(n)))
       const marks = [1, 2, 3].map((n) => {

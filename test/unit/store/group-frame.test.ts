@@ -19,6 +19,7 @@ const mark: fc.Arbitrary<MarkStarted> = fc
     startedAt: instant,
   })
   .chain((op) => whose.map((of) => ({ ...op, ...of })))
+  .chain((op) => fc.option(instant, { nil: undefined }).map((dueAt) => (dueAt === undefined ? op : { ...op, dueAt })))
 const attempt: fc.Arbitrary<AttemptRecord> = fc.record({
   number: fc.integer({ min: 1, max: 1e6 }),
   startedAt: instant,
