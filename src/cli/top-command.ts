@@ -1,4 +1,5 @@
 /** `top`: the guards at work, drawn over themselves every second. */
+import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import colors from 'picocolors'
 import { type Client, type Results, RpcFailure } from '#client/node.ts'
@@ -90,7 +91,7 @@ export const topLines = (monitor: Monitor, columns = WIDE_COLUMNS): readonly str
     ...(columns < NARROW_COLUMNS ? [] : [headLine(layoutOf(columns))]),
     ...(monitor.domains.length === 0 ? ['no guard is at work'] : []),
     ...monitor.domains.flatMap((one) =>
-      columns < NARROW_COLUMNS ? shortLines(one) : [guardLine(one, layoutOf(columns))],
+      columns < NARROW_COLUMNS ? shortLines(one) : [guardLine(one, layoutOf(columns), columns)],
     ),
   ]
 }
@@ -124,10 +125,10 @@ const headLine = (layout: Layout): string => {
   const head = [cell('domain', layout.domain), cell('state', layout.state), cell('open', pair), cell('starts /s', pair)]
   return colors.bold([...head, cell('waiting', layout.figure), layout === WIDE ? 'drains in' : 'drains'].join(' '))
 }
-const guardLine = (one: Figures, layout: Layout): string => {
+const guardLine = (one: Figures, layout: Layout, columns: number): string => {
   const { concurrency, rate } = one
-  const pressed = one.backpressure.active ? colors.yellow(` ${one.backpressure.limit ?? 'held'}`) : ''
-  return [
+  const held = one.backpressure.active ? ` ${one.backpressure.limit ?? 'held'}` : ''
+  const figures = [
     cell(printable(one.domain), layout.domain),
     paintState(one.state)(cell(one.state, layout.state)),
     against(layout, concurrency.current, concurrency.limit),
@@ -138,8 +139,10 @@ const guardLine = (one: Figures, layout: Layout): string => {
       rate.limit === null ? null : Math.ceil(rate.limit) + (rate.burst ?? 1) - 1,
     ),
     cell(grouped(one.queueDepth), layout.figure),
-    `${drainOf(one)}${pressed}${overshootOf(one)}`,
+    `${drainOf(one)}${overshootOf(one)}`,
   ].join(' ')
+  const fits = stripVTControlCharacters(figures).length + held.length <= columns
+  return fits ? `${figures}${colors.yellow(held)}` : figures
 }
 /** Where there is no room for columns: a guard in two lines, without bars. */
 const shortLines = (one: Figures): readonly string[] => {

@@ -222,8 +222,7 @@ class Connection {
     this.#failures += 1
     if (why.includes('401') || why.includes('429') || this.#failures >= (this.#options.tries ?? TRIES)) {
       this.#closed = true
-      const code = why.includes('401') || why.includes('429') ? 'UNAUTHENTICATED' : 'DISCONNECTED'
-      return this.#giveUp(new RpcFailure(code, code === 'UNAUTHENTICATED' ? `the key is not taken (${why})` : why))
+      return this.#giveUp(this.#refusal(why))
     }
     const backoff = Math.min(RECONNECT_MS_MAX, RECONNECT_MS * 2 ** this.#failures)
     this.#timer = this.#options.world.setTimer(backoff * (0.5 + this.#options.world.random() / 2), () => this.#dial())
@@ -308,6 +307,16 @@ class Connection {
   #newKey(): string {
     const { world } = this.#options
     return `c-${world.wallNow().toString(36)}-${hex(world.randomBytes(12))}`
+  }
+
+  /** Says what its reader can mend. */
+  #refusal(why: string): RpcFailure {
+    const { url } = this.#options
+    if (why.includes('401'))
+      return new RpcFailure('UNAUTHENTICATED', `${url} does not take the key (${why}): give another`)
+    if (why.includes('429'))
+      return new RpcFailure('UNAUTHENTICATED', `too many wrong keys at ${url} (${why}): wait a while`)
+    return disconnected(`no daemon answers at ${url} (${why}): start it, or give the url where it listens`)
   }
 }
 

@@ -119,7 +119,7 @@ export const guardView = async (domain: Domain, caller: Caller, backend: Backend
   return {
     ...figures,
     ...(shown === null ? {} : { queueDepth: shown.waiting }),
-    ...(shown === null || shown.drainMs === null ? {} : { drainMs: shown.drainMs }),
+    ...(shown === null || shown.drainMs === null || figures.state === 'paused' ? {} : { drainMs: shown.drainMs }),
     depths: (shown?.depths ?? []).filter((depth) => brand === null || depth.brand === brand),
     serviceMs: shown?.serviceMs ?? 0,
     ...(shown?.closedUntil == null ? {} : { closedUntil: formatInstant(shown.closedUntil) }),
@@ -201,9 +201,10 @@ const pressureOf = ({ blockedOn, crowdSinceAt }: PlaceRow, oldestAt: Instant | n
   limit: blockedOn.limit,
 })
 
-/** At the configured rate, else at the rate of the last second; left out where nothing is known. */
+/** At the configured rate, else at the rate of the last second; left out where nothing is known, and where a pause holds it for nobody knows how long. */
 const drainOf = (row: GuardRow, queueDepth: number): { drainMs?: number } => {
   if (queueDepth === 0) return { drainMs: 0 }
+  if (row.state === 'paused') return {}
   const perSecond = row.rate.limit ?? row.rate.startsLastSecond
   return perSecond > 0 ? { drainMs: Math.round((queueDepth / perSecond) * 1_000) } : {}
 }

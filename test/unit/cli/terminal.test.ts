@@ -41,6 +41,11 @@ describe('a live view', () => {
       /^a-long-name\.of-a-… breaker-… .{5} 1,000 of … .{5} 999 of 1,… 100,000 +100 s/,
     )
   })
+  it('says what holds a guard where it fits, and nothing of it where it would be cut', () => {
+    const last = (columns: number): string => stripVTControlCharacters(topLines(monitor, columns).at(-1) ?? '')
+    expect(last(80)).toMatch(/ 100 s$/)
+    expect(last(100)).toMatch(/ 100 s domain-concurrency$/)
+  })
   it('shows every figure of a guard, and all totals, within 40 columns', () => {
     const totals = { scheduled: 1, waiting: 100_000, executing: 3, retrying: 4, delivered: 5, dead: 6 }
     const lines = topLines({ ...monitor, totals } as object as Monitor, 40).map(stripVTControlCharacters)

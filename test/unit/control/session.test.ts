@@ -183,7 +183,14 @@ describe('a session', () => {
       expect(await stateOf(id)).not.toBe('delivered')
       expect(await client.call('getLimits', { domain })).toEqual({ limits: [] })
       const paused = { setBy: expect.stringMatching(/^admin .*: release$/), setAt: expect.any(String) }
-      expect(await client.call('getGuard', { domain })).toMatchObject({ paused })
+      await client.call('configureRateLimit', { domain, requestsPerSecond: 10 })
+      const held = await client.call('getGuard', { domain })
+      expect(held).toMatchObject({ paused, queueDepth: 1, rate: { limit: 10 } })
+      expect(held).not.toHaveProperty('drainMs')
+      const listed = async () =>
+        (await client.call<{ guards: { domain: string }[] }>('listGuards')).guards.find((one) => one.domain === domain)
+      await expect.poll(listed).toMatchObject({ state: 'paused', queueDepth: 1 })
+      expect(await listed()).not.toHaveProperty('drainMs')
       expect(await client.call('explainWebhook', { id })).toMatchObject({ paused })
       expect(await client.call('resumeDomain', { domain })).toEqual({ domain, paused: false })
       expect(await client.call('getGuard', { domain })).not.toHaveProperty('paused')
