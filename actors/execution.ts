@@ -263,7 +263,7 @@ const onMarked = (marked: Marked, state: State, ctx: Ctx): Result => {
   })
   events.emit({
     type: 'attempt.started',
-    at: ctx.world.wallNow(),
+    at: Math.max(state.startedAt, ctx.world.wallNow()),
     attemptId: state.attemptId,
     domain: admitted.due.domain,
     brand: admitted.due.brand,

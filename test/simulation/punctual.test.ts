@@ -32,12 +32,18 @@ const justBefore = async (ms: number, daemon: VirtualDaemon, webhook: VirtualWeb
 
 it('what a started mark takes makes nobody late: each is sent at its millisecond', async () => {
   const daemon = await started()
-  await daemon.schedule(Array.from({ length: 200 }, (_, n) => ({ inMs: 200 + n * 7, domain: `d${n % 3}.example.com` })))
+  const ids = await daemon.schedule(
+    Array.from({ length: 200 }, (_, n) => ({ inMs: 200 + n * 7, domain: `d${n % 3}.example.com` })),
+  )
   await daemon.world.advance(3_000)
   const late = latenessOf(daemon)
   expect(late).toHaveLength(200)
   expect(Math.min(...late)).toBeGreaterThanOrEqual(0)
   expect(Math.max(...late)).toBeLessThan(1)
+  const told = new Map(
+    daemon.events.flatMap((event) => (event.type === 'attempt.started' ? [[event.attemptId, event.at]] : [])),
+  )
+  for (const id of ids) expect(told.get(`${id}.1`)).toBeGreaterThanOrEqual(daemon.disk.byId.get(id)?.at ?? Number.NaN)
 })
 
 it('nobody who is due waits for one that is not: half of the slots are left to it', async () => {
