@@ -120,7 +120,7 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const startMono = performance.now()
     const tell = (what: string): void => say(`${((performance.now() - startMono) / 1_000).toFixed(1)} s ${what}`)
     const disk = hasDisk ? new SmallDisk(dir) : null
-    const hurting: Hurting = { watch, line, data, disk, counts: {}, startMono, say: tell }
+    const hurting: Hurting = { watch, line, data, disk, counts: {}, blows: [], startMono, say: tell }
     const offering = new Offering(
       line,
       receivers.map(({ url }) => url),
@@ -144,7 +144,8 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     await watch.close()
     const problems = await checked(data)
     const received = await Promise.all(receivers.map((receiver) => receiver.arrivals()))
-    const verdict = judge(books, rowsOf(data), received, healedAt)
+    const ends = watch.lives.map(({ endedAt }) => ({ what: 'end of the process', from: endedAt, to: endedAt }) as const)
+    const verdict = judge(books, rowsOf(data), received, { healedAt, blows: [...ends, ...hurting.blows] })
     const findings = [
       ...watch.lives.map(wrongEnd).filter((wrong) => wrong !== null),
       ...verdict.findings,
@@ -157,8 +158,14 @@ export const runChaos = async (options: ChaosOptions): Promise<ChaosResult> => {
     const linesMax = Math.max(...watch.lives.map((life) => life.linesMax))
     if (linesMax > LINES_MAX) findings.push(`${linesMax} lines were logged within one second (SUPV-02)`)
     const { refusals, resigned } = books
-    const ends = endsOf(watch.lives)
-    const said = { seed, faults: hurting.counts, ends, refusals, resigned: resigned.size, offered: books.offered }
+    const said = {
+      seed,
+      faults: hurting.counts,
+      ends: endsOf(watch.lives),
+      refusals,
+      resigned: resigned.size,
+      offered: books.offered,
+    }
     return { ...said, ...verdict, linesMax, openMax, answeredMs, drainedMs, findings }
   } finally {
     watch.end('SIGKILL')

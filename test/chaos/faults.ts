@@ -2,6 +2,7 @@
 import { nodesOf } from '#test/end-to-end/stage.ts'
 import type { SmallDisk } from './disk.ts'
 import { tamper } from './disk.ts'
+import type { Blow } from './doubts.ts'
 import { type Line, pause } from './line.ts'
 import type { Fault, FaultType, Planned } from './plan.ts'
 import type { Watch } from './watch.ts'
@@ -14,6 +15,8 @@ export interface Hurting {
   readonly disk: SmallDisk | null
   /** What took effect, by type. */
   readonly counts: Partial<Record<FaultType, number>>
+  /** The same with their instants. */
+  readonly blows: Blow[]
   /** Of the world's begin: `performance.now()`. */
   readonly startMono: number
   say(what: string): void
@@ -24,7 +27,9 @@ export const hurtInTurn = async (planned: readonly Planned[], hurting: Hurting):
   for (const { atMs, fault } of planned) {
     await pause(hurting.startMono + atMs - performance.now())
     hurting.say(JSON.stringify(fault))
+    const from = Date.now()
     await hurt(fault, hurting)
+    hurting.blows.push({ what: fault.type, from, to: Date.now() })
     hurting.counts[fault.type] = (hurting.counts[fault.type] ?? 0) + 1
   }
 }

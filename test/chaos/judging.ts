@@ -4,6 +4,7 @@ import Database from 'better-sqlite3'
 import { unpackAttempt } from '#store/sqlite/attempt-codec.ts'
 import { STORED_STATES } from '#store/sqlite/state-code.ts'
 import type { Arrivals } from '#test/support/counting-receiver.ts'
+import { type Blow, type Try, tellDoubts } from './doubts.ts'
 import type { Books } from './offering.ts'
 
 interface Row {
@@ -17,8 +18,10 @@ interface Row {
   readonly answers: number
   /** What the last attempt of a finished webhook is said to have been answered with. */
   readonly status: number | null
+  /** All attempts in their order. */
+  readonly tries: readonly Try[]
 }
-interface Stored extends Omit<Row, 'status'> {
+interface Stored extends Omit<Row, 'status' | 'tries'> {
   /** The last attempt of what is finished. */
   readonly last: Buffer | null
 }
@@ -29,12 +32,21 @@ const ROWS = `
     (SELECT count(a.status) FROM attempts a WHERE a.seq = w.seq) AS answers
   FROM webhooks w LEFT JOIN done d ON d.seq = w.seq`
 
-const withLast = ({ last, ...row }: Stored): Row => {
-  if (last === null) return { ...row, status: null }
-  const { status = null, inDoubt = false } = unpackAttempt(last)?.attempt ?? {}
+const TRIES = `
+  SELECT w.id, a.started_at AS startedAt, a.in_doubt AS inDoubt FROM attempts a JOIN webhooks w ON w.seq = a.seq ORDER BY a.seq, a.number`
+interface StoredTry {
+  readonly id: string
+  readonly startedAt: number
+  readonly inDoubt: number
+}
+
+const withLast = ({ last, ...row }: Stored, before: readonly Try[]): Row => {
+  if (last === null) return { ...row, status: null, tries: before }
+  const { status = null, inDoubt = false, startedAt = 0 } = unpackAttempt(last)?.attempt ?? {}
   return {
     ...row,
     status,
+    tries: [...before, { startedAt, inDoubt }],
     attempts: row.attempts + 1,
     doubts: row.doubts + Number(inDoubt),
     answers: row.answers + Number(status !== null),
@@ -44,7 +56,16 @@ const withLast = ({ last, ...row }: Stored): Row => {
 export const rowsOf = (data: string): readonly Row[] => {
   const db = new Database(join(data, 'hookpulse.db'), { readonly: true })
   try {
-    return db.prepare<[], Stored>(ROWS).all().map(withLast)
+    const tries = new Map<string, Try[]>()
+    for (const { id, startedAt, inDoubt } of db.prepare<[], StoredTry>(TRIES).all()) {
+      const all = tries.get(id) ?? []
+      all.push({ startedAt, inDoubt: inDoubt === 1 })
+      tries.set(id, all)
+    }
+    return db
+      .prepare<[], Stored>(ROWS)
+      .all()
+      .map((row) => withLast(row, tries.get(row.id) ?? []))
   } finally {
     db.close()
   }
@@ -57,12 +78,11 @@ export interface Verdict {
   readonly lost: number
   readonly early: number
   readonly cancelled: number
-  /**
-   * Attempts in doubt, and how many of them had arrived. The mark comes first (D-6): of an attempt that a kill -9 meets between its mark and its
-   * request nobody who comes after can know that it was not sent. Whether all of the others are of this kind is not judged.
-   */
+  /** Attempts in doubt: `doubtsArrived`, all of `doubtsUnsent`, and those that a finding names are all of them. */
   readonly doubts: number
   readonly doubtsArrived: number
+  /** Never arrived, by what came between the mark and the request. */
+  readonly doubtsUnsent: Readonly<Record<string, number>>
   /** The longest that a receiver got nothing after the last fault although something was due for it, milliseconds. */
   readonly stillMs: number
   readonly findings: readonly string[]
@@ -92,8 +112,17 @@ const stillest = ({ ids, at }: Arrivals, acked: Books['acked'], healedAt: number
   }, 0)
 }
 
-/** `healedAt`: the end of the last fault, epoch milliseconds. */
-export const judge = (books: Books, rows: readonly Row[], received: readonly Arrivals[], healedAt: number): Verdict => {
+export interface Faults {
+  /** The end of the last one, epoch milliseconds. */
+  readonly healedAt: number
+  readonly blows: readonly Blow[]
+}
+export const judge = (
+  books: Books,
+  rows: readonly Row[],
+  received: readonly Arrivals[],
+  { healedAt, blows }: Faults,
+): Verdict => {
   const { acked, cancelled, resigned } = books
   const stillMs = Math.max(0, ...received.map((one) => stillest(one, acked, healedAt)))
   const seen = new Map<string, number[]>()
@@ -123,7 +152,7 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
   const lost = owed.filter(({ id }) => count(id) === 0)
   const early = [...acked.values()].filter(({ id, at }) => first(id) < at)
   const doubts = rows.reduce((sum, row) => sum + row.doubts, 0)
-  const doubtsArrived = rows.reduce((sum, row) => sum + Math.max(0, count(row.id) - (row.attempts - row.doubts)), 0)
+  const told = tellDoubts(new Map(rows.map(({ id, tries }) => [id, tries])), seen, blows)
   const findings = [
     ...books.findings,
     ...unless('lost (I1)', lost),
@@ -163,6 +192,7 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
       'arrived more often than it was tried (I2)',
       rows.filter(({ id, attempts }) => count(id) > attempts),
     ),
+    ...unless('in doubt, never arrived, and nothing had happened (S6)', told.unexplained),
   ]
   const arrivals = received.reduce((sum, { ids }) => sum + ids.length, 0)
   return {
@@ -173,7 +203,8 @@ export const judge = (books: Books, rows: readonly Row[], received: readonly Arr
     early: early.length,
     cancelled: cancelled.size,
     doubts,
-    doubtsArrived,
+    doubtsArrived: told.arrived,
+    doubtsUnsent: told.unsent,
     stillMs,
     findings,
   }

@@ -17,6 +17,8 @@ export interface Life {
   /** What happened to it or its disk. */
   readonly met: Set<FaultType>
   readonly ended: Ended
+  /** Epoch milliseconds; the next one starts after it. */
+  readonly endedAt: number
   readonly wasReady: boolean
   /** Its last words. */
   readonly said: string
@@ -97,11 +99,13 @@ export class Watch {
         () => false,
       )
       const ended = await process.ended
+      const endedAt = Date.now()
       const wasReady = await started
       this.lives.push({
         asked: this.#asked,
         met: this.#met,
         ended,
+        endedAt,
         wasReady,
         said: process.output().slice(-SAID_CHARACTERS),
         linesMax: densestSecond(process.output()),

@@ -1,5 +1,6 @@
 /** A black box that finds nothing must be one that can find: each broken promise is told, and only that one. */
 import { describe, expect, it } from 'vitest'
+import { type Blow, type Try, tellDoubts } from '#test/chaos/doubts.ts'
 import { wrongEnd } from '#test/chaos/ends.ts'
 import { judge } from '#test/chaos/judging.ts'
 import { newBooks } from '#test/chaos/offering.ts'
@@ -25,6 +26,7 @@ interface Case {
   readonly status?: number | null
   readonly answers?: number
   readonly healedAt?: number
+  readonly blows?: readonly Blow[]
 }
 /** One webhook, `a`, number 1, acknowledged for AT. */
 const findingsOf = (one: Case): readonly string[] => {
@@ -42,8 +44,16 @@ const findingsOf = (one: Case): readonly string[] => {
     at: Float64Array.from(arrivals.map(([, , at]) => at)),
     statuses: Uint16Array.from(answered),
   }
-  const rows = stored.map((id) => ({ id, state, attempts, doubts, answers: id === 'a' ? answers : 0, status }))
-  return judge(books, rows, [received], one.healedAt ?? AT).findings.map((text) => text.replace(/: \d.*$/, ''))
+  const rows = stored.map((id) => {
+    const tries = Array.from({ length: attempts }, (_, index) => ({
+      startedAt: AT + 5 * index,
+      inDoubt: index < doubts,
+    }))
+    return { id, state, attempts, doubts, answers: id === 'a' ? answers : 0, status, tries: id === 'a' ? tries : [] }
+  })
+  return judge(books, rows, [received], { healedAt: one.healedAt ?? AT, blows: one.blows ?? [] }).findings.map((text) =>
+    text.replace(/: \d.*$/, ''),
+  )
 }
 
 describe('the oracle of the black box', () => {
@@ -64,7 +74,8 @@ describe('the oracle of the black box', () => {
       ['a', 1, AT + 20_000],
       ['a', 1, AT + 45_000],
     ] as const
-    expect(findingsOf({ arrivals: between, attempts: 2, doubts: 1 })).toEqual([])
+    const blows = [{ what: 'end of the process', from: AT, to: AT }] as const
+    expect(findingsOf({ arrivals: between, attempts: 2, doubts: 1, blows })).toEqual([])
     expect(findingsOf({ arrivals: [['a', 1, at + 1]], healedAt: 0 })).toEqual([STILL])
   })
 
@@ -133,6 +144,11 @@ describe('the oracle of the black box', () => {
       ['recorded as answered more often than it was (I11)'],
     ],
     [
+      'in doubt, did not arrive, and met nothing',
+      { attempts: 2, doubts: 1, arrivals: [['a', 1, AT + 5]], answered: [200], answers: 1 },
+      ['in doubt, never arrived, and nothing had happened (S6)'],
+    ],
+    [
       'refused and sent',
       {
         arrivals: [
@@ -148,10 +164,40 @@ describe('the oracle of the black box', () => {
   })
 })
 
+describe('an attempt in doubt', () => {
+  const doubted: Try = { startedAt: AT, inDoubt: true }
+  const answered: Try = { startedAt: AT + 500, inDoubt: false }
+  const told = (arrivals: readonly number[], ...blows: Blow[]) =>
+    tellDoubts(new Map([['a', [doubted, answered]]]), new Map([['a', arrivals]]), blows)
+  const kill: Blow = { what: 'end of the process', from: AT + 300, to: AT + 300 }
+
+  it('has arrived where a receiver saw it before the next one began, whatever ended it', () => {
+    expect(told([AT + 0.4, AT + 501], kill)).toEqual({ arrived: 1, unsent: {}, unexplained: [] })
+    expect(told([AT - 0.6, AT + 501])).toEqual({ arrived: 1, unsent: {}, unexplained: [] })
+  })
+  it('was never sent where a fault came between its mark and the next one', () => {
+    expect(told([AT + 501], kill)).toEqual({ arrived: 0, unsent: { 'end of the process': 1 }, unexplained: [] })
+    const before: Blow = { what: 'actor', from: AT - 5_000, to: AT - 4_000 }
+    expect(told([AT + 501], before)).toEqual({ arrived: 0, unsent: { actor: 1 }, unexplained: [] })
+    expect(told([AT + 501], before, kill).unsent).toEqual({ 'end of the process': 1 })
+  })
+  it('is explained neither by a death before or after it, nor by a daemon that stood still, nor by a disk that was slow', () => {
+    const blows: Blow[] = [
+      { ...kill, from: AT - 12, to: AT - 12 },
+      { ...kill, from: AT + 501, to: AT + 501 },
+      { what: 'actor', from: AT - 7_000, to: AT - 5_012 },
+      { what: 'stop', from: AT, to: AT + 400 },
+      { what: 'slow', from: AT, to: AT + 400 },
+    ]
+    expect(told([AT + 501], ...blows)).toEqual({ arrived: 0, unsent: {}, unexplained: [['a', AT]] })
+  })
+})
+
 const life = (change: Partial<Life>): Life => ({
   asked: [],
   met: new Set(),
   ended: { code: 70, signal: null },
+  endedAt: AT,
   wasReady: true,
   linesMax: 0,
   said: "the store's disk failed 3 times within 10 min",
