@@ -101,7 +101,8 @@ export const execution: Behaviour<ExecutionProtocol, ExecutionArgs, State> = {
       attemptId,
       attempt,
       phase: 'marking',
-      startedAt: markInstant(args.admitted.due, ctx),
+      // Who takes it up tells when it was started, not when that was found.
+      startedAt: args.takeUp === null ? markInstant(args.admitted.due, ctx) : args.admitted.permit.admittedAt,
       series: null,
       lonelyDeaths: null,
       record: null,

@@ -37,6 +37,32 @@ describe('an execution that is killed', () => {
   })
 })
 
+describe('an attempt that is found in doubt', () => {
+  it.each([
+    ['an execution', async (daemon: VirtualDaemon) => killExecutions(daemon)],
+    [
+      'the process',
+      (daemon: VirtualDaemon) =>
+        daemon
+          .crash()
+          .then(() => daemon.world.advance(9_000))
+          .then(() => daemon.start()),
+    ],
+  ])('after the death of %s is told as of when it was started', async (_what, die) => {
+    const daemon = new VirtualDaemon({ script: (_order, { arrival }) => (arrival === 0 ? { never: true } : {}) })
+    await daemon.start()
+    const [id = ''] = await daemon.schedule([{ inMs: 500, retry: RETRY }])
+    await daemon.world.advance(2_000)
+    await die(daemon)
+    await daemon.world.advance(30_000)
+    const row = daemon.disk.byId.get(id)
+    const attempts = row?.history.map(({ attempt }) => attempt) ?? []
+    expect(attempts.map(({ inDoubt: doubted }) => doubted)).toEqual([true, false])
+    expect(attempts[0]?.startedAt).toBe(row?.at)
+    expect(attempts[0]?.endedAt).toBeGreaterThanOrEqual((row?.at ?? Number.NaN) + 1_500)
+  })
+})
+
 describe('a store-keeper that is killed while `limits` loads', () => {
   it('comes back: their supervisor is not kept waiting by the one for the other', async () => {
     let holds = false
