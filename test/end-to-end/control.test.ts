@@ -33,6 +33,9 @@ const rawClient = async (stage: Stage): Promise<RawClient> => {
   return new RawClient(socket)
 }
 
+/** Of an answer to a request for health. */
+const SLOW_MS = 50
+
 describe('the control channel of a real daemon', () => {
   it('is unharmed by a storm of hostile clients: a webhook meanwhile goes out on time', async () => {
     const stage = await openStage()
@@ -54,7 +57,7 @@ describe('the control channel of a real daemon', () => {
     expect((await fetch(`${stage.daemon.url}/readyz`)).status).toBe(200)
   })
 
-  it('reads large batches beside the main thread: health is answered at once meanwhile', async () => {
+  it('reads large batches beside the main thread: health is answered at once most of the time', async () => {
     const stage = await openStage()
     const webhooks = Array.from({ length: 10_000 }, (_, i) => ({
       url: `${stage.receiver.url}/${i}`,
@@ -66,15 +69,19 @@ describe('the control channel of a real daemon', () => {
     void batches.finally(() => {
       done = true
     })
-    let slowest = 0
+    const began = performance.now()
+    let slowMs = 0
     while (!done) {
       const start = performance.now()
       expect((await fetch(`${stage.daemon.url}/healthz`)).status).toBe(200)
-      slowest = Math.max(slowest, performance.now() - start)
+      const ms = performance.now() - start
+      if (ms > SLOW_MS) slowMs += ms
     }
+    const share = slowMs / (performance.now() - began)
     const ids = (await batches).flatMap((batch) => batch.ids)
     expect(new Set(ids).size).toBe(30_000)
-    expect(slowest).toBeLessThan(500)
+    // A stall of the machine is one slow answer; batches read by the main thread make nearly all of the time slow.
+    expect(share).toBeLessThan(0.5)
   })
 
   it('refuses private targets unless the operator allows them', async () => {
