@@ -9,6 +9,8 @@ import { openStage, type Stage } from './stage.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const LATER_MS = 3_600_000
+/** A tenth; half where it reads them itself. */
+const MAIN_SHARE_MAX = 0.3
 
 const run = (...argv: readonly string[]): Promise<{ code: number | null; out: string; err: string }> =>
   new Promise((resolve) => {
@@ -27,14 +29,20 @@ const run = (...argv: readonly string[]): Promise<{ code: number | null; out: st
 const rssMib = (pid: number): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024
 
+/** User and system time of its main thread, and of all its threads, in ticks (proc_pid_stat(5): fields 14 and 15). */
+const cpuOf = (pid: number): { readonly main: number; readonly all: number } => {
+  const ticks = (file: string): number => {
+    const fields = readFileSync(file, 'utf8').split(') ').at(-1)?.split(' ') ?? []
+    return Number(fields[11]) + Number(fields[12])
+  }
+  return { main: ticks(`/proc/${pid}/task/${pid}/stat`), all: ticks(`/proc/${pid}/stat`) }
+}
+
 const rawClient = async (stage: Stage): Promise<RawClient> => {
   const socket = dial(Number(new URL(stage.daemon.url).port), '127.0.0.1')
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
   return new RawClient(socket)
 }
-
-/** Of an answer to a request for health. */
-const SLOW_MS = 50
 
 describe('the control channel of a real daemon', () => {
   it('is unharmed by a storm of hostile clients: a webhook meanwhile goes out on time', async () => {
@@ -57,31 +65,21 @@ describe('the control channel of a real daemon', () => {
     expect((await fetch(`${stage.daemon.url}/readyz`)).status).toBe(200)
   })
 
-  it('reads large batches beside the main thread: health is answered at once most of the time', async () => {
+  it('reads large batches beside the main thread, which stays free to answer', async () => {
     const stage = await openStage()
     const webhooks = Array.from({ length: 10_000 }, (_, i) => ({
       url: `${stage.receiver.url}/${i}`,
       delayMs: LATER_MS,
       body: { text: 'x'.repeat(500), n: i },
     }))
+    const before = cpuOf(stage.daemon.pid)
     const batches = Promise.all([1, 2, 3].map(() => stage.client.scheduleAll(webhooks)))
-    let done = false
-    void batches.finally(() => {
-      done = true
-    })
-    const began = performance.now()
-    let slowMs = 0
-    while (!done) {
-      const start = performance.now()
-      expect((await fetch(`${stage.daemon.url}/healthz`)).status).toBe(200)
-      const ms = performance.now() - start
-      if (ms > SLOW_MS) slowMs += ms
-    }
-    const share = slowMs / (performance.now() - began)
+    expect((await fetch(`${stage.daemon.url}/healthz`)).status).toBe(200)
     const ids = (await batches).flatMap((batch) => batch.ids)
+    const after = cpuOf(stage.daemon.pid)
     expect(new Set(ids).size).toBe(30_000)
-    // A stall of the machine is one slow answer; batches read by the main thread make nearly all of the time slow.
-    expect(share).toBeLessThan(0.5)
+    // By CPU time, which does not depend on what else the machine does.
+    expect((after.main - before.main) / (after.all - before.all)).toBeLessThan(MAIN_SHARE_MAX)
   })
 
   it('refuses private targets unless the operator allows them', async () => {
