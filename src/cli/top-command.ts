@@ -70,12 +70,12 @@ interface Layout {
 }
 const WIDE: Layout = { domain: 30, state: 18, bar: 16, figure: 14 }
 const NARROW: Layout = { domain: 18, state: 9, bar: 5, figure: 10 }
-/** What a line of the layout needs, with a drain time. */
-const WIDE_COLUMNS = 136
+/** What a line of the layout needs, with a drain time and what holds it. */
+const WIDE_COLUMNS = 156
 const NARROW_COLUMNS = 76
 
-/** One view, a text a line; `columns`: of the terminal. */
-export const topLines = (monitor: Monitor, columns = WIDE_COLUMNS): readonly string[] => {
+/** One view, a text a line; `columns`: of the terminal, where it is one. */
+export const topLines = (monitor: Monitor, columns = Number.POSITIVE_INFINITY): readonly string[] => {
   const { totals, lateness } = monitor
   const p99 = Object.entries(lateness).map(([part, { p99 }]) => [part.replace('Ms', ''), p99.toFixed(1)] as const)
   return [
