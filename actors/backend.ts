@@ -207,12 +207,14 @@ export const patiently = async <V, P extends Protocol>(
   ask: (timeoutMs: number) => Promise<V>,
 ): Promise<Exclude<V, StoreFailed>> => {
   const deadlineMono = ctx.world.monoNow() + REQUEST_MS_MAX
+  let mayBeDone = false
   for (;;) {
     const leftMs = deadlineMono - ctx.world.monoNow()
-    if (leftMs <= 0) throw unavailable('restarting')
+    if (leftMs <= 0) throw mayBeDone ? unsure() : unavailable('restarting')
     const answer = await orDead(ask(leftMs))
     if (isFailed(answer)) {
-      if (!isPassing(answer.failed)) throw unavailable(answer.failed)
+      mayBeDone ||= answer.mayBeDone === true
+      if (!isPassing(answer.failed)) throw mayBeDone ? unsure() : unavailable(answer.failed)
     } else if (answer !== DEAD) return answer as Exclude<V, StoreFailed>
     await ctx.sleep(ASK_AGAIN_MS)
   }
@@ -262,6 +264,13 @@ export const timedOut = (): Refusal =>
     {
       retryAfterMs: STORE_RETRY_MS,
     },
+  )
+/** It was under way when the store, or who asks it, was lost. */
+export const unsure = (): Refusal =>
+  new Refusal(
+    'TIMEOUT',
+    'the store was lost while it wrote this; it may have been done: ask again with the same idempotency key',
+    { retryAfterMs: STORE_RETRY_MS },
   )
 export const unavailable = (why: StoreFailed['failed'] | 'restarting'): Refusal =>
   new Refusal('STORAGE_UNAVAILABLE', `the store does not take it now (${why}); nothing was done, try again`, {

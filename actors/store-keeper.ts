@@ -40,12 +40,15 @@ import { EVERY_MS, keptUp, look, looked, type Upkeep, upkeep } from './store-kee
 import { written } from './store-keeper/written.ts'
 
 /**
- * The store did not take it (disk full, locked, reopening; `crowded`: too much waits already); nothing of it is durable, try again.
+ * The store did not take it (disk full, locked, reopening; `crowded`: too much waits already); nothing of it is durable, unless it
+ * says `mayBeDone`: try again.
  * Marks, outcomes and hand-backs never get this answer: the keeper holds them until they are written.
  */
 export interface StoreFailed {
   readonly ok: false
   readonly failed: StoreErrorCode | 'crowded'
+  /** It was under way when a store was lost, whose commit may be durable: only the same ids or key, asked again, tell. */
+  readonly mayBeDone?: true
 }
 type Writes<Op> = Op extends WriteOp
   ? Call<

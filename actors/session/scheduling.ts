@@ -8,6 +8,7 @@ import {
   recountBacklog,
   timedOut,
   unavailable,
+  unsure,
 } from '#actors/backend.ts'
 import { scheduler } from '#actors/scheduler.ts'
 import { refusedAppend, refusedByKeeper, sendsAppend } from '#actors/session/door.ts'
@@ -112,15 +113,17 @@ export const append = (group: Group, ctx: Ctx): void =>
 
 export const appended = (message: Extract<Info, { type: 'appended' }>, state: State, ctx: Ctx): void => {
   const group = message.data
-  if (!message.ok)
-    return message.reason === 'timeout'
-      ? refuseGroup(group, timedOut().data, state)
-      : again(group, unavailable('restarting').data, state, ctx)
+  if (!message.ok) {
+    if (message.reason === 'timeout') return refuseGroup(group, timedOut().data, state)
+    group.mayBeStored ||= message.reason !== 'noproc'
+    return again(group, (group.mayBeStored ? unsure() : unavailable('restarting')).data, state, ctx)
+  }
   const { value } = message
   if (value.ok) return stored(group, value, state, ctx)
   if ('failed' in value) {
-    if (value.failed === 'crowded') return refuseGroup(group, refusedByKeeper(group, ctx), state)
-    const data = unavailable(value.failed).data
+    group.mayBeStored ||= value.mayBeDone === true
+    if (value.failed === 'crowded' && !group.mayBeStored) return refuseGroup(group, refusedByKeeper(group, ctx), state)
+    const { data } = group.mayBeStored ? unsure() : unavailable(value.failed)
     return isPassing(value.failed) ? again(group, data, state, ctx) : refuseGroup(group, data, state)
   }
   if (group.asked.length === 1) return refuseGroup(group, conflictOf(value.conflict, group.many), state)

@@ -28,7 +28,7 @@ export const hold = (road: RoadState, ctx: Ctx, group: readonly Pending[], code:
 export const answer = (ctx: Ctx, pending: Pending, failure: StoreFailed): void => {
   const load = ctx.table<string, StoreLoad>(STORE_LOAD_TABLE).get(ONE)
   if (load !== undefined) leave(load, pending)
-  refuse(ctx, pending, failure)
+  refuse(ctx, pending, pending.sent > 0 ? { ...failure, mayBeDone: true } : failure)
 }
 const leave = (load: StoreLoad, { op }: Pending): void => {
   if (op.type === 'append') gaveBack(load[appendRoad(op.count)], op.count, op.rows.length)

@@ -16,8 +16,10 @@ export const written = (state: State, ctx: Ctx, name: Road, incarnation: number,
   road.writing = null
   if (isAppendRoad(name)) returned(state.load[name], rowsOf(group), ctx.world.monoNow())
   // The yes of a store whose disk has failed meanwhile is none: its successor is asked again (D-3, reliability.md D7).
-  if (outcome.ok && incarnation === state.leftIncarnation) road.waiting.unshift(...group)
-  else if (outcome.ok) {
+  if (outcome.ok && incarnation === state.leftIncarnation) {
+    for (const pending of group) pending.sent += 1
+    road.waiting.unshift(...group)
+  } else if (outcome.ok) {
     settle(state, ctx, group, outcome)
     road.pauseMs = STORE_RETRY_MS
     recovered(state, ctx)

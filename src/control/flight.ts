@@ -49,6 +49,8 @@ export class Group {
   readonly predict: boolean
   /** Filled in before the append; null: nobody asked, or nobody can say. */
   expected: readonly (Instant | null)[] | null = null
+  /** It was under way when the store, or who asks it, was lost: from here on no refusal may say that nothing was done. */
+  mayBeStored = false
   readonly #taken: readonly Taken[]
 
   private constructor(fields: {
@@ -128,6 +130,7 @@ export class Group {
       if (taken === undefined) return []
       const single = Group.ofSingles([asked], [taken], this.startedMono)
       single.expected = this.expected === null ? null : [this.expected[i] ?? null]
+      single.mayBeStored = this.mayBeStored
       return [single]
     })
   }

@@ -330,6 +330,34 @@ describe('the store-keeper', () => {
     expect(await ask(appendOf(2))).toMatchObject({ ok: true })
   })
 
+  it('says of a promise that it may be done, where its commit was durable, its answer lost, and the store cannot be opened again', async () => {
+    let isGone = false
+    const { world, disk, ask } = await stage(
+      {
+        beforeOpen: () => {
+          if (isGone) throw new StoreError('io', 'no such device')
+        },
+      },
+      (store) => ({
+        write: async (group) => {
+          const results = await store.write(group)
+          if (!isGone) return results
+          throw new StoreError('closed', 'the answer is lost')
+        },
+      }),
+    )
+    isGone = true
+    const answer = ask(appendOf(1))
+    await world.settle()
+    expect(await answer).toEqual({ ok: false, failed: 'closed', mayBeDone: true })
+    expect(disk.bySeq.size).toBe(1)
+    expect(await ask(appendOf(2)), 'never under way').toEqual({ ok: false, failed: 'closed' })
+    isGone = false
+    await world.advance(5_000)
+    expect(await ask(appendOf(1))).toMatchObject({ ok: true })
+    expect(disk.bySeq.size).toBe(1)
+  })
+
   it('tells that it takes no writes whenever it had told that it is open: who is asked whether he is ready knows it from there', async () => {
     let losses = 0
     const { world, events, ask } = await stage({
@@ -407,7 +435,7 @@ describe('the store-keeper', () => {
     })
     const answer = held.ask(appendOf(1))
     await held.world.advance(10_000)
-    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await answer).toEqual({ ok: false, failed: 'io', mayBeDone: true })
     expect(await held.ask(markOf(1))).toEqual({ ok: false, why: 'not-found' })
   })
 
@@ -674,7 +702,7 @@ describe('a disk that fails (D7)', () => {
     fail()
     const answer = ask(appendOf(3))
     await world.advance(1)
-    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await answer).toEqual({ ok: false, failed: 'io', mayBeDone: true })
     expect(await ended).toBe('shutdown')
     expect(reports.map((report) => report.type)).toContain('supervisor-gave-up')
     const failedStart = reports.find((report) => report.type === 'child-start-failed')
@@ -707,7 +735,7 @@ describe('a disk that fails (D7)', () => {
     fail()
     const answer = ask(appendOf(3))
     await world.settle()
-    expect(await answer).toEqual({ ok: false, failed: 'io' })
+    expect(await answer).toEqual({ ok: false, failed: 'io', mayBeDone: true })
     expect(await ended).toBe('shutdown')
   })
   it('a store that is found corrupt when it is opened again is not tried for ever', async () => {

@@ -401,6 +401,17 @@ describe('the flow of a session', () => {
     })
   })
 
+  it('says TIMEOUT, not that nothing was done, of what a scheduler had in hand when it died and nobody answers after', async () => {
+    const { world, runtime, transport, schedule } = await stage()
+    transport.say(schedule(1))
+    await world.settle()
+    runtime.exit(scheduler, 'kill')
+    await world.settle()
+    await world.advance(11_000)
+    const { data } = JSON.parse(transport.sent[0] ?? '{}').error
+    expect(data).toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('may have been done') })
+  })
+
   it('says TIMEOUT when nobody answers', async () => {
     const { world, transport, schedule } = await stage()
     transport.say(schedule(1))
